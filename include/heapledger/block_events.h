@@ -1,0 +1,266 @@
+// How an event lies in an event block of the session file: written on the event path of the shim, read by
+// the recorder and, after a crash, by the analyzer. Built for speed of writing: a two-byte head gives the
+// byte lengths of four fields, each stored with one eight-byte store.
+//
+//   bit  15      12 11    9 8     6 5     3 2     0
+//       +----------+-------+-------+-------+-------+
+//       |   op     | size  | stack | addr  | time  |     lengths in bytes, 0..7; a field of length 0 is 0
+//       +----------+-------+-------+-------+-------+
+//   then: time, address, stack, size (little-endian, that many bytes each), then what op adds.
+//
+//   op       low three bits: EventKind; bit 3: usable size follows (as LEB128) because the prediction is wrong
+//   time     ticks since the previous event of this block (the first: since base_ticks); never negative
+//   address  zigzag of (address - previous address of this block) (the first: base_address).
+//            Divided by 16 before zigzag when both are multiples of 16: then bit 0 of the stored value is 0,
+//            else the value is shifted left by one and bit 0 is 1. See pack_address.
+//   stack    zigzag of (stack - previous stack of this block); 0 length: the same stack.
+//            free without a stack: length 0 and op_free_stack absent; the previous stack is unchanged
+//   size     requested bytes
+//   realloc adds: LEB128 ticks - ticks_before; LEB128 zigzag(old_address - address)
+//   aligned adds: LEB128 alignment
+//   free adds nothing; a free that carries a stack has bit 3 of op set (usable is never sent with a free)
+//   extended: address length 0; size = bytes that follow: one byte ExtendedKind, then its payload
+//
+// A reader trusts nothing: BlockDecoder bounds every access and stops at the first thing that cannot be.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "heapledger/event.h"
+
+namespace hl {
+
+inline constexpr uint32_t kMaxShortEventBytes = 2 + 4 * 7 + 4 * 10;  // with all extras
+inline constexpr uint32_t kMaxExtendedEventBytes = 2 + 3 * 7 + 1 + 512;
+
+// Running state that writer and reader keep alike per block.
+struct BlockCursor {
+  uint64_t ticks;
+  uint64_t address;
+  StackId stack;
+};
+
+namespace block_codec {
+
+constexpr unsigned byte_length(uint64_t v) { return (64u - static_cast<unsigned>(__builtin_clzll(v | 1)) + 7u) / 8u * (v != 0); }
+
+// Both addresses multiples of 16 (the usual case): zigzag(delta / 16) * 2; else zigzag(delta) * 2 + 1.
+// Deltas are at most 57 bits wide, so a packed value may need more than 7 bytes only for wild addresses;
+// those are clamped by the caller (see kMaxPackedAddress).
+inline uint64_t pack_address(uint64_t address, uint64_t previous) {
+  const int64_t delta = static_cast<int64_t>(address - previous);
+  if (((address | previous) & 15) == 0) return zigzag(delta >> 4) << 1;
+  return (zigzag(delta) << 1) | 1;
+}
+inline uint64_t unpack_address(uint64_t packed, uint64_t previous) {
+  if ((packed & 1) == 0) return previous + (static_cast<uint64_t>(unzigzag(packed >> 1)) << 4);
+  return previous + static_cast<uint64_t>(unzigzag(packed >> 1));
+}
+inline constexpr uint64_t kMaxPacked = (uint64_t{1} << 56) - 1;
+
+inline uint8_t* put_leb(uint8_t* p, uint64_t v) {
+  while (v >= 0x80) { *p++ = static_cast<uint8_t>(v | 0x80); v >>= 7; }
+  *p++ = static_cast<uint8_t>(v);
+  return p;
+}
+
+// Reads LEB128 in [p, end); returns the position after it or nullptr.
+inline const uint8_t* get_leb(const uint8_t* p, const uint8_t* end, uint64_t* out) {
+  uint64_t v = 0;
+  for (unsigned shift = 0; shift < 70 && p != end; shift += 7) {
+    const uint8_t b = *p++;
+    if (shift < 63) v |= uint64_t{b & 0x7fu} << shift;
+    else if (shift == 63) v |= uint64_t{b & 1u} << 63;
+    if ((b & 0x80) == 0) { *out = v; return p; }
+  }
+  return nullptr;
+}
+
+inline uint8_t* put_field(uint8_t* p, uint64_t v, unsigned bytes) {
+  std::memcpy(p, &v, 8);
+  return p + bytes;
+}
+
+}  // namespace block_codec
+
+// Writes one short event at `out` (room for kMaxShortEventBytes + 8: fields are stored eight bytes at a
+// time) and advances the cursor. Returns the number of bytes, or 0 if a field does not fit seven bytes
+// (an address delta or size beyond 2^54: the caller seals the block and starts another with a new base,
+// or drops and counts). `usable` is the true usable size; it is sent only if `predicted` differs.
+inline uint32_t encode_short_event(uint8_t* out, BlockCursor& cursor, const Event& e, uint64_t predicted) {
+  using namespace block_codec;
+  const uint64_t time = e.ticks - cursor.ticks;
+  const uint64_t address = pack_address(e.address, cursor.address);
+  const bool has_stack = e.kind != EventKind::free || e.stack != 0;
+  const uint64_t stack =
+      has_stack ? zigzag(static_cast<int64_t>(e.stack) - static_cast<int64_t>(cursor.stack)) : 0;
+  if ((time | address | e.size) > kMaxPacked) return 0;
+  const bool is_free = e.kind == EventKind::free;
+  const bool flag = is_free ? has_stack : e.usable != predicted;
+  const unsigned nt = byte_length(time), na = byte_length(address), ns = byte_length(stack),
+                 nz = is_free ? 0 : byte_length(e.size);
+  const uint16_t head = static_cast<uint16_t>(
+      (static_cast<unsigned>(e.kind) | (flag ? 8u : 0u)) << 12 | nz << 9 | ns << 6 | na << 3 | nt);
+  std::memcpy(out, &head, 2);
+  uint8_t* p = out + 2;
+  p = put_field(p, time, nt);
+  p = put_field(p, address, na);
+  p = put_field(p, stack, ns);
+  p = put_field(p, is_free ? 0 : e.size, nz);
+  if (flag && !is_free) p = put_leb(p, e.usable);
+  if (e.kind == EventKind::realloc) {
+    p = put_leb(p, e.ticks - e.ticks_before);
+    p = put_leb(p, zigzag(static_cast<int64_t>(e.old_address - e.address)));
+  } else if (e.kind == EventKind::aligned) {
+    p = put_leb(p, e.alignment);
+  }
+  cursor.ticks = e.ticks;
+  cursor.address = e.address;
+  if (has_stack) cursor.stack = e.stack;
+  return static_cast<uint32_t>(p - out);
+}
+
+// Writes one extended event; payload_bytes <= 511. Room: kMaxExtendedEventBytes + 8. Returns bytes, 0 if too wide.
+inline uint32_t encode_extended_event(uint8_t* out, BlockCursor& cursor, ExtendedKind kind, uint64_t ticks,
+                                      StackId stack, const uint8_t* payload, uint32_t payload_bytes) {
+  using namespace block_codec;
+  const uint64_t time = ticks - cursor.ticks;
+  const uint64_t stack_delta = zigzag(static_cast<int64_t>(stack) - static_cast<int64_t>(cursor.stack));
+  if (time > kMaxPacked) return 0;
+  const uint64_t length = payload_bytes + 1;
+  const unsigned nt = byte_length(time), ns = byte_length(stack_delta), nz = byte_length(length);
+  const uint16_t head = static_cast<uint16_t>(static_cast<unsigned>(EventKind::extended) << 12 | nz << 9 | ns << 6 | nt);
+  std::memcpy(out, &head, 2);
+  uint8_t* p = out + 2;
+  p = put_field(p, time, nt);
+  p = put_field(p, stack_delta, ns);
+  p = put_field(p, length, nz);
+  *p++ = static_cast<uint8_t>(kind);
+  std::memcpy(p, payload, payload_bytes);
+  p += payload_bytes;
+  cursor.ticks = ticks;
+  cursor.stack = stack;
+  return static_cast<uint32_t>(p - out);
+}
+
+// Reads events of one block between two positions of its payload.
+class BlockDecoder {
+ public:
+  // [begin, end): committed payload bytes. The cursor is that of `begin` (the block's bases at position 0).
+  BlockDecoder(const uint8_t* begin, const uint8_t* end, BlockCursor cursor, UsablePredictor predictor)
+      : p_(begin), end_(end), cursor_(cursor), predictor_(predictor) {}
+
+  // Decodes the next event. false: at the end, or damaged() if the bytes cannot be an event.
+  bool next(Event& e);
+
+  bool damaged() const { return damaged_; }
+  const uint8_t* position() const { return p_; }
+  const BlockCursor& cursor() const { return cursor_; }
+
+ private:
+  bool fail() { damaged_ = true; return false; }
+
+  const uint8_t* p_;
+  const uint8_t* end_;
+  BlockCursor cursor_;
+  UsablePredictor predictor_;
+  bool damaged_ = false;
+};
+
+inline bool BlockDecoder::next(Event& e) {
+  using namespace block_codec;
+  const uint8_t* p = p_;
+  if (p == end_) return false;
+  if (end_ - p < 2) return fail();
+  uint16_t head;
+  std::memcpy(&head, p, 2);
+  p += 2;
+  const unsigned nt = head & 7u, na = (head >> 3) & 7u, ns = (head >> 6) & 7u, nz = (head >> 9) & 7u;
+  const unsigned op = head >> 12;
+  const EventKind kind = static_cast<EventKind>(op & 7u);
+  const bool flag = (op & 8u) != 0;
+  if (end_ - p < static_cast<ptrdiff_t>(nt + na + ns + nz)) return fail();
+  const auto field = [this](const uint8_t* at, unsigned bytes) {
+    uint64_t v = 0;
+    if (end_ - at >= 8) {
+      std::memcpy(&v, at, 8);
+      v &= (uint64_t{1} << (8 * bytes)) - 1;  // bytes <= 7
+    } else {
+      std::memcpy(&v, at, bytes);
+    }
+    return v;
+  };
+  const uint64_t time = field(p, nt);
+  p += nt;
+  const uint64_t address = field(p, na);
+  p += na;
+  const uint64_t stack = field(p, ns);
+  p += ns;
+  const uint64_t size = field(p, nz);
+  p += nz;
+
+  e.kind = kind;
+  e.extended_kind = ExtendedKind::none;
+  e.flags = 0;
+  e.alignment = 0;
+  e.payload = nullptr;
+  e.payload_bytes = 0;
+  e.ticks = cursor_.ticks + time;
+  e.ticks_before = e.ticks;
+  e.old_address = 0;
+  e.size = size;
+  e.usable = 0;
+  const StackId new_stack = static_cast<StackId>(cursor_.stack + static_cast<uint64_t>(unzigzag(stack)));
+  switch (kind) {
+    case EventKind::free:
+      e.address = unpack_address(address, cursor_.address);
+      e.stack = flag ? new_stack : 0;
+      cursor_.address = e.address;
+      if (flag) cursor_.stack = new_stack;
+      break;
+    case EventKind::malloc:
+    case EventKind::calloc:
+    case EventKind::realloc:
+    case EventKind::aligned: {
+      e.address = unpack_address(address, cursor_.address);
+      e.stack = new_stack;
+      if (flag) {
+        if ((p = get_leb(p, end_, &e.usable)) == nullptr) return fail();
+      } else {
+        e.usable = predict_usable(predictor_, size);
+      }
+      if (kind == EventKind::realloc) {
+        uint64_t before, old;
+        if ((p = get_leb(p, end_, &before)) == nullptr || (p = get_leb(p, end_, &old)) == nullptr) return fail();
+        e.ticks_before = e.ticks - before;
+        e.old_address = e.address + static_cast<uint64_t>(unzigzag(old));
+      } else if (kind == EventKind::aligned) {
+        uint64_t alignment;
+        if ((p = get_leb(p, end_, &alignment)) == nullptr) return fail();
+        e.alignment = static_cast<uint32_t>(alignment);
+      }
+      cursor_.address = e.address;
+      cursor_.stack = new_stack;
+      break;
+    }
+    case EventKind::extended:
+      if (size == 0 || static_cast<uint64_t>(end_ - p) < size) return fail();
+      e.extended_kind = static_cast<ExtendedKind>(*p);
+      e.address = 0;
+      e.stack = new_stack;
+      e.payload = p + 1;
+      e.payload_bytes = static_cast<uint32_t>(size - 1);
+      e.size = 0;
+      p += size;
+      cursor_.stack = new_stack;
+      break;
+    default:
+      return fail();
+  }
+  cursor_.ticks = e.ticks;
+  p_ = p;
+  return true;
+}
+
+}  // namespace hl
