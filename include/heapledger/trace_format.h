@@ -1,0 +1,242 @@
+// The trace file (.hlt), format version 1: what the recorder writes and the analyzer reads, on any machine.
+// docs/format.md describes every byte; this header is its source. Little-endian, 64-bit offsets.
+//
+//   TracePreamble (64 bytes), then chunks until the end of the file. A chunk is a ChunkHeader (64 bytes)
+//   and payload_bytes of payload, padded with zeros to a multiple of 8. The last chunk of a cleanly closed
+//   trace is `end`, before it `index`. Chunks are appended whole; a chunk whose hashes do not match is
+//   damaged: a reader looks for the next kChunkMagic at a multiple of 8 and says what is missing.
+//
+// Unknown chunk kinds are skipped unless kChunkEssential is set; structures inside payloads carry their own
+// length (`*_bytes`) where they may grow: a reader uses what it knows and skips the rest.
+#pragma once
+
+#include <cstdint>
+
+#include "heapledger/event.h"
+#include "heapledger/session_layout.h"
+
+namespace hl {
+
+inline constexpr uint64_t kTraceMagic = 0x0a31454341525448;  // bytes "HTRACE1\n"
+inline constexpr uint32_t kTraceVersion = 1;
+inline constexpr uint32_t kChunkMagic = 0x4b434c48;           // "HLCK"
+
+struct TracePreamble {
+  uint64_t magic;
+  uint32_t version;              // a reader refuses a greater major version
+  uint32_t preamble_bytes;       // 64; chunks start here
+  uint8_t uuid[16];              // of this trace
+  uint8_t session_uuid[16];      // of the session file that holds what this trace may lack
+  uint64_t reserved;
+  uint64_t hash;                 // XXH3_64bits of the 56 bytes before
+};
+static_assert(sizeof(TracePreamble) == 64);
+
+enum class ChunkKind : uint16_t {
+  none = 0,
+  header = 1,        // HeaderPayload + properties: who was recorded
+  clock = 2,         // ClockPair[]: for converting ticks
+  modules = 3,       // ModuleEntry + path, repeated
+  nodes = 4,         // NodesPayload: a run of stack nodes
+  events = 5,        // EventsPayload: columns of events
+  threads = 6,       // ThreadEntry + name, repeated (summary at the end; also derivable from events)
+  maps = 7,          // MapsPayload: text of /proc/PID/maps at a moment (zstd)
+  residency = 8,     // ResidencyPayload (reserved for samples of statm, smaps, pagemap)
+  losses = 9,        // LossesPayload: counters so far (the newest holds)
+  index = 10,        // IndexEntry per chunk before it
+  end = 11,          // EndPayload: cleanly closed
+  checkpoint = 12,   // reserved: live blocks at a moment, for seeking
+  aggregate = 13,    // reserved: per-site totals of a compacted stretch
+  snapshot = 14,     // reserved: leak scans, user snapshots
+  process = 15,      // ProcessStatusPayload: how the process ended
+  recorder = 16,     // RecorderStatsPayload: what recording cost
+  domains = 17,      // reserved: names of allocation domains
+  unwind_check = 18, // UnwindCheckPayload + text: result of HEAPLEDGER_CHECK_UNWIND
+};
+enum ChunkFlags : uint16_t { kChunkEssential = 1 };
+
+struct ChunkHeader {
+  uint32_t magic;                // kChunkMagic
+  uint16_t kind;                 // ChunkKind
+  uint16_t flags;                // ChunkFlags
+  uint64_t payload_bytes;        // without padding
+  uint64_t first_ticks;          // time range of what is inside; 0, 0 when it has none
+  uint64_t last_ticks;
+  uint64_t count;                // records inside (events, nodes, modules...)
+  uint64_t payload_hash;         // XXH3_64bits of the payload
+  uint32_t sequence;             // 0, 1, 2... in file order
+  uint32_t reserved;
+  uint64_t header_hash;          // XXH3_64bits of the 56 bytes before
+};
+static_assert(sizeof(ChunkHeader) == 64);
+
+// header: fixed part, then properties: {u16 tag, u16 reserved, u32 bytes, bytes} until the payload ends.
+struct HeaderPayload {
+  uint32_t header_bytes;         // sizeof(HeaderPayload) of the writer; properties start there
+  uint32_t pid;                  // as the process sees itself
+  uint32_t global_pid;           // in the recorder's pid namespace; 0 unknown
+  uint32_t parent_pid;
+  uint32_t image_number;
+  uint16_t architecture;         // ELF e_machine (62 = x86_64, 183 = aarch64)
+  uint8_t pointer_bytes;         // 8
+  uint8_t clock_kind;            // ClockKind
+  uint32_t page_bytes;
+  uint8_t usable_predictor;      // UsablePredictor
+  uint8_t heap_kind;             // SessionProcess::heap_kind
+  uint8_t module_epoch_source;   // SessionProcess::module_epoch_source
+  uint8_t is_root;               // 1: the process that was asked for
+  uint64_t address_tag_mask;     // bits of an address that are a tag (0 on x86_64)
+  uint64_t session_flags;        // SessionHeader::flags
+  uint64_t pid_namespace;
+  uint64_t fork_ticks;           // moment of the fork in the parent's clock; 0: none
+  uint8_t parent_uuid[16];       // zeros: none
+  uint8_t boot_id[16];
+  ClockPair started;             // when the shim attached: time 0 of the trace
+};
+static_assert(sizeof(HeaderPayload) == 136);
+enum class HeaderTag : uint16_t {
+  executable = 1, argv = 2 /* NUL-separated */, working_directory = 3, host = 4, session_path = 5,
+  recorder_version = 6, name = 7, kernel = 8, environment = 9 /* reserved */,
+};
+
+struct ModuleEntry {             // followed by path, padded with zeros to a multiple of 8
+  uint32_t entry_bytes;          // including path and padding
+  uint32_t id;                   // module instance id
+  uint64_t load_bias, start, end;
+  uint64_t loaded_ticks, unloaded_ticks;   // 0: still loaded; a later entry with the same id replaces this one
+  uint32_t path_bytes;
+  uint8_t build_id_bytes;
+  uint8_t is_main;
+  uint8_t reserved[2];
+  uint8_t build_id[32];
+};
+static_assert(sizeof(ModuleEntry) == 88);
+
+// nodes: three columns of `count` values, zstd-compressed together after this struct:
+//   LEB128 (id - parent) for real parents (0: parent is 0), LEB128 module id (kMarkerModule as 0xffffffff),
+//   LEB128 zigzag (pc with its flag bits - previous pc with its flag bits).
+// Ids are first_id ... first_id + count - 1, except those listed as holes (not filled when written):
+// hole_count u32 LE ids stand before the columns, uncompressed; a later nodes chunk brings them.
+struct NodesPayload {
+  uint32_t payload_header_bytes; // sizeof(NodesPayload)
+  uint32_t first_id;
+  uint32_t id_count;             // ids covered, holes included
+  uint32_t hole_count;
+  uint64_t raw_bytes;            // of the columns before zstd
+};
+static_assert(sizeof(NodesPayload) == 24);
+
+// events: EventsPayload, segments, columns directory, column data.
+// The events of a segment follow each other in each column; segments follow each other in the order of the
+// directory. Each segment is a stretch of one thread's block: its times are in order.
+struct EventsPayload {
+  uint32_t payload_header_bytes; // sizeof(EventsPayload)
+  uint32_t segment_count;
+  uint32_t event_count;
+  uint16_t segment_bytes;        // sizeof(EventSegment)
+  uint16_t column_count;
+  // No event in a later events chunk of this trace has ticks (ticks_before for realloc, mmap, mremap)
+  // below this: what is older may be merged and released. 0: unknown, 2^64-1: nothing follows.
+  uint64_t low_water_ticks;
+};
+static_assert(sizeof(EventsPayload) == 24);
+
+struct EventSegment {
+  uint32_t process_slot;         // (slot, sequence, from, to) name the bytes of the session file:
+  uint32_t process_generation;   // a reader drops what it has already seen
+  uint64_t sequence;             // block
+  uint32_t from_bytes, to_bytes; // payload positions in the block
+  uint32_t tid;
+  uint32_t thread_index;
+  uint32_t events;
+  uint32_t flags;                // EventBlockFlags
+  uint64_t base_ticks;           // cursor at from_bytes: stamps and addresses are relative to it
+  uint64_t base_address;
+  uint32_t base_stack;
+  uint32_t reserved;
+};
+static_assert(sizeof(EventSegment) == 64);
+
+enum class ColumnId : uint8_t { op = 1, time = 2, address = 3, stack = 4, size = 5, extra = 6, extended = 7 };
+// codec: how the raw bytes were made from values (see event_columns.h), `compression`: 0 none, 1 zstd.
+struct ColumnEntry {
+  uint8_t id;
+  uint8_t codec;
+  uint8_t compression;
+  uint8_t reserved;
+  uint32_t values;
+  uint32_t raw_bytes;
+  uint32_t stored_bytes;
+};
+static_assert(sizeof(ColumnEntry) == 16);
+
+struct ThreadEntry {             // followed by the name, padded to a multiple of 8
+  uint32_t entry_bytes;
+  uint32_t thread_index;
+  uint32_t tid;
+  uint32_t name_bytes;
+  uint64_t first_ticks, last_ticks;
+  uint64_t events;
+};
+static_assert(sizeof(ThreadEntry) == 40);
+
+struct MapsPayload {             // then zstd data of the text
+  uint64_t ticks;
+  uint64_t raw_bytes;
+};
+
+struct LossesPayload {
+  uint32_t payload_header_bytes;
+  uint32_t reserved;
+  uint64_t losses[kLossCauses];
+  uint64_t walk_ends[kWalkEnds];
+  uint64_t waits, waited_ns;
+};
+
+struct IndexEntry {
+  uint64_t offset;               // of the ChunkHeader in the file
+  uint64_t payload_bytes;
+  uint64_t first_ticks, last_ticks;
+  uint64_t count;
+  uint16_t kind;
+  uint16_t flags;
+  uint32_t sequence;
+};
+static_assert(sizeof(IndexEntry) == 48);
+
+struct EndPayload {              // the last 64 + sizeof(EndPayload) bytes of a closed trace
+  uint64_t index_offset;         // of the index chunk's header; 0: none
+  uint64_t chunks;
+  uint64_t events;
+  uint64_t file_bytes;           // before this chunk
+};
+static_assert(sizeof(EndPayload) == 32);
+
+struct ProcessStatusPayload {
+  uint32_t payload_header_bytes;
+  uint32_t how;                  // 0 unknown 1 exited 2 killed by a signal 3 replaced by exec 4 still running
+  int32_t code;                  // exit status or signal number; -1 unknown
+  uint32_t oom_kills;            // cgroup oom_kill events during the run
+  ClockPair ended;
+  uint64_t user_ns, system_ns;   // of the process; 0 unknown
+  uint64_t peak_rss_bytes;       // VmHWM; 0 unknown
+};
+
+struct RecorderStatsPayload {
+  uint32_t payload_header_bytes;
+  uint32_t restarts;
+  uint64_t cpu_ns;               // recorder's CPU time for the whole session so far
+  uint64_t peak_rss_bytes;
+  uint64_t events, raw_bytes, stored_bytes;   // of this trace
+  uint64_t bytes_requested;
+  uint32_t recovered;            // 1: closed from a session file that outlived its recorder
+  uint32_t zstd_level;
+};
+
+struct UnwindCheckPayload {      // then text of the first differences
+  uint64_t walks;
+  uint64_t differences[8];
+  uint64_t text_bytes;
+};
+
+}  // namespace hl
