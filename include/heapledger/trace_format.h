@@ -93,7 +93,7 @@ struct HeaderPayload {
   uint8_t boot_id[16];
   ClockPair started;             // when the shim attached: time 0 of the trace
 };
-static_assert(sizeof(HeaderPayload) == 136);
+static_assert(sizeof(HeaderPayload) == 128);
 enum class HeaderTag : uint16_t {
   executable = 1, argv = 2 /* NUL-separated */, working_directory = 3, host = 4, session_path = 5,
   recorder_version = 6, name = 7, kernel = 8, environment = 9 /* reserved */,
