@@ -1,0 +1,53 @@
+// This process's view of the session file: the header region, mapped for good, and the blocks, mapped in
+// windows of 8 MiB when a block in them is first needed. Windows are duplicated from an existing mapping
+// (mremap with old size 0), so that no descriptor is kept: programs close all descriptors.
+// A mapped page beyond the allocated part of the file is never touched: block indexes come from the bitmap,
+// below SessionHeader::blocks_available. Lock-free; a race maps a window twice and unmaps one.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "emit/block_pool.h"
+#include "heapledger/session_layout.h"
+
+namespace hl {
+
+inline constexpr uint32_t kWindowBlocks = 256;
+inline constexpr uint32_t kMaxWindows = kMaxBlocks / kWindowBlocks;
+
+class SessionView {
+ public:
+  // Maps header and first window of an open session file; the descriptor may be closed afterwards.
+  // false: not a session file of this version, or no address space.
+  bool attach(int fd);
+
+  bool attached() const { return header_ != nullptr; }
+  SessionHeader* header() const { return header_; }
+  BlockPool pool() const { return BlockPool(header_); }
+  std::atomic<uint32_t>* process_table() const {
+    return reinterpret_cast<std::atomic<uint32_t>*>(reinterpret_cast<char*>(header_) + kProcessTableOffset);
+  }
+
+  // Address of a block, or nullptr when its window cannot be mapped.
+  void* block(uint32_t index) {
+    char* window = windows_[index / kWindowBlocks].load(std::memory_order_acquire);
+    if (window == nullptr) [[unlikely]] {
+      window = map_window(index / kWindowBlocks);
+      if (window == nullptr) return nullptr;
+    }
+    return window + uint64_t{index % kWindowBlocks} * kBlockBytes;
+  }
+
+  // In a forked child: lets writes that the interrupted parent's code still makes to the block at `address`
+  // go to private memory instead of the shared file.
+  static void detach_block(void* address);
+
+ private:
+  char* map_window(uint32_t window);
+
+  SessionHeader* header_;
+  std::atomic<char*> windows_[kMaxWindows];
+};
+
+}  // namespace hl
