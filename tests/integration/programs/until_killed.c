@@ -1,0 +1,37 @@
+// Allocates without end and says, after each block, how many it has: the test kills it (or its recorder, or both) and
+// looks whether every block that was spoken of is in the record. The count goes to shared memory, a file given as argument,
+// because it must survive SIGKILL and be exact to the last completed call.
+//
+// usage: until_killed COUNT_FILE [LIMIT]
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+__attribute__((noinline)) static void* allocate_until_killed(uint64_t number) { return malloc(24 + number % 8 * 16); }
+
+int main(int argc, char** argv) {
+  if (argc < 2)
+    return 2;
+  const uint64_t limit = argc > 2 ? strtoull(argv[2], NULL, 10) : UINT64_MAX;
+  const int file = open(argv[1], O_RDWR | O_CREAT | O_TRUNC, 0600);
+  if (file < 0 || ftruncate(file, 4096) != 0)
+    return 3;
+  volatile uint64_t* completed = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  if (completed == MAP_FAILED)
+    return 4;
+  close(file);
+  for (uint64_t number = 0; number < limit; number++) {
+    void* volatile block = allocate_until_killed(number);
+    if (!block)
+      return 5;
+    *completed = number + 1;
+    if (number % 4096 == 4095) { // a rate that fills memory within minutes, not seconds
+      const struct timespec pause = {0, 2000000};
+      nanosleep(&pause, NULL);
+    }
+  }
+  return 0;
+}
