@@ -1,10 +1,10 @@
 // The event path's own benchmark: allocation calls at call depth 38 and next to nothing else.
 //
-// Each loop descends from the bottom of the stack, so that every stack word above main is written anew, and makes
-// three events at the leaf: a random slot's block is freed and replaced, and one of a second table is toggled. Sizes
-// are 16..1039 bytes, 4 096 slots. Depth, sizes and slots are those of the published comparison with the peers;
-// changing one makes all earlier figures worthless. It must not print or allocate anything between the two clocks.
-// More SLOTS keep more blocks live, for the analyzer's benchmark.
+// Each loop descends from the bottom of the stack, so that every stack word above main is written anew, and
+// makes three events at the leaf: a random slot's block is freed and replaced, and one of a second table is
+// toggled. Sizes are 16..1039 bytes, 4 096 slots. Depth, sizes and slots are those of the published
+// comparison with the peers; changing one makes all earlier figures worthless. It must not print or allocate
+// anything between the two clocks. More SLOTS keep more blocks live, for the analyzer's benchmark.
 //
 // usage: loop [THREADS [ITERATIONS [SLOTS]]]   prints: ns-per-loop cpu-ns-per-loop events
 #include <pthread.h>
@@ -37,7 +37,9 @@ uint64_t next_random(uint64_t& state) {
   return state;
 }
 
-size_t size_from(uint64_t random) { return 16 + ((random >> 32) & 1023); }
+size_t size_from(uint64_t random) {
+  return 16 + ((random >> 32) & 1023);
+}
 
 __attribute__((noinline)) void make_events(Worker& worker) {
   uint64_t random = next_random(worker.random_state);
@@ -94,7 +96,8 @@ int main(int argc, char** argv) {
     workers[i].random_state = 88172645463325252ull + static_cast<uint64_t>(i) * 7919;
     workers[i].iterations = iterations;
     workers[i].slots = slots;
-    void* table = mmap(nullptr, slots * sizeof(void*), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* table =
+        mmap(nullptr, slots * sizeof(void*), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (table == MAP_FAILED)
       return 1;
     workers[i].replaced = static_cast<void**>(table);

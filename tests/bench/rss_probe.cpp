@@ -1,8 +1,8 @@
 // How much resident memory does being recorded add to a process? Run it with and without, and subtract.
 //
-// THREADS threads, all alive at the same time, each allocate and free from 2^DEPTH distinct stacks; then the program
-// prints its own resident set as the kernel counts it (private, file and shared pages alike) and the number of stack
-// nodes that such a tree has. The allocator's own share is the same in both runs.
+// THREADS threads, all alive at the same time, each allocate and free from 2^DEPTH distinct stacks; then the
+// program prints its own resident set as the kernel counts it (private, file and shared pages alike) and the
+// number of stack nodes that such a tree has. The allocator's own share is the same in both runs.
 //
 // usage: rss_probe [THREADS [DEPTH]]   prints: VmRSS-bytes threads stack-nodes
 #include <pthread.h>

@@ -1,5 +1,6 @@
 // A process tree of every kind. Each process image allocates a number of blocks of a size that names it, from
-// allocate_as(), frees half of them, and prints "IMAGE pid"; the test looks for one trace per image and counts in each.
+// allocate_as(), frees half of them, and prints "IMAGE pid"; the test looks for one trace per image and
+// counts in each.
 //
 //   parent   101 bytes x 20   forks, vforks, spawns, clones; the last of all to end
 //   forked   102 bytes x 30   fork()
@@ -20,6 +21,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "counting.h"
+
 extern char** environ;
 
 __attribute__((noinline)) static void allocate_as(const char* image, size_t bytes, int count) {
@@ -28,7 +31,7 @@ __attribute__((noinline)) static void allocate_as(const char* image, size_t byte
     if (i % 2)
       free(block);
   }
-  dprintf(1, "%s %d\n", image, (int)getpid());
+  say("%s %d\n", image, (int)getpid());
 }
 
 static void wait_for(pid_t child) {

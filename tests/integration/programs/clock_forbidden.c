@@ -1,7 +1,9 @@
-// The processor's time stamp counter becomes forbidden at run time: a shim that goes on reading it is killed. Modes:
+// The processor's time stamp counter becomes forbidden at run time: a shim that goes on reading it is killed.
+// Modes:
 //   tsc      prctl(PR_SET_TSC, PR_TSC_SIGSEGV), then two threads allocate
 //   strict   seccomp's strict mode: no system call but read, write and exit, and no counter on some kernels
-//   filter   a seccomp filter that kills on every call that this program's plain code does not make (so: any of the shim's)
+//   filter   a seccomp filter that kills on every call that this program's plain code does not make (so: any
+//   of the shim's)
 // Counts start before and go on after. Linked with safe_allocator: libc's own needs brk.
 //
 // usage: clock_forbidden MODE EVENTS   prints: MODE allocations frees bytes
@@ -30,14 +32,6 @@ __attribute__((noinline)) static void allocate_before(void) {
     counted_free(counted_malloc(50));
 }
 
-static void print_without_libc(const char* mode) {
-  char line[120];
-  const int length = snprintf(line, sizeof line, "%s %lu %lu %lu\n", mode, counted_allocations, counted_frees,
-                              counted_bytes);
-  if (write(1, line, (size_t)length) != length)
-    syscall(SYS_exit, 1);
-}
-
 static int install_filter(void) {
   struct sock_filter rules[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -64,12 +58,12 @@ int main(int argc, char** argv) {
       return 4;
     allocate_afterwards(NULL);
     pthread_join(thread, NULL);
-    print_without_libc(argv[1]);
+    print_counts(argv[1]);
     return 0;
   }
   if (strcmp(argv[1], "strict") == 0 ? prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) : install_filter())
     return 3;
   allocate_afterwards(NULL);
-  print_without_libc(argv[1]);
+  print_counts(argv[1]);
   syscall(SYS_exit, 0); // exit_group is forbidden in strict mode
 }

@@ -1,6 +1,6 @@
-// Ordinary C++: containers, strings, shared pointers, exceptions thrown through several frames and caught, threads
-// of std, iostreams. Single-threaded by default, so deterministic: Valgrind's totals must equal the recorded ones, and
-// the shim must not disturb unwinding. Prints a checksum.
+// Ordinary C++: containers, strings, shared pointers, exceptions thrown through several frames and caught,
+// threads of std, iostreams. Single-threaded by default, so deterministic: Valgrind's totals must equal the
+// recorded ones, and the shim must not disturb unwinding. Prints a checksum.
 //
 // usage: cxx_program [ROUNDS [threads]]
 #include <future>
@@ -22,7 +22,7 @@ struct Square final : Shape {
   explicit Square(long side) : side_(side), name_("a square whose name does not fit a small string") {}
   long area() const override { return side_ * side_ + static_cast<long>(name_.size()); }
 
-private:
+ private:
   long side_;
   std::string name_;
 };

@@ -1,6 +1,7 @@
-// One call of each kind of allocation function, in known numbers, each kind in a function of its own, so that the
-// test can ask for calls, bytes and stacks site by site. The numbers are repeated in test_exact_counts.py; nothing
-// else here may allocate (no stdio). Everything but what leave_behind() allocates is freed.
+// One call of each kind of allocation function, in known numbers, each kind in a function of its own, so that
+// the test can ask for calls, bytes and stacks site by site. The numbers are repeated in
+// test_exact_counts.py; nothing else here may allocate (no stdio). Everything but what leave_behind()
+// allocates is freed.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <malloc.h>
@@ -12,7 +13,8 @@
 #define NOINLINE __attribute__((noinline, noclone))
 
 static void* volatile sink;
-// The size comes through a volatile, so that the compiler cannot see that malloc must fail or drop a pair of calls.
+// The size comes through a volatile, so that the compiler cannot see that malloc must fail or drop a pair of
+// calls.
 static volatile size_t huge = SIZE_MAX / 2;
 
 static void* keep(void* block) {
@@ -42,8 +44,8 @@ NOINLINE static void use_calloc(void) {
   }
 }
 
-// 10 rounds: allocate 16 by realloc(NULL), grow to 160, 1600, 300000, shrink to 8: 5 calls that return a block and
-// 4 that replace one; then realloc(p, 0), which frees.
+// 10 rounds: allocate 16 by realloc(NULL), grow to 160, 1600, 300000, shrink to 8: 5 calls that return a
+// block and 4 that replace one; then realloc(p, 0), which frees.
 NOINLINE static void use_realloc(void) {
   for (int i = 0; i < 10; i++) {
     void* block = keep(realloc(NULL, 16));

@@ -1,6 +1,7 @@
 // Blocks that are freed as late as a program can: by atexit functions, by destructors of static objects, by a
-// library's destructor function, and by a destructor that itself allocates. Recorded to the very end, nothing of this
-// remains live. Only leave_one_behind's 123 bytes do. No iostreams: libstdc++ keeps memory of its own.
+// library's destructor function, and by a destructor that itself allocates. Recorded to the very end, nothing
+// of this remains live. Only leave_one_behind's 123 bytes do. No iostreams: libstdc++ keeps memory of its
+// own.
 #include <cstdlib>
 #include <unistd.h>
 
@@ -21,7 +22,9 @@ struct FreesAtExit {
 } frees_at_exit;
 
 void* for_atexit;
-void at_exit() { free(for_atexit); }
+void at_exit() {
+  free(for_atexit);
+}
 
 [[gnu::noinline]] void leave_one_behind() {
   void* volatile block = malloc(123);

@@ -1,6 +1,7 @@
-// fork() from a signal handler, wherever the handler finds the main loop: also inside the recording of an event, after
-// that has checked whether it is in a fork child. The child allocates three blocks of 1234 bytes and returns into the
-// interrupted code for a while; it must not write into what is the parent's. Linked with safe_allocator.
+// fork() from a signal handler, wherever the handler finds the main loop: also inside the recording of an
+// event, after that has checked whether it is in a fork child. The child allocates three blocks of 1234 bytes
+// and returns into the interrupted code for a while; it must not write into what is the parent's. Linked with
+// safe_allocator.
 //
 // usage: fork_in_handler FORKS   prints: parent allocations frees bytes
 #define _GNU_SOURCE
@@ -35,7 +36,9 @@ static void on_timer(int number) {
   errno = saved;
 }
 
-__attribute__((noinline)) static void allocate_in_loop(unsigned i) { counted_free(counted_malloc(16 + i % 500)); }
+__attribute__((noinline)) static void allocate_in_loop(unsigned i) {
+  counted_free(counted_malloc(16 + i % 500));
+}
 
 int main(int argc, char** argv) {
   forks_left = argc > 1 ? atoi(argv[1]) : 100;

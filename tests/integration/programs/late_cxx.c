@@ -1,7 +1,9 @@
-// A C program that loads a C++ library late and privately (RTLD_LOCAL): a shim that interposed operator new would have
-// no operator new to pass on to. Prints what the library returned.
+// A C program that loads a C++ library late and privately (RTLD_LOCAL): a shim that interposed operator new
+// would have no operator new to pass on to. Prints what the library returned.
 #include <dlfcn.h>
 #include <stdio.h>
+
+#include "counting.h"
 
 int main(int argc, char** argv) {
   if (argc < 2)
@@ -14,6 +16,6 @@ int main(int argc, char** argv) {
   void* symbol = dlsym(library, "allocate_in_late_library");
   long (*function)(long);
   *(void**)&function = symbol;
-  dprintf(1, "%ld\n", function ? function(7) : -1);
+  say("%ld\n", function ? function(7) : -1);
   return 0;
 }

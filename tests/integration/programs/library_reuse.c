@@ -1,15 +1,19 @@
-// Libraries that take turns at one address: two are loaded, called and unloaded alternately, once by dlopen and once
-// by iconv (through a gconv module, which libc loads without any function that could be hooked). They have the same
-// layout and differ in the name and size of what they allocate. A recorder that takes the second for the first names the
-// wrong function. Prints each library's address and how often the addresses coincided.
+// Libraries that take turns at one address: two are loaded, called and unloaded alternately, once by dlopen
+// and once by iconv (through a gconv module, which libc loads without any function that could be hooked).
+// They have the same layout and differ in the name and size of what they allocate. A recorder that takes the
+// second for the first names the wrong function. Prints each library's address and how often the addresses
+// coincided.
 //
-// usage: library_reuse FIRST.so SECOND.so ROUNDS      with GCONV_PATH naming a directory with modules HLFIRST, HLSECOND
+// usage: library_reuse FIRST.so SECOND.so ROUNDS      with GCONV_PATH naming a directory with modules
+// HLFIRST, HLSECOND
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <iconv.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "counting.h"
 
 static void* address_of(void* library) {
   Dl_info information;
@@ -35,7 +39,7 @@ int main(int argc, char** argv) {
       dlclose(library);
       same += which == 1 && address[0] == address[1];
     }
-  dprintf(1, "dlopen: same address %d times of %d\n", same, rounds);
+  say("dlopen: same address %d times of %d\n", same, rounds);
   for (int round = 0; round < rounds; round++)
     for (int which = 0; which < 2; which++) {
       iconv_t conversion = iconv_open(which ? "HLSECOND//" : "HLFIRST//", "UTF-8");

@@ -1,6 +1,7 @@
-// Everything at once that takes the loader's lock: a thread whose dl_iterate_phdr callback allocates (deep, from
-// ever new stacks), one that loads and unloads a library, one that throws exceptions, and one that only allocates.
-// An unwinder that takes the loader's lock, or one that the interrupted code holds, stops here for good.
+// Everything at once that takes the loader's lock: a thread whose dl_iterate_phdr callback allocates (deep,
+// from ever new stacks), one that loads and unloads a library, one that throws exceptions, and one that only
+// allocates. An unwinder that takes the loader's lock, or one that the interrupted code holds, stops here for
+// good.
 //
 // usage: loader_storm LIBRARY MILLISECONDS   prints: finished
 #include <atomic>
@@ -12,6 +13,8 @@
 #include <stdexcept>
 #include <string>
 #include <unistd.h>
+
+#include "counting.h"
 
 namespace {
 
@@ -97,6 +100,6 @@ int main(int argc, char** argv) {
   for (const auto& count : rounds)
     if (count == 0)
       return 3; // a thread that did nothing tests nothing
-  dprintf(1, "finished\n");
+  say("finished\n");
   return 0;
 }

@@ -1,6 +1,6 @@
-// A handler that leaves by siglongjmp, often out of the middle of the recording of an event: the recording must go on
-// afterwards as if nothing had been. What was interrupted may or may not be an event; what the second half of each
-// round does, with the timer off, must be recorded exactly. Linked with safe_allocator.
+// A handler that leaves by siglongjmp, often out of the middle of the recording of an event: the recording
+// must go on afterwards as if nothing had been. What was interrupted may or may not be an event; what the
+// second half of each round does, with the timer off, must be recorded exactly. Linked with safe_allocator.
 //
 // usage: longjmp_out ROUNDS   prints: after allocations frees bytes, then: jumps N
 #define _GNU_SOURCE
@@ -44,6 +44,6 @@ int main(int argc, char** argv) {
     allocate_afterwards();
   }
   print_counts("after");
-  dprintf(1, "jumps %lu\n", jumps);
+  say("jumps %lu\n", jumps);
   return 0;
 }

@@ -1,5 +1,5 @@
-// Programs that lock all their memory, or run within a small address space: a shim's reservations must be modest and
-// not become resident. Modes:
+// Programs that lock all their memory, or run within a small address space: a shim's reservations must be
+// modest and not become resident. Modes:
 //   locked    mlockall(MCL_CURRENT | MCL_FUTURE) first; prints VmRSS and VmLck growth limits in the test
 //   limited   an address space limit of what is mapped now plus 48 MiB, then allocates 24 MiB in small pieces
 //
@@ -46,6 +46,6 @@ int main(int argc, char** argv) {
   for (int i = 0; i < PIECES; i++)
     counted_free(pieces[i]);
   print_counts(argv[1]);
-  dprintf(1, "resident-kB %ld\n", status_kilobytes("VmRSS:"));
+  say("resident-kB %ld\n", status_kilobytes("VmRSS:"));
   return 0;
 }

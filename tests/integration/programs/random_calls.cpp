@@ -1,7 +1,8 @@
-// A deterministic random walk over all allocation functions, for comparison with an oracle: Valgrind's totals, or the
-// naive replay of the dump. With THREADS > 1 blocks wander between threads through a shared table, so most frees
-// happen on another thread than the allocation (then only sums that do not depend on the order are deterministic).
-// Every block's first and last byte are stamped and checked, so that a shim that returned a wrong block is caught here.
+// A deterministic random walk over all allocation functions, for comparison with an oracle: Valgrind's
+// totals, or the naive replay of the dump. With THREADS > 1 blocks wander between threads through a shared
+// table, so most frees happen on another thread than the allocation (then only sums that do not depend on the
+// order are deterministic). Every block's first and last byte are stamped and checked, so that a shim that
+// returned a wrong block is caught here.
 //
 // usage: random_calls ROUNDS [THREADS]   prints: allocations frees bytes (counted as the contract says)
 #include <atomic>
@@ -10,6 +11,8 @@
 #include <cstdlib>
 #include <malloc.h>
 #include <pthread.h>
+
+#include "counting.h"
 
 namespace {
 
@@ -52,17 +55,25 @@ void check(const Block& block) {
 unsigned char* allocate_somehow(uint64_t random, size_t size) {
   void* address = nullptr;
   switch (random >> 60) {
-  case 0: return static_cast<unsigned char*>(calloc(1, size));
-  case 1: return static_cast<unsigned char*>(memalign(64, size));
-  case 2: return posix_memalign(&address, 4096, size) == 0 ? static_cast<unsigned char*>(address) : nullptr;
-  case 3: return static_cast<unsigned char*>(aligned_alloc(16, size));
-  case 4: return static_cast<unsigned char*>(realloc(nullptr, size));
-  default: return static_cast<unsigned char*>(malloc(size));
+  case 0:
+    return static_cast<unsigned char*>(calloc(1, size));
+  case 1:
+    return static_cast<unsigned char*>(memalign(64, size));
+  case 2:
+    return posix_memalign(&address, 4096, size) == 0 ? static_cast<unsigned char*>(address) : nullptr;
+  case 3:
+    return static_cast<unsigned char*>(aligned_alloc(16, size));
+  case 4:
+    return static_cast<unsigned char*>(realloc(nullptr, size));
+  default:
+    return static_cast<unsigned char*>(malloc(size));
   }
 }
 
 // Mostly small, sometimes beyond the mmap threshold.
-size_t random_size(uint64_t random) { return random % 97 == 0 ? 100'000 + random % 200'000 : random % 700; }
+size_t random_size(uint64_t random) {
+  return random % 97 == 0 ? 100'000 + random % 200'000 : random % 700;
+}
 
 void release(Block* block) {
   check(*block);
@@ -111,13 +122,13 @@ int main(int argc, char** argv) {
   if (threads < 1 || threads > 64)
     return 2;
   for (int i = 1; i < threads; i++)
-    if (pthread_create(&handles[i], nullptr, work, reinterpret_cast<void*>(static_cast<uintptr_t>(i + 1))) != 0)
+    if (pthread_create(&handles[i], nullptr, work, reinterpret_cast<void*>(static_cast<uintptr_t>(i + 1))) !=
+        0)
       return 1;
   work(reinterpret_cast<void*>(uintptr_t{1}));
   for (int i = 1; i < threads; i++)
     pthread_join(handles[i], nullptr);
-  // No stdio stream: its buffer would be one allocation more than was counted.
-  dprintf(1, "%llu %llu %llu\n", static_cast<unsigned long long>(allocations), static_cast<unsigned long long>(frees),
-          static_cast<unsigned long long>(bytes));
+  say("%llu %llu %llu\n", static_cast<unsigned long long>(allocations),
+      static_cast<unsigned long long>(frees), static_cast<unsigned long long>(bytes));
   return 0;
 }

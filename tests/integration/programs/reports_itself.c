@@ -1,7 +1,7 @@
-// Says what a program can see of its surroundings: arguments, open descriptors, environment that is ours, signal mask and
-// dispositions, process group against terminal, parent. Run alone and recorded, it must print the same, but for what
-// the recording needs and the test filters. It ends as its first argument says: "exit N", "signal N", or "stdin" (copies
-// standard input to standard output).
+// Says what a program can see of its surroundings: arguments, open descriptors, environment that is ours,
+// signal mask and dispositions, process group against terminal, parent. Run alone and recorded, it must print
+// the same, but for what the recording needs and the test filters. It ends as its first argument says: "exit
+// N", "signal N", or "stdin" (copies standard input to standard output).
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdio.h>

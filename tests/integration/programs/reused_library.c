@@ -1,5 +1,5 @@
-// The library of library_reuse, compiled twice with FUNCTION and BYTES: allocates from a function whose name tells
-// which of the two it is. It is a gconv module as well, so that iconv_open loads and calls it.
+// The library of library_reuse, compiled twice with FUNCTION and BYTES: allocates from a function whose name
+// tells which of the two it is. It is a gconv module as well, so that iconv_open loads and calls it.
 #include <gconv.h>
 #include <stdlib.h>
 
@@ -25,8 +25,11 @@ __attribute__((visibility("default"))) int gconv(struct __gconv_step* step, stru
                                                  const unsigned char** input, const unsigned char* end,
                                                  unsigned char** output, size_t* irreversible, int flush,
                                                  int consume) {
-  (void)step, (void)data, (void)input, (void)end, (void)output, (void)irreversible, (void)flush, (void)consume;
+  (void)step, (void)data, (void)input, (void)end, (void)output, (void)irreversible, (void)flush,
+      (void)consume;
   return __GCONV_EMPTY_INPUT;
 }
 
-__attribute__((visibility("default"))) void gconv_end(struct __gconv_step* step) { (void)step; }
+__attribute__((visibility("default"))) void gconv_end(struct __gconv_step* step) {
+  (void)step;
+}

@@ -1,7 +1,8 @@
-// An allocator that a signal handler may call at any instruction: a pointer that only moves up, and a free that does
-// nothing. Linked as a shared library behind the names malloc and free, so that the shim (preloaded, hence found first)
-// records the calls and passes them on to here. Programs that storm the shim with signals link it: libc's own heap
-// would break under them, and then a test could not tell whose fault it was.
+// An allocator that a signal handler may call at any instruction: a pointer that only moves up, and a free
+// that does nothing. Linked as a shared library behind the names malloc and free, so that the shim
+// (preloaded, hence found first) records the calls and passes them on to here. Programs that storm the shim
+// with signals link it: libc's own heap would break under them, and then a test could not tell whose fault it
+// was.
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -17,7 +18,8 @@ static char* arena_start(void) {
   char* start = __atomic_load_n(&arena, __ATOMIC_ACQUIRE);
   if (start)
     return start;
-  char* fresh = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  char* fresh =
+      mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (fresh == MAP_FAILED)
     return NULL;
   char* none = NULL;
@@ -39,14 +41,18 @@ void* malloc(size_t size) {
   return start + offset + HEADER_BYTES;
 }
 
-void free(void* block) { (void)block; }
+void free(void* block) {
+  (void)block;
+}
 
 void* calloc(size_t count, size_t size) {
   size_t bytes;
   return __builtin_mul_overflow(count, size, &bytes) ? NULL : malloc(bytes); // fresh pages are zero
 }
 
-size_t malloc_usable_size(void* block) { return block ? *(size_t*)(void*)((char*)block - HEADER_BYTES) : 0; }
+size_t malloc_usable_size(void* block) {
+  return block ? *(size_t*)(void*)((char*)block - HEADER_BYTES) : 0;
+}
 
 void* realloc(void* block, size_t size) {
   void* fresh = malloc(size);

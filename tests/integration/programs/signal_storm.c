@@ -1,6 +1,6 @@
-// Handlers that allocate, at every instruction of the recording of an event: a 50 us timer and a second thread that
-// sends another signal as fast as it can, against a main loop of mallocs and frees. Handlers nest. Not one of their events
-// may be lost or garbled. Linked with safe_allocator.
+// Handlers that allocate, at every instruction of the recording of an event: a 50 us timer and a second
+// thread that sends another signal as fast as it can, against a main loop of mallocs and frees. Handlers
+// nest. Not one of their events may be lost or garbled. Linked with safe_allocator.
 //
 // usage: signal_storm EVENTS   prints: storm allocations frees bytes, then: handlers N
 #define _GNU_SOURCE
@@ -69,6 +69,6 @@ int main(int argc, char** argv) {
   __atomic_store_n(&finished, 1, __ATOMIC_RELEASE);
   pthread_join(sender, NULL);
   print_counts("storm");
-  dprintf(1, "handlers %lu\n", handlers);
+  say("handlers %lu\n", handlers);
   return 0;
 }

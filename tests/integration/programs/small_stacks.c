@@ -1,6 +1,6 @@
-// Threads with stacks from PTHREAD_STACK_MIN up must start and be able to allocate, 20 frames deep, also in a signal
-// handler on a small alternate stack: a shim with much thread-local storage or much stack use breaks such programs.
-// Prints one line per size.
+// Threads with stacks from PTHREAD_STACK_MIN up must start and be able to allocate, 20 frames deep, also in a
+// signal handler on a small alternate stack: a shim with much thread-local storage or much stack use breaks
+// such programs. Prints one line per size.
 #define _GNU_SOURCE
 #include <limits.h>
 #include <pthread.h>
@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "counting.h"
 
 static void* volatile sink;
 
@@ -48,7 +50,7 @@ int main(void) {
     pthread_attr_setstacksize(&attributes, size);
     pthread_t thread;
     const int result = pthread_create(&thread, &attributes, work, NULL);
-    dprintf(1, "%zu: %s\n", size, result ? strerror(result) : "started");
+    say("%zu: %s\n", size, result ? strerror(result) : "started");
     if (result == 0)
       pthread_join(thread, NULL);
   }

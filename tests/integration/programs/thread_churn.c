@@ -1,7 +1,7 @@
-// Threads that come and go, thousands of them, eight at a time: each allocates, keeps a block in thread-specific data
-// whose destructor frees it while the thread is being torn down (and allocates there once more), leaves one block to
-// be freed by main, and uses strerror-like libc facilities that libc itself frees at thread exit.
-// Its threads' stacks are as small as threads can have.
+// Threads that come and go, thousands of them, eight at a time: each allocates, keeps a block in
+// thread-specific data whose destructor frees it while the thread is being torn down (and allocates there
+// once more), leaves one block to be freed by main, and uses strerror-like libc facilities that libc itself
+// frees at thread exit. Its threads' stacks are as small as threads can have.
 //
 // usage: thread_churn THREADS   prints: threads allocations frees bytes
 #define _GNU_SOURCE

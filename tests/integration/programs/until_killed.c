@@ -1,6 +1,6 @@
-// Allocates without end and says, after each block, how many it has: the test kills it (or its recorder, or both) and
-// looks whether every block that was spoken of is in the record. The count goes to shared memory, a file given as argument,
-// because it must survive SIGKILL and be exact to the last completed call.
+// Allocates without end and says, after each block, how many it has: the test kills it (or its recorder, or
+// both) and looks whether every block that was spoken of is in the record. The count goes to shared memory, a
+// file given as argument, because it must survive SIGKILL and be exact to the last completed call.
 //
 // usage: until_killed COUNT_FILE [LIMIT]
 #include <fcntl.h>
@@ -10,7 +10,9 @@
 #include <time.h>
 #include <unistd.h>
 
-__attribute__((noinline)) static void* allocate_until_killed(uint64_t number) { return malloc(24 + number % 8 * 16); }
+__attribute__((noinline)) static void* allocate_until_killed(uint64_t number) {
+  return malloc(24 + number % 8 * 16);
+}
 
 int main(int argc, char** argv) {
   if (argc < 2)

@@ -1,6 +1,6 @@
-// A vfork child shares its parent's memory; here it is killed in the middle of allocating, again and again, so that it
-// often dies inside the recording of an event and leaves the parent's state as if the parent were inside. The parent's
-// own events afterwards must all be recorded. Linked with safe_allocator.
+// A vfork child shares its parent's memory; here it is killed in the middle of allocating, again and again,
+// so that it often dies inside the recording of an event and leaves the parent's state as if the parent were
+// inside. The parent's own events afterwards must all be recorded. Linked with safe_allocator.
 //
 // usage: vfork_killed ROUNDS   prints: parent allocations frees bytes
 #define _GNU_SOURCE

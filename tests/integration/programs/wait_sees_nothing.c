@@ -1,6 +1,6 @@
-// A process without children asks for them in every way there is. A recorder that was its child, or a SIGCHLD from one,
-// would show. With the argument "subreaper" it first becomes one, so that orphans of its tree would come to it.
-// Prints one line per way; nothing may be there.
+// A process without children asks for them in every way there is. A recorder that was its child, or a SIGCHLD
+// from one, would show. With the argument "subreaper" it first becomes one, so that orphans of its tree would
+// come to it. Prints one line per way; nothing may be there.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <signal.h>
@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "counting.h"
+
 static volatile sig_atomic_t child_signals;
 
 static void on_child(int number) {
@@ -18,8 +20,8 @@ static void on_child(int number) {
   child_signals++;
 }
 
-static void say(const char* what, long result) {
-  dprintf(1, "%s: %s\n", what, result < 0 ? strerrorname_np(errno) : "a child");
+static void report(const char* what, long result) {
+  say("%s: %s\n", what, result < 0 ? strerrorname_np(errno) : "a child");
 }
 
 int main(int argc, char** argv) {
@@ -29,12 +31,12 @@ int main(int argc, char** argv) {
   const struct timespec delay = {0, 200000000};
   nanosleep(&delay, NULL); // time for a helper to start, exec and exit
   siginfo_t information;
-  say("wait", wait(NULL));
-  say("waitpid WNOHANG", waitpid(-1, NULL, WNOHANG));
-  say("waitid", waitid(P_ALL, 0, &information, WEXITED | WNOHANG));
-  say("waitpid process group", waitpid(0, NULL, WNOHANG));
+  report("wait", wait(NULL));
+  report("waitpid WNOHANG", waitpid(-1, NULL, WNOHANG));
+  report("waitid", waitid(P_ALL, 0, &information, WEXITED | WNOHANG));
+  report("waitpid process group", waitpid(0, NULL, WNOHANG));
   if (argc > 2) // __WALL would show children with another exit signal, too
-    say("waitpid __WALL", waitpid(-1, NULL, WNOHANG | __WALL));
-  dprintf(1, "SIGCHLD: %d\n", (int)child_signals);
+    report("waitpid __WALL", waitpid(-1, NULL, WNOHANG | __WALL));
+  say("SIGCHLD: %d\n", (int)child_signals);
   return 0;
 }

@@ -1,0 +1,71 @@
+"""One trace per process image: fork, clone, vfork, posix_spawn, exec, orphans; pid namespaces."""
+import sys
+
+sys.path.insert(0, __file__.rsplit("/", 1)[0])
+import harness
+from harness import analyze, functions, program, total
+
+# image: (bytes of each block, blocks); half of the blocks are freed. The numbers of programs/children.c
+IMAGES = {"parent": (101, 20), "forked": (102, 30), "raw": (103, 40), "execed": (104, 50), "spawned": (105, 60),
+          "vforked": (106, 70), "again": (107, 80), "orphan": (108, 90)}
+
+
+def own_allocations(trace):
+    """Calls by size of block of what allocate_as did, and live blocks at the end."""
+    report = analyze("report", trace)
+    sites = [site for site in report["sites"] if "allocate_as" in functions(site)]
+    calls = {}
+    for site in sites:
+        size = site["bytes_requested"] // site["allocation_calls"]
+        calls[size] = calls.get(size, 0) + site["allocation_calls"]
+    return calls, total(sites, "exit_blocks")
+
+
+class Children(harness.TestCase):
+    def test_one_trace_per_process_image(self):
+        recorded = self.record(program("children"))
+        pids = {line.split()[0].decode(): int(line.split()[1]) for line in recorded.stdout.splitlines()}
+        self.assertEqual(set(pids), set(IMAGES))
+        found = {}
+        for trace in recorded.children():
+            info = analyze("info", trace)
+            calls, live = own_allocations(trace)
+            for name, (size, blocks) in IMAGES.items():
+                if size in calls and info["pid"] == pids[name]:
+                    self.assertEqual(calls[size], blocks, name)
+                    found[name] = (trace, calls, live)
+        calls, live = own_allocations(recorded.trace)
+        self.assertEqual((calls, live), ({101: 20}, 10), "the root's trace holds the root's events alone")
+        self.assertEqual(set(found), set(IMAGES) - {"parent"})
+        self.assertNotEqual(found["execed"][0], found["again"][0], "an exec begins a new image")
+        for name in ("execed", "again", "spawned", "vforked"):
+            size, blocks = IMAGES[name]
+            self.assertEqual(found[name][1:], ({size: blocks}, blocks // 2), name)
+
+    def test_every_trace_of_the_tree_is_whole(self):
+        recorded = self.record(program("children"))
+        for trace in [recorded.trace, *recorded.children()]:
+            self.assert_nothing_lost(trace)
+
+    def test_traces_name_their_process(self):
+        recorded = self.record(program("children"))
+        for trace in recorded.children():
+            self.assertEqual(analyze("info", trace)["pid"], int(trace.name.split(".")[1]), trace.name)
+
+    def test_no_follow_records_the_root_alone(self):
+        recorded = self.record(program("children"), options=["--no-follow"])
+        self.assertEqual(recorded.children(), [])
+        self.assertEqual(own_allocations(recorded.trace)[0], {101: 20})
+
+    def test_the_first_child_of_a_new_pid_namespace_is_the_programs(self):
+        alone = harness.run([program("pid_namespace")])
+        if alone.status == 77:
+            self.skipTest("no right to unshare")
+        recorded = self.record(program("pid_namespace"), name="ns.hlt")
+        self.assertEqual(recorded.stdout, alone.stdout)
+        counts = [analyze("report", trace)["totals"]["allocation_calls"] for trace in recorded.children()]
+        self.assertEqual(sorted(count for count in counts if count >= 500), [500, 500, 500])
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,164 @@
+"""Whatever kills the program, the recorder or both: the record holds every event up to the last completed call."""
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, __file__.rsplit("/", 1)[0])
+import harness
+from harness import HEAPLEDGER, analyze, dump_lines, functions, program, total
+from naive_replay import replay
+
+
+def processes_below(root):
+    """Pids and names of all live descendants of a process."""
+    children, names = {}, {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat") as file:
+                    text = file.read()
+            except OSError:
+                continue
+            name, rest = text[text.index("(") + 1:text.rindex(")")], text[text.rindex(")") + 2:].split()
+            if rest[0] != "Z":
+                children.setdefault(int(rest[1]), []).append(int(entry))
+                names[int(entry)] = name
+    found, wave = {}, [root]
+    while wave:
+        wave = [child for parent in wave for child in children.get(parent, [])]
+        found.update({pid: names[pid] for pid in wave})
+    return found
+
+
+class Kills(harness.TestCase):
+    def start(self, limit=None, milliseconds=700, options=()):
+        """Starts until_killed under record; returns the process, and the pids of the program and the recorder."""
+        self.trace = self.scratch / "t.hlt"
+        self.count_file = self.scratch / "count"
+        command = [HEAPLEDGER, "record", "-o", self.trace, *options, "--", program("until_killed"), self.count_file]
+        if limit:
+            command.append(str(limit))
+        self.process = subprocess.Popen([str(word) for word in command], env=harness.clean_environment(),
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        start_new_session=True)
+        self.addCleanup(self.end_all)
+        deadline = time.monotonic() + 30
+        while self.completed() < 20000:
+            self.assertLess(time.monotonic(), deadline, "the program does not get going")
+            time.sleep(0.02)
+        time.sleep(milliseconds / 1000)
+        below = processes_below(self.process.pid)
+        target = [pid for pid, name in below.items() if name == "until_killed"]
+        recorder = [pid for pid, name in below.items() if name.startswith("heapledger-rec")]
+        self.assertEqual(len(target), 1, below)
+        self.assertEqual(len(recorder), 1, below)
+        return target[0], recorder[0]
+
+    def end_all(self):
+        for pid in [*processes_below(self.process.pid), self.process.pid]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.process.communicate()
+
+    def completed(self):
+        try:
+            data = self.count_file.read_bytes()
+        except FileNotFoundError:
+            return 0
+        return struct.unpack_from("<Q", data)[0] if len(data) >= 8 else 0
+
+    def wait(self):
+        self.process.communicate(timeout=60)
+        return self.process.returncode if self.process.returncode >= 0 else 128 - self.process.returncode
+
+    def assert_every_completed_call_is_recorded(self):
+        completed = self.completed()
+        report = analyze("report", self.trace)
+        sites = [site for site in report["sites"] if functions(site)[0] == "allocate_until_killed"]
+        # The call that was under way may be there or not: it was recorded but not yet spoken of.
+        self.assertIn(total(sites, "allocation_calls"), (completed, completed + 1))
+        naive = replay(line.decode() for line in dump_lines(self.trace)).result()
+        self.assertEqual((naive["unknown_frees"], naive["double_allocations"]), ([], []))
+        self.assertEqual(naive["allocation_calls"], report["totals"]["allocation_calls"])
+
+    def test_program_killed(self):
+        target, _ = self.start()
+        os.kill(target, signal.SIGKILL)
+        self.assertEqual(self.wait(), 128 + signal.SIGKILL)
+        self.assert_every_completed_call_is_recorded()
+        self.assertTrue(analyze("info", self.trace)["complete"], "the recorder lives and closes the trace")
+
+    def test_recorder_killed_and_program_goes_on(self):
+        target, recorder = self.start(limit=120000, milliseconds=0)
+        os.kill(recorder, signal.SIGKILL)
+        self.assertEqual(self.wait(), 0)
+        self.assertEqual(self.completed(), 120000)
+        self.assert_every_completed_call_is_recorded()
+        self.assert_nothing_lost(self.trace)
+
+    def test_recorder_killed_again_and_again(self):
+        _, recorder = self.start(limit=300000, milliseconds=0)
+        killed = set()
+        while self.process.poll() is None and len(killed) < 5:
+            recorders = [pid for pid, name in processes_below(self.process.pid).items()
+                         if name.startswith("heapledger-rec") and pid not in killed]
+            for pid in recorders:
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+            time.sleep(0.15)
+        self.assertGreater(len(killed), 1, "no second recorder was ever started")
+        self.assertEqual(self.wait(), 0)
+        self.assert_every_completed_call_is_recorded()
+
+    def test_recorder_killed_then_program_killed(self):
+        target, recorder = self.start()
+        os.kill(recorder, signal.SIGKILL)
+        os.kill(target, signal.SIGKILL)
+        self.assertEqual(self.wait(), 128 + signal.SIGKILL)
+        self.assert_every_completed_call_is_recorded()
+
+    def test_everything_killed_at_once(self):
+        target, recorder = self.start()
+        for pid in (self.process.pid, recorder, target):
+            os.kill(pid, signal.SIGSTOP)
+        for pid in (self.process.pid, recorder, target):
+            os.kill(pid, signal.SIGKILL)
+        self.process.communicate(timeout=60)
+        deadline = time.monotonic() + 10
+        while os.path.exists(f"/proc/{target}/exe") and time.monotonic() < deadline:
+            time.sleep(0.02)
+        # Nobody is left to close anything: the trace and the session file beside it are the record.
+        self.assert_every_completed_call_is_recorded()
+        self.assertFalse(analyze("info", self.trace)["complete"])
+
+    def test_supervisor_killed_program_goes_on_to_its_end(self):
+        target, _ = self.start(limit=120000, milliseconds=0)
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.communicate(timeout=60)
+        deadline = time.monotonic() + 60
+        while os.path.exists(f"/proc/{target}/exe") and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.assertEqual(self.completed(), 120000)
+        time.sleep(1)
+        self.assert_every_completed_call_is_recorded()
+
+    def test_read_while_it_is_being_written(self):
+        self.start()
+        before = self.completed()
+        time.sleep(1.5)
+        info = analyze("info", self.trace)
+        self.assertTrue(info["running"])
+        self.assertFalse(info["complete"])
+        report = analyze("report", self.trace)
+        sites = [site for site in report["sites"] if functions(site)[0] == "allocate_until_killed"]
+        self.assertGreaterEqual(total(sites, "allocation_calls"), before)
+        self.assertLessEqual(total(sites, "allocation_calls"), self.completed() + 1)
+
+
+if __name__ == "__main__":
+    harness.main()
