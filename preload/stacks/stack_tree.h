@@ -1,0 +1,254 @@
+// The stack tree: every distinct stack is a path of nodes (parent, module instance, pc) from the outermost
+// frame inwards, and its innermost node's id is all that an event carries.
+//
+// Nodes live in the session file (NodeStorage); this is the index that finds an existing one, in private
+// memory: lock-free, insert-only, and grown a piece at a time without stopping anybody.
+//
+//   directory    kDirectoryEntries words; the top bits of the hash choose one
+//   segment      16 KiB: 256 buckets of eight slots, one cache line each
+//   slot         hash tag (32 bits) | node id (32 bits); 0 = empty
+//
+// A key lives in one of two buckets of its segment. When both are full the segment is split: a copy takes the
+// half with the next hash bit set, the directory entries of that half are pointed at it, and those slots of
+// the old one are cleared. An insertion that goes to the old segment meanwhile may be lost from the index; the
+// next lookup of that key then makes a second node. That is tolerated (readers treat nodes with equal keys
+// as one), cheap and rare, and it is what makes splitting possible without waiting. What may not happen, and
+// cannot: a lookup that returns a node of another key, for the node itself is compared.
+//
+// Cost: a slot is 8 bytes at 50 to 90 % fill, with the node's 16: under 32 bytes a node.
+#pragma once
+
+#include <atomic>
+#include <stdint.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "platform/syscalls.h"
+#include "stacks/node_storage.h"
+
+namespace hl {
+
+struct StackKey {
+  uint32_t parent, module;
+  uint64_t pc;  // with kNodeExactPc, kNodeGuessed
+};
+static_assert(sizeof(StackKey) == 16);
+
+// Where index memory comes from, zeroed and page-aligned; tests replace it.
+struct AnonymousMemory {
+  static void* map(size_t bytes) { return sys::map_anonymous(bytes); }
+  static void unmap(void* p, size_t bytes) { sys::unmap(p, bytes); }
+};
+
+template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> class BasicStackTree {
+ public:
+  Storage storage;
+
+  // The id of the node with this key, new or known. Without room for a new node: `parent` (the stack is then
+  // cut at its inner end) and a count. Any thread, any signal handler, no lock.
+  StackId intern(StackId parent, uint32_t module, uint64_t pc) {
+    const StackKey key{parent, module, pc};
+    const uint64_t h = XXH3_64bits(&key, sizeof key);
+    const Directory entry = directory_[directory_index(h)].load(std::memory_order_acquire);
+    if (entry != 0) {
+      const Segment* segment = segment_at(entry);
+      for (const Bucket* bucket : {first_bucket(segment, h), second_bucket(segment, h)}) {
+        if (StackId id = find_in(*bucket, h, key)) return id;
+      }
+    }
+    return insert(key, h);
+  }
+
+  // Nodes that could not be made. Relaxed: a statistic.
+  uint64_t refused() const { return refused_.load(std::memory_order_relaxed); }
+  uint64_t index_bytes() const { return segments_.load(std::memory_order_relaxed) * sizeof(Segment); }
+
+  // For the child of a fork, before storage.init(): forgets the parent's nodes. No other thread may run.
+  void reset() {
+    Segment* last = nullptr;
+    for (uint32_t i = 0; i < kDirectoryEntries; ++i) {
+      const Directory entry = directory_[i].load(std::memory_order_relaxed);
+      if (entry == 0) continue;
+      // A segment stands at a run of entries; unmap it at the first and skip the rest by comparing.
+      if (segment_at(entry) != last) Memory::unmap(segment_at(entry), sizeof(Segment));
+      last = segment_at(entry);
+      directory_[i].store(0, std::memory_order_relaxed);
+    }
+    segments_.store(0, std::memory_order_relaxed);
+  }
+
+ private:
+  static constexpr unsigned kDirectoryBits = 13;
+  static constexpr uint32_t kDirectoryEntries = 1u << kDirectoryBits;
+  static constexpr unsigned kBucketBits = 8;
+  static constexpr unsigned kSlots = 8;
+
+  struct alignas(64) Bucket {
+    std::atomic<uint64_t> slots[kSlots];
+  };
+  struct Segment {
+    Bucket buckets[1u << kBucketBits];
+  };
+  static_assert(sizeof(Segment) == 16 * 1024);
+  // Address of a segment (page-aligned) | number of hash bits that chose it; 0 = none yet.
+  using Directory = uint64_t;
+  static constexpr uint64_t kDepthMask = 0xff;
+
+  static uint32_t directory_index(uint64_t h) { return static_cast<uint32_t>(h >> (64 - kDirectoryBits)); }
+  static uint64_t tag(uint64_t h) { return h << 32; }
+  static Segment* segment_at(Directory entry) { return reinterpret_cast<Segment*>(entry & ~kDepthMask); }
+  static uint32_t bucket_index(uint64_t h) {
+    return static_cast<uint32_t>(h >> (64 - kDirectoryBits - kBucketBits)) & ((1u << kBucketBits) - 1);
+  }
+  template <typename S> static auto first_bucket(S* s, uint64_t h) { return &s->buckets[bucket_index(h)]; }
+  // The neighbour that shares the first one's pair of cache lines.
+  template <typename S> static auto second_bucket(S* s, uint64_t h) { return &s->buckets[bucket_index(h) ^ 1]; }
+
+  StackId find_in(const Bucket& bucket, uint64_t h, const StackKey& key) const {
+    for (const auto& slot : bucket.slots) {
+      const uint64_t v = slot.load(std::memory_order_acquire);  // pairs with the CAS in insert_in()
+      if (((v ^ tag(h)) >> 32) != 0 || v == 0) continue;
+      const StackNode* node = storage.node(static_cast<StackId>(v));
+      // Relaxed pc: the acquire above already made the filled node visible.
+      if (node && node->parent == key.parent && node->module == key.module &&
+          node->pc.load(std::memory_order_relaxed) == key.pc)
+        return static_cast<StackId>(v);
+    }
+    return 0;
+  }
+
+  // Puts (h, id) into an empty slot; false when the bucket is full.
+  static bool insert_in(Bucket& bucket, uint64_t h, StackId id) {
+    for (auto& slot : bucket.slots) {
+      uint64_t empty = 0;
+      if (slot.load(std::memory_order_relaxed) == 0 &&
+          // Release: whoever finds the slot (acquire) finds the node filled.
+          slot.compare_exchange_strong(empty, tag(h) | id, std::memory_order_release, std::memory_order_relaxed))
+        return true;
+    }
+    return false;
+  }
+  static unsigned fill(const Bucket& bucket) {
+    unsigned n = 0;
+    for (const auto& slot : bucket.slots) n += slot.load(std::memory_order_relaxed) != 0;
+    return n;
+  }
+  static bool insert_in_segment(Segment* segment, uint64_t h, StackId id) {
+    Bucket* a = first_bucket(segment, h);
+    Bucket* b = second_bucket(segment, h);
+    // The emptier of the two keeps both usable for longer.
+    if (fill(*b) < fill(*a)) {
+      Bucket* t = a;
+      a = b;
+      b = t;
+    }
+    return insert_in(*a, h, id) || insert_in(*b, h, id);
+  }
+
+  [[gnu::noinline]] StackId insert(const StackKey& key, uint64_t h) {
+    StackNode* node = nullptr;
+    const StackId id = storage.allocate(node);
+    if (id == 0) {
+      refused_.fetch_add(1, std::memory_order_relaxed);
+      return key.parent;
+    }
+    node->parent = key.parent;
+    node->module = key.module;
+    node->pc.store(key.pc, std::memory_order_release);  // pairs with the recorder's acquire: pc last
+    for (unsigned attempt = 0; attempt <= kDirectoryBits; ++attempt) {
+      const Directory entry = directory_[directory_index(h)].load(std::memory_order_acquire);
+      if (entry == 0) {
+        if (!make_first_segment()) break;
+        continue;
+      }
+      if (insert_in_segment(segment_at(entry), h, id)) break;
+      if (!split(entry, h)) break;  // not indexed: the next one with this key makes another node
+    }
+    return id;
+  }
+
+  Segment* new_segment() {
+    auto* segment = static_cast<Segment*>(Memory::map(sizeof(Segment)));
+    if (segment) segments_.fetch_add(1, std::memory_order_relaxed);
+    return segment;
+  }
+  void discard(Segment* segment) {
+    Memory::unmap(segment, sizeof(Segment));
+    segments_.fetch_sub(1, std::memory_order_relaxed);
+  }
+
+  bool make_first_segment() {
+    Segment* segment = new_segment();
+    if (segment == nullptr) return false;
+    const Directory fresh = reinterpret_cast<uint64_t>(segment);
+    bool used = false;
+    // Entries that another thread has set meanwhile stay theirs: two segments then share depth 0, which is fine.
+    for (auto& entry : directory_) {
+      Directory empty = 0;
+      used |= entry.compare_exchange_strong(empty, fresh, std::memory_order_release, std::memory_order_relaxed);
+    }
+    if (!used) discard(segment);
+    return true;
+  }
+
+  // Splits the segment of `old`, which hash h leads to. True if the directory now leads elsewhere or deeper.
+  bool split(Directory old, uint64_t h) {
+    const unsigned depth = static_cast<unsigned>(old & kDepthMask);
+    if (depth >= kDirectoryBits) return false;
+    Segment* from = segment_at(old);
+    Segment* to = new_segment();
+    if (to == nullptr) return false;
+    // The slots do not hold the hash bits that choose directory entries; the node does.
+    for (uint32_t b = 0; b < (1u << kBucketBits); ++b) {
+      unsigned n = 0;
+      for (auto& slot : from->buckets[b].slots) {
+        const uint64_t v = slot.load(std::memory_order_acquire);
+        if (v != 0 && goes_up(v, depth)) to->buckets[b].slots[n++].store(v, std::memory_order_relaxed);
+      }
+    }
+    const uint32_t run = kDirectoryEntries >> depth;             // entries that lead to `from`
+    const uint32_t first = directory_index(h) & ~(run - 1);
+    const Directory lower = old + 1;
+    const Directory upper = reinterpret_cast<uint64_t>(to) | (depth + 1);
+    bool used = false;
+    for (uint32_t i = first + run / 2; i < first + run; ++i) {
+      Directory expected = old;
+      // Release: pairs with the acquire load of the entry; the copied slots are visible before the segment is.
+      used |= directory_[i].compare_exchange_strong(expected, upper, std::memory_order_acq_rel,
+                                                    std::memory_order_acquire);
+    }
+    for (uint32_t i = first; i < first + run / 2; ++i) {
+      Directory expected = old;
+      directory_[i].compare_exchange_strong(expected, lower, std::memory_order_acq_rel, std::memory_order_acquire);
+    }
+    if (!used) {
+      discard(to);  // somebody else has split it
+      return true;
+    }
+    // Make room in the old segment. A slot inserted since the copy and lost here is a duplicate to come.
+    for (auto& bucket : from->buckets) {
+      for (auto& slot : bucket.slots) {
+        uint64_t v = slot.load(std::memory_order_acquire);
+        if (v != 0 && goes_up(v, depth)) slot.compare_exchange_strong(v, 0, std::memory_order_relaxed);
+      }
+    }
+    return true;
+  }
+
+  bool goes_up(uint64_t slot, unsigned depth) const {
+    const StackNode* node = storage.node(static_cast<StackId>(slot));
+    if (node == nullptr) return false;
+    const StackKey key{node->parent, node->module, node->pc.load(std::memory_order_relaxed)};
+    return (XXH3_64bits(&key, sizeof key) >> (63 - depth)) & 1;
+  }
+
+  std::atomic<Directory> directory_[kDirectoryEntries] = {};
+  std::atomic<uint64_t> segments_{0};
+  std::atomic<uint64_t> refused_{0};
+};
+
+using StackTree = BasicStackTree<>;
+
+}  // namespace hl

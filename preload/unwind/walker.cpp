@@ -1,0 +1,360 @@
+// The remembering walk. It tracks pc, stack pointer and rbp alone: no rule it handles looks at another register,
+// and what does not fit (`complex` rules) is left to FullWalk, whose walks are not remembered.
+#include "unwind/walker.h"
+
+#include "unwind/full_walk.h"
+#include "unwind/scratch_pool.h"
+
+namespace hl {
+namespace {
+
+constexpr uint32_t kCap = WalkMemo::kFrames;
+
+// How the outermost of the frames just found ended the walk.
+struct OuterEnd {
+  WalkEnd why = WalkEnd::outermost;
+  const volatile uint64_t* return_slot = nullptr;  // the return address was read here before the walk ended
+  uint64_t return_value = 0;
+  bool looked_at_rbp = false;
+};
+
+struct State {
+  uint64_t pc, sp, rbp;
+  uint8_t flags;  // kGuessedFrame or 0
+};
+
+// Forgets frames from index `count` on.
+inline void shrink(WalkMemo& memo, uint32_t count) {
+  memo.count = count;
+  if (memo.gap >= count) memo.gap = 0;
+  asm volatile("" ::: "memory");  // for a handler that leaves by longjmp: in this order
+}
+
+inline bool matches(const MemoFrame& f, const State& s) {
+  return f.sp == s.sp && f.pc == s.pc && (f.flags & kGuessedFrame) == s.flags &&
+         (!(f.flags & kRbpLive) || f.rbp == s.rbp);
+}
+
+inline uint64_t word_at(uint64_t address) { return *reinterpret_cast<const volatile uint64_t*>(address); }
+
+inline uint64_t node_pc(const MemoFrame& f) { return f.pc | (f.flags & kGuessedFrame ? kNodeGuessed : 0); }
+
+// A frame's words, in the order in which first_changed_word visits them backwards: CFA, return address, rbp.
+// `outer` is the frame's caller. Updates `live`; returns the new end of words.
+inline uint32_t append_words(WalkMemo& memo, uint32_t end, const MemoFrame& f, const MemoFrame& outer,
+                             int16_t cfa_offset, bool& live) {
+  if (live && f.rbp_slot != kNotSaved) {
+    memo.words[end++] = {reinterpret_cast<const volatile uint64_t*>(f.sp + f.rbp_slot), outer.rbp};
+    live = false;
+  }
+  memo.words[end++] = {reinterpret_cast<const volatile uint64_t*>(outer.sp - 8), outer.pc};
+  if (f.kind == RuleKind::cfa_at_rbp) {
+    const uint64_t slot = f.rbp + static_cast<uint64_t>(int64_t{cfa_offset});
+    memo.words[end++] = {reinterpret_cast<const volatile uint64_t*>(slot), outer.sp};
+  }
+  live |= f.kind == RuleKind::cfa_rbp || f.kind == RuleKind::cfa_at_rbp || f.kind == RuleKind::frame_pointer;
+  return end;
+}
+constexpr uint32_t kMaxWordsPerFrame = 3;
+
+inline void keep_words_end(MemoFrame& f, uint32_t end, bool live) {
+  f.words_end = static_cast<uint16_t>(end);
+  f.flags = static_cast<uint8_t>((f.flags & kGuessedFrame) | (live ? kRbpLive : 0));
+}
+
+StackId marker(WalkContext& context, StackId parent, WalkEnd why) {
+  return context.tree->intern(parent, kMarkerModule, 1 + static_cast<uint64_t>(why));
+}
+
+// Gives frames [fresh, kCap) their nodes and puts them behind the `count` remembered ones. `end` is null when
+// the outermost of them is called by frames[count - 1]; otherwise it ended the walk below `parent`.
+StackId remember(WalkMemo& memo, WalkContext& context, uint32_t count, uint32_t fresh, const OuterEnd* end,
+                 StackId parent) {
+  shrink(memo, count);
+  uint32_t words = count ? memo.frames[count - 1].words_end : 0;
+  bool live = !end && count && (memo.frames[count - 1].flags & kRbpLive);
+  bool keep = true;
+  MemoFrame outer = count ? memo.frames[count - 1] : MemoFrame{};
+  for (uint32_t i = fresh; i < kCap; ++i) {
+    MemoFrame f = memo.frames[i];
+    f.node = context.tree->intern(parent, f.module, node_pc(f));
+    parent = f.node;
+    keep = keep && words + kMaxWordsPerFrame <= WalkMemo::kWords;
+    if (keep) {
+      if (end && i == fresh) {
+        if (end->return_slot) memo.words[words++] = {end->return_slot, end->return_value};
+        live = end->looked_at_rbp;
+      } else {
+        words = append_words(memo, words, f, outer, f.cfa_offset, live);
+      }
+      keep_words_end(f, words, live);
+      memo.frames[count++] = f;
+      outer = f;
+    }
+  }
+  asm volatile("" ::: "memory");
+  memo.count = count;
+  return parent;
+}
+
+// Cuts frames out between the two ends, so that a deep recursion has room to go on.
+void cut_middle(WalkMemo& memo, WalkContext& context) {
+  const uint32_t count = memo.count;
+  const uint32_t outer = memo.gap ? memo.gap : WalkMemo::kOuterKept, inner = outer + WalkMemo::kCut;
+  memo.forget();
+  asm volatile("" ::: "memory");
+  const uint32_t words_outer = memo.frames[outer - 1].words_end, words_inner = memo.frames[inner - 1].words_end;
+  const uint32_t words_end = memo.frames[count - 1].words_end;
+  for (uint32_t i = words_inner; i < words_end; ++i) memo.words[i - (words_inner - words_outer)] = memo.words[i];
+  StackId parent = marker(context, memo.frames[outer - 1].node, WalkEnd::depth_cap);
+  for (uint32_t i = inner; i < count; ++i) {
+    MemoFrame f = memo.frames[i];
+    f.node = parent = context.tree->intern(parent, f.module, node_pc(f));
+    f.words_end = static_cast<uint16_t>(f.words_end - (words_inner - words_outer));
+    memo.frames[i - WalkMemo::kCut] = f;
+  }
+  asm volatile("" ::: "memory");
+  memo.gap = outer;
+  memo.count = count - WalkMemo::kCut;
+  context.count_end(WalkEnd::depth_cap);
+}
+
+// How many of the remembered outer frames still stand, found from the outside inwards. The innermost of them is
+// not counted: what vouches for its pc is a word of a frame that is not there any more.
+uint32_t standing_outer_frames(const WalkMemo& memo, uint32_t count) {
+  uint32_t word = 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    for (; word < memo.frames[i].words_end; ++word)
+      if (*memo.words[word].address != memo.words[word].value) return i ? i - 1 : 0;
+  }
+  return count ? count - 1 : 0;
+}
+
+// A walk whose frames need every register. Its frames are not remembered; what was remembered stays.
+[[gnu::noinline]] StackId capture_fully(WalkMemo& memo, const EntryRegisters& entry, WalkContext& context) {
+  FullWalk walk(entry, context, memo.ranges);
+  uint32_t fresh = kCap;
+  WalkEnd end = WalkEnd::outermost;
+  while (walk.pc() != 0) {
+    if (fresh == 0) {
+      end = WalkEnd::depth_cap;
+      break;
+    }
+    MemoFrame& f = memo.frames[--fresh];
+    if (fresh < memo.count) shrink(memo, fresh);
+    f.pc = walk.node_pc();
+    f.module = walk.module();
+    if (!walk.step()) {
+      end = walk.end();
+      break;
+    }
+  }
+  memo.walked_frames += kCap - fresh;
+  context.count_end(end);
+  if (walk.any_guess()) context.count_end(WalkEnd::frame_pointer_guess);
+  StackId parent = end == WalkEnd::outermost ? 0 : marker(context, 0, end);
+  for (uint32_t i = fresh; i < kCap; ++i)
+    parent = context.tree->intern(parent, memo.frames[i].module, memo.frames[i].pc);
+  memo.ranges.select(entry.rsp);
+  return parent;
+}
+
+}  // namespace
+
+StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, WalkContext& context) {
+  const uint32_t epoch = context.epoch.now();
+  if (memo.epoch != epoch) {
+    memo.forget();
+    memo.epoch = epoch;
+  }
+  if (!memo.ranges.select(entry.rsp)) {
+    context.count_end(WalkEnd::unreadable);
+    return marker(context, 0, WalkEnd::unreadable);
+  }
+  if (memo.count > kCap - WalkMemo::kFreshReserve) cut_middle(memo, context);
+
+  State s{entry.rip, entry.rsp, entry.rbp, 0};
+  uint32_t count = memo.count;  // remembered frames not yet passed
+  uint32_t fresh = kCap;        // frames[fresh, kCap) were found by this walk
+  OuterEnd end;
+
+  for (;;) {
+    while (count && memo.frames[count - 1].sp < s.sp) --count;
+    if (count && matches(memo.frames[count - 1], s)) {
+      const uint32_t matched = count - 1;
+      const uint32_t changed = first_changed_word(memo.words, memo.frames[matched].words_end);
+      if (changed == 0) {
+        memo.walked_frames += kCap - fresh;
+        memo.verified_hits += fresh == kCap;
+        return remember(memo, context, count, fresh, nullptr, memo.frames[matched].node);
+      }
+      // Everything inside of frame j is as it was; walk on from j. Those frames become fresh ones: their
+      // nodes hang below others now, and which registers matter in them is to be found out again.
+      uint32_t j = matched;
+      while (j && memo.frames[j - 1].words_end >= changed) --j;
+      if (j < memo.gap && matched >= memo.gap) j = memo.gap;
+      shrink(memo, j);
+      for (uint32_t k = matched; k > j; --k) {
+        MemoFrame f = memo.frames[k];
+        f.rbp = s.rbp;
+        if (f.kind == RuleKind::cfa_at_rbp) {
+          const MemoWord& cfa_word = memo.words[f.words_end - 1];
+          f.cfa_offset = static_cast<int16_t>(reinterpret_cast<uint64_t>(cfa_word.address) - f.rbp);
+        }
+        if (f.rbp_slot != kNotSaved) s.rbp = word_at(f.sp + f.rbp_slot);
+        f.flags &= kGuessedFrame;
+        memo.frames[--fresh] = f;
+      }
+      s.pc = memo.frames[j].pc;
+      s.sp = memo.frames[j].sp;
+      s.flags = memo.frames[j].flags & kGuessedFrame;
+      count = j;
+    }
+
+    // One frame outwards by its rule.
+    Rule rule;
+    if (const RuleEntry* e = context.rules.find(s.pc, epoch)) [[likely]] rule = e->rule;
+    else rule = resolve_rule(context, s.pc, false, epoch);
+
+    if (fresh == count) {
+      // No room. Give up what is remembered inwards of the outer end, which is kept to the last.
+      if (count > WalkMemo::kOuterKept) {
+        --count;
+      } else {
+        const uint32_t standing = standing_outer_frames(memo, count);
+        context.count_end(WalkEnd::depth_cap);
+        shrink(memo, standing);
+        end.why = WalkEnd::depth_cap;
+        const StackId parent = marker(context, standing ? memo.frames[standing - 1].node : 0, WalkEnd::depth_cap);
+        memo.walked_frames += kCap - fresh;
+        const StackId id = remember(memo, context, standing, fresh, &end, parent);
+        memo.gap = standing;
+        return id;
+      }
+    }
+    MemoFrame& f = memo.frames[--fresh];
+    if (fresh < memo.count) [[unlikely]] shrink(memo, count);
+    f.pc = s.pc;
+    f.sp = s.sp;
+    f.rbp = s.rbp;
+    f.module = rule.module;
+    f.rbp_slot = kNotSaved;
+    f.cfa_offset = 0;
+    f.flags = s.flags;
+    f.kind = rule.kind;
+
+    uint64_t cfa = 0;
+    uint8_t next_flags = 0;
+    switch (rule.kind) {
+    case RuleKind::cfa_rsp:
+      cfa = s.sp + static_cast<uint64_t>(int64_t{rule.cfa_offset});
+      break;
+    case RuleKind::cfa_rbp:
+      cfa = s.rbp + static_cast<uint64_t>(int64_t{rule.cfa_offset});
+      break;
+    case RuleKind::cfa_at_rbp: {
+      const uint64_t slot = s.rbp + static_cast<uint64_t>(int64_t{rule.cfa_offset});
+      end.looked_at_rbp = true;
+      if (s.rbp < s.sp || !memo.ranges.ensure(slot, 8) || !memo.ranges.ensure(s.rbp, 8)) {
+        end.why = WalkEnd::unreadable;
+        goto ended;
+      }
+      cfa = word_at(slot);
+      f.cfa_offset = static_cast<int16_t>(rule.cfa_offset);
+      break;
+    }
+    case RuleKind::frame_pointer:
+      end.looked_at_rbp = true;
+      if (s.rbp == 0) goto ended;
+      if (s.rbp < s.sp || s.rbp % 8 != 0 || !memo.ranges.ensure(s.rbp, 16) || !memo.ranges.contains(s.rbp + 8)) {
+        end.why = WalkEnd::no_rule;
+        goto ended;
+      }
+      cfa = s.rbp + 16;
+      next_flags = kGuessedFrame;
+      break;
+    case RuleKind::outermost:
+      goto ended;
+    case RuleKind::complex:
+      return capture_fully(memo, entry, context);
+    }
+
+    {
+      // The CFA lies outwards of the stack pointer and inside the range that was seen readable.
+      const uint64_t high = memo.ranges.high();
+      if (cfa - s.sp < 8 || cfa - s.sp > high - s.sp) [[unlikely]] {
+        end.looked_at_rbp |= rule.kind == RuleKind::cfa_rbp;
+        if (cfa < s.sp + 8) {
+          end.why = WalkEnd::bad_cfa;
+          goto ended;
+        }
+        if (!memo.ranges.ensure(cfa - 8, 8) || !memo.ranges.contains(cfa - 8)) {
+          end.why = WalkEnd::unreadable;
+          goto ended;
+        }
+      }
+      const uint64_t pc = word_at(cfa - 8);
+      uint64_t rbp = s.rbp;
+      if (rule.kind == RuleKind::frame_pointer || rule.kind == RuleKind::cfa_at_rbp) {
+        f.rbp_slot = static_cast<uint32_t>(s.rbp - s.sp);
+        rbp = word_at(s.rbp);
+      } else if (rule.saved[kSavedRbp]) {
+        const uint64_t slot = cfa - 8 * uint64_t{rule.saved[kSavedRbp]};
+        if (slot < s.sp) [[unlikely]] return capture_fully(memo, entry, context);
+        if (slot - s.sp >= kNotSaved) [[unlikely]] return capture_fully(memo, entry, context);
+        f.rbp_slot = static_cast<uint32_t>(slot - s.sp);
+        rbp = word_at(slot);
+      }
+      if (pc < 4096 || pc >= (uint64_t{1} << 47)) [[unlikely]] {
+        end.why = pc == 0 ? WalkEnd::outermost : WalkEnd::no_rule;
+        end.return_slot = reinterpret_cast<const volatile uint64_t*>(cfa - 8);
+        end.return_value = pc;
+        end.looked_at_rbp = rule.kind != RuleKind::cfa_rsp;
+        goto ended;
+      }
+      if (next_flags) context.count_end(WalkEnd::frame_pointer_guess);
+      end.looked_at_rbp = false;
+      s = State{pc, cfa, rbp, next_flags};
+      continue;
+    }
+
+  ended:
+    // Remembered frames that were not reached are another stack's.
+    shrink(memo, 0);
+    memo.walked_frames += kCap - fresh;
+    context.count_end(end.why);
+    return remember(memo, context, 0, fresh, &end, end.why == WalkEnd::outermost ? 0 : marker(context, 0, end.why));
+  }
+}
+
+namespace {
+ScratchPool<WalkMemo, 8> g_nested_memos;
+}
+
+StackId capture_stack_nested(const EntryRegisters& entry, WalkContext& context) {
+  context.count_end(WalkEnd::nested);
+  if (WalkMemo* memo = g_nested_memos.take()) {
+    // Only the head is cleared: frames and words count from `count`.
+    memo->forget();
+    memo->epoch = context.epoch.now();
+    memo->ranges.clear();
+    const StackId id = capture_stack_by_walking(*memo, entry, context);
+    g_nested_memos.give(memo);
+    return id;
+  }
+  ReadableRanges ranges{};
+  WalkedFrame frames[kNestedFrames];
+  const PlainWalk walk = walk_plainly(entry, context, ranges, frames, kNestedFrames);
+  context.count_end(walk.end);
+  StackId parent = walk.end == WalkEnd::outermost ? 0 : marker(context, 0, walk.end);
+  for (uint32_t i = walk.frames; i-- > 0;) parent = context.tree->intern(parent, frames[i].module, frames[i].pc);
+  return parent;
+}
+
+void reset_after_fork(WalkContext& context) {
+  context.rules.reset();
+  context.modules.reset();
+  context.tree->reset();
+}
+
+}  // namespace hl

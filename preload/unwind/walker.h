@@ -1,0 +1,88 @@
+// Capturing the call stack of an event: the heart of the event path.
+//
+//   StackId id = capture_stack(memo, registers, context);
+//
+// walks from the caller of an interposed function outwards and returns the id of the stack in the stack tree.
+// It never takes a lock, never allocates from the heap, never faults on whatever the stack holds, keeps errno,
+// and makes no system call but to probe a stack page that this thread has not met before and, once per process
+// run, to map table memory. Cost: proportional to the frames that are new since the thread's last event, plus
+// one comparison for each word remembered of the frames outside them.
+//
+// Rules for callers:
+// * One WalkMemo a thread, zero-filled at first, and no two walks in it at once: a handler that interrupts a
+//   walk uses capture_stack_nested.
+// * In the child of a fork, before the first walk: memo.forget() and reset_after_fork(context).
+// * Hooks call note_unmapped() (readable_ranges.h) after munmap and the like, and context.epoch.bump() where
+//   executable memory is mapped over addresses that a module had.
+//
+// On a hit the stack use is a few words; a walk of new frames stays below 512 bytes; a rule's first decoding
+// below 1 KiB, its buffers come from a pool.
+#pragma once
+
+#include <atomic>
+#include <stdint.h>
+
+#include "stacks/stack_tree.h"
+#include "unwind/module_epoch.h"
+#include "unwind/module_table.h"
+#include "unwind/rule_table.h"
+#include "unwind/walk_memo.h"
+
+namespace hl {
+
+// What all threads share. Valid as zero bytes, but for: tree must be set; modules.dl_find_object and
+// modules.storage should be; epoch.find_load_counter() is called in the constructor. walk_ends: kWalkEnds
+// counters by cause, or nullptr. Each walk that goes to its end is counted, one that meets remembered frames is not.
+struct WalkContext {
+  ModuleEpoch epoch;
+  RuleTable rules;
+  ModuleTable modules;
+  StackTree* tree = nullptr;
+  std::atomic<uint64_t>* walk_ends = nullptr;
+
+  void count_end(WalkEnd end) const {
+    if (walk_ends) walk_ends[static_cast<uint32_t>(end)].fetch_add(1, std::memory_order_relaxed);
+  }
+};
+
+// The rest of capture_stack: any walk whose innermost frame is not the remembered one.
+[[gnu::noinline]] StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, WalkContext& context);
+
+inline StackId capture_stack(WalkMemo& memo, const EntryRegisters& entry, WalkContext& context) {
+  if (memo.count != 0 && memo.epoch == context.epoch.now()) [[likely]] {
+    const MemoFrame& top = memo.frames[memo.count - 1];
+    if (top.sp == entry.rsp && top.pc == entry.rip && (!(top.flags & kRbpLive) || top.rbp == entry.rbp) &&
+        first_changed_word(memo.words, top.words_end) == 0) [[likely]] {
+      ++memo.verified_hits;
+      return top.node;
+    }
+  }
+  return capture_stack_by_walking(memo, entry, context);
+}
+
+// For a walk inside a walk (a signal handler that interrupted our code). Uses no memory of the thread's; when
+// the few shared buffers are all in use, the stack is cut after kNestedFrames frames.
+StackId capture_stack_nested(const EntryRegisters& entry, WalkContext& context);
+inline constexpr uint32_t kNestedFrames = 24;
+
+// Forgets everything that names the parent's records. Only while no other thread runs; the caller then
+// initialises context.tree->storage anew.
+void reset_after_fork(WalkContext& context);
+
+// A plain walk: no memory, no tree. Frames innermost first, with kNodeExactPc and kNodeGuessed in the pc.
+// For tests, the checking mode and the reference unwinder.
+struct WalkedFrame {
+  uint64_t pc;
+  uint32_t module;
+};
+struct PlainWalk {
+  uint32_t frames;
+  WalkEnd end;
+};
+PlainWalk walk_plainly(const EntryRegisters& entry, WalkContext& context, ReadableRanges& ranges, WalkedFrame* out,
+                       uint32_t capacity);
+
+// The rule at `pc`: from the table, or decoded and added to it.
+Rule resolve_rule(WalkContext& context, uint64_t pc, bool exact_pc, uint32_t epoch);
+
+}  // namespace hl
