@@ -24,6 +24,7 @@
 // A reader trusts nothing: BlockDecoder bounds every access and stops at the first thing that cannot be.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
@@ -180,7 +181,7 @@ inline bool BlockDecoder::next(Event& e) {
   const unsigned op = head >> 12;
   const EventKind kind = static_cast<EventKind>(op & 7u);
   const bool flag = (op & 8u) != 0;
-  if (end_ - p < static_cast<ptrdiff_t>(nt + na + ns + nz)) return fail();
+  if (end_ - p < static_cast<std::ptrdiff_t>(nt + na + ns + nz)) return fail();
   const auto field = [this](const uint8_t* at, unsigned bytes) {
     uint64_t v = 0;
     if (end_ - at >= 8) {

@@ -45,9 +45,16 @@ char* SessionView::map_window(uint32_t window) {
   return mapped + skipped;
 }
 
-void SessionView::detach_block(void* address) {
-  sys::raw_syscall(SYS_mmap, sys::pointer_arg(address), kBlockBytes, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+void SessionView::detach_block(uint32_t index) {
+  std::atomic<char*>& window = windows_[index / kWindowBlocks];
+  char* const base = window.load(std::memory_order_acquire);
+  if (base == nullptr) return;
+  // A second mapping of the window takes its place; the first keeps the writer that is still on its way.
+  const long copy = sys::raw_syscall(SYS_mremap, sys::pointer_arg(base), 0, static_cast<long>(kWindowBytes),
+                                     MREMAP_MAYMOVE);
+  if (!sys::failed(copy)) window.store(reinterpret_cast<char*>(copy), std::memory_order_release);
+  sys::raw_syscall(SYS_mmap, sys::pointer_arg(base + uint64_t{index % kWindowBlocks} * kBlockBytes), kBlockBytes,
+                   PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 }
 
 }  // namespace hl

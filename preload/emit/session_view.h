@@ -39,9 +39,9 @@ class SessionView {
     return window + uint64_t{index % kWindowBlocks} * kBlockBytes;
   }
 
-  // In a forked child: lets writes that the interrupted parent's code still makes to the block at `address`
-  // go to private memory instead of the shared file.
-  static void detach_block(void* address);
+  // In a forked child: the block's present address becomes private memory, so that an event which the fork
+  // interrupted cannot write into the parent's block any more; the block itself stays reachable elsewhere.
+  void detach_block(uint32_t index);
 
  private:
   char* map_window(uint32_t window);

@@ -1,0 +1,193 @@
+// Attaching: find the session, map it, claim a slot, say who we are. See attach.h.
+//
+// Runs once, usually inside the very first malloc of the process, when constructors of other libraries, and
+// perhaps ours, have not run: so only raw system calls, dl_iterate_phdr (a recursive lock that a thread which
+// is loading libraries already holds) and our own tables. /proc is read here and never again.
+#include "boot/attach.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "boot/launch.h"
+#include "boot/real_functions.h"
+#include "emit/event_writer.h"
+#include "platform/syscalls.h"
+#include "runtime/process.h"
+#include "runtime/stack_capture.h"
+#include "runtime/thread_state.h"
+
+namespace hl {
+
+namespace {
+
+constexpr int kWipeOnFork = 18;  // MADV_WIPEONFORK, missing in old headers
+constexpr uint32_t kPathBytes = 4096;
+
+// Reads a whole /proc file into `to`; returns the bytes, 0 on failure.
+size_t read_proc(const char* path, char* to, size_t room) {
+  const int fd = sys::open_file(path, O_RDONLY);
+  if (fd < 0) return 0;
+  size_t bytes = 0;
+  while (bytes < room) {
+    const long n = sys::read_file(fd, to + bytes, room - bytes);
+    if (n <= 0) break;
+    bytes += static_cast<size_t>(n);
+  }
+  sys::close_file(fd);
+  return bytes;
+}
+
+size_t read_link(const char* path, char* to, size_t room) {
+  const long n = sys::raw_syscall(SYS_readlinkat, AT_FDCWD, sys::pointer_arg(path), sys::pointer_arg(to),
+                                  static_cast<long>(room));
+  return sys::failed(n) ? 0 : static_cast<size_t>(n);
+}
+
+uint64_t pid_namespace() {
+  char text[64];
+  const size_t bytes = read_link("/proc/self/ns/pid", text, sizeof text);
+  uint64_t inode = 0;
+  for (size_t i = 0; i < bytes; ++i) {
+    if (text[i] >= '0' && text[i] <= '9') inode = inode * 10 + static_cast<uint64_t>(text[i] - '0');
+  }
+  return inode;
+}
+
+// The environment as the process was started with: `environ` may not be set up yet.
+bool session_path(char* path) {
+  const size_t name_length = sizeof kEnvSession - 1;
+  if (environ != nullptr) {
+    for (char** e = environ; *e != nullptr; ++e) {
+      if (strncmp(*e, kEnvSession, name_length) == 0 && (*e)[name_length] == '=') {
+        const char* const value = *e + name_length + 1;
+        if (strlen(value) >= kPathBytes) return false;
+        strcpy(path, value);
+        return *path != '\0';
+      }
+    }
+    return false;
+  }
+  constexpr size_t kEnvironmentBytes = 1 << 20;
+  char* const text = static_cast<char*>(sys::map_anonymous(kEnvironmentBytes));
+  if (text == nullptr) return false;
+  const size_t bytes = read_proc("/proc/self/environ", text, kEnvironmentBytes - 1);
+  bool found = false;
+  for (size_t at = 0; at < bytes && !found; at += strlen(text + at) + 1) {
+    const char* const e = text + at;
+    if (strncmp(e, kEnvSession, name_length) == 0 && e[name_length] == '=' &&
+        strlen(e + name_length + 1) < kPathBytes) {
+      strcpy(path, e + name_length + 1);
+      found = *path != '\0';
+    }
+  }
+  sys::unmap(text, kEnvironmentBytes);
+  return found;
+}
+
+// The slot this image continues (exec keeps the pid) or was started from (the parent's), if the tree has it.
+struct Origin {
+  const SessionProcess* slot = nullptr;
+  uint32_t index = 0;
+  bool same_pid = false;
+};
+
+Origin find_origin(uint64_t own_namespace) {
+  Origin origin;
+  const uint32_t pid = sys::process_id();
+  const uint32_t parent = static_cast<uint32_t>(sys::raw_syscall(SYS_getppid));
+  std::atomic<uint32_t>* const table = g_process.view.process_table();
+  uint32_t newest = 0;
+  for (uint32_t i = 0; i < kMaxProcesses; ++i) {
+    const uint32_t entry = table[i].load(std::memory_order_acquire);
+    if (entry == 0 || entry > g_process.view.header()->blocks_available.load(std::memory_order_acquire)) continue;
+    const SessionProcess* const slot = static_cast<const SessionProcess*>(g_process.view.block(entry - 1));
+    if (slot == nullptr || slot->header.kind.load(std::memory_order_acquire) != static_cast<uint32_t>(BlockKind::process) ||
+        slot->pid_namespace != own_namespace ||
+        slot->state.load(std::memory_order_relaxed) == static_cast<uint32_t>(ProcessState::drained)) {
+      continue;
+    }
+    const bool same = slot->pid == pid;
+    // Pids are re-used: of several candidates the newest image counts; our own pid before the parent's.
+    if ((same || slot->pid == parent) && (same > origin.same_pid || (same == origin.same_pid && slot->generation > newest))) {
+      origin = {slot, i, same};
+      newest = slot->generation;
+    }
+  }
+  return origin;
+}
+
+void describe_process(SessionProcess* slot, bool with_arguments) {
+  const size_t room = sizeof slot->text;
+  size_t used = read_link("/proc/self/exe", slot->text, room / 4);
+  slot->exe_bytes = static_cast<uint32_t>(used);
+  if (with_arguments) {
+    const size_t bytes = read_proc("/proc/self/cmdline", slot->text + used, room / 2);
+    slot->argv_bytes = static_cast<uint32_t>(bytes);
+    used += bytes;
+  }
+  const long cwd = sys::raw_syscall(SYS_getcwd, sys::pointer_arg(slot->text + used), static_cast<long>(room - used));
+  slot->cwd_bytes = sys::failed(cwd) || cwd == 0 ? 0 : static_cast<uint32_t>(cwd - 1);
+}
+
+bool map_session() {
+  // A static buffer: the first malloc of a thread may run on a small stack.
+  static char path[kPathBytes];
+  if (!session_path(path) && !launch_without_supervisor(path, sizeof path)) return false;
+  const int fd = sys::open_file(path, O_RDWR);
+  if (fd < 0) return false;
+  const bool attached = g_process.view.attach(fd);
+  sys::close_file(fd);
+  return attached;
+}
+
+bool prepare_fork_word() {
+  char* const page = static_cast<char*>(sys::map_anonymous(4096));
+  if (page == nullptr) return false;
+  sys::raw_syscall(SYS_madvise, sys::pointer_arg(page), 4096, kWipeOnFork);
+  g_process.fork_word = reinterpret_cast<std::atomic<uint32_t>*>(page);
+  return true;
+}
+
+bool try_attach() {
+  resolve_real_functions();
+  if (!map_session() || !prepare_fork_word()) return false;
+  SessionHeader* const session = g_process.view.header();
+  g_process.flags = session->flags;
+  const uint64_t own_namespace = pid_namespace();
+  const Origin origin = find_origin(own_namespace);
+  if (!claim_process_slot(nullptr, 0, 0)) return false;
+  SessionProcess* const slot = g_process.slot;
+  slot->pid_namespace = own_namespace;
+  if (origin.slot != nullptr) {
+    slot->parent_slot = origin.index;
+    memcpy(slot->parent_uuid, origin.slot->uuid, 16);
+    slot->image_number = origin.same_pid ? origin.slot->image_number + 1 : 0;
+  }
+  g_process.predictor = g_real.heap_is_glibc ? UsablePredictor::glibc64 : UsablePredictor::requested;
+  slot->usable_predictor = static_cast<uint8_t>(g_process.predictor);
+  slot->heap_kind = g_real.heap_kind;
+  describe_process(slot, (g_process.flags & kSessionPrivateArgv) == 0);
+  start_stack_capture();
+  prepare_thread_exit();
+  slot->state.store(static_cast<uint32_t>(ProcessState::running), std::memory_order_release);
+  g_process.fork_word->store(g_process.generation, std::memory_order_release);
+  return true;
+}
+
+}  // namespace
+
+bool attach_now() {
+  Phase expected = Phase::unborn;
+  if (!g_process.phase.compare_exchange_strong(expected, Phase::attaching, std::memory_order_acq_rel)) {
+    return expected == Phase::recording;
+  }
+  const int saved_errno = errno;
+  const bool attached = try_attach();
+  g_process.phase.store(attached ? Phase::recording : Phase::off, std::memory_order_release);
+  errno = saved_errno;
+  return attached;
+}
+
+}  // namespace hl

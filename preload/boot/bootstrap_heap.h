@@ -1,0 +1,15 @@
+// Memory for allocations that arrive while the real allocator is still being looked up: the lookup may run IFUNC resolvers that
+// allocate. A static arena, never returned to; its blocks are recognised by address for ever after.
+#pragma once
+
+#include <stddef.h>
+
+namespace hl {
+
+// Zeroed, aligned to max(16, alignment); nullptr when the arena is full.
+void* bootstrap_allocate(size_t bytes, size_t alignment = 16);
+bool is_bootstrap(const void* p);
+// Bytes asked for at `p`, which must be a bootstrap block.
+size_t bootstrap_size(const void* p);
+
+}  // namespace hl

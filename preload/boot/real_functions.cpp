@@ -1,0 +1,36 @@
+// Lookup of the real functions: see real_functions.h.
+#include "boot/real_functions.h"
+
+#include <atomic>
+
+#include "boot/symbol_lookup.h"
+
+namespace hl {
+
+RealFunctions g_real;
+
+namespace {
+std::atomic<bool> g_resolving;
+}
+
+void resolve_real_functions() {
+  if (g_resolving.exchange(true, std::memory_order_acquire)) return;
+#define HL_HOOK(symbol, arguments) g_real.symbol = find_next_symbol(#symbol).address;
+#include "interpose/hooks.def"
+#undef HL_HOOK
+  g_real.malloc_usable_size = find_next_symbol("malloc_usable_size").address;
+  g_real.heap_is_glibc = find_next_symbol("malloc").in_libc && find_next_symbol("free").in_libc &&
+                         find_next_symbol("realloc").in_libc;
+  // The allocators give themselves away by a function that only they export.
+  const struct {
+    const char* symbol;
+    uint8_t kind;
+  } marks[] = {{"mallctl", 2}, {"tc_version", 3}, {"mi_version", 4}};
+  g_real.heap_kind = g_real.heap_is_glibc ? 1 : 0;
+  for (const auto& mark : marks) {
+    if (g_real.heap_kind == 0 && find_next_symbol(mark.symbol).address != nullptr) g_real.heap_kind = mark.kind;
+  }
+  g_real.ready = true;
+}
+
+}  // namespace hl

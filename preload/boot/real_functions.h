@@ -1,0 +1,31 @@
+// The functions that our hooks stand in front of: what the dynamic linker would have bound without us.
+// Zero until resolve_real_functions() has run; a hook that finds its entry null asks for it (early boot:
+// constructors and IFUNC resolvers of other libraries may call us before our own constructor).
+#pragma once
+
+#include <stdint.h>
+
+namespace hl {
+
+struct RealFunctions {
+#define HL_HOOK(symbol, arguments) void* symbol;
+#include "interpose/hooks.def"
+#undef HL_HOOK
+  void* malloc_usable_size;
+  bool ready;             // resolution is over
+  bool heap_is_glibc;     // malloc and free are glibc's own: chunk words may be read
+  uint8_t heap_kind;      // SessionProcess::heap_kind
+};
+
+extern RealFunctions g_real;
+
+// Looks everything up once. Re-entered by allocations of dlsym: those see ready == false and null entries.
+void resolve_real_functions();
+
+// The real function `symbol`, typed like `F`; nullptr when the process has none.
+template <typename F>
+inline F* real_as(void* entry) {
+  return reinterpret_cast<F*>(entry);
+}
+
+}  // namespace hl

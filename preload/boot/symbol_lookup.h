@@ -1,0 +1,21 @@
+// Finding functions by name in the objects that are loaded, without dlsym: dlsym allocates, leaves a message
+// for the program's next dlerror(), and has a symbol version newer than the floor we promise (GLIBC_2.17).
+// Reads the hash tables that the dynamic linker itself uses, in load order, which for the start-up objects
+// is the order of the global scope.
+#pragma once
+
+#include <stddef.h>
+
+namespace hl {
+
+struct FoundSymbol {
+  void* address;          // nullptr: not found
+  bool in_libc;           // the object is named libc.so.6
+};
+
+// Like dlsym(RTLD_NEXT, name) called from this library, for objects loaded at start.
+FoundSymbol find_next_symbol(const char* name);
+// In any loaded object, main program first.
+FoundSymbol find_symbol(const char* name);
+
+}  // namespace hl

@@ -1,0 +1,213 @@
+// The slow side of EventWriter: first events, nesting, stale guards, new blocks, waiting, forks.
+#include "emit/event_writer.h"
+
+#include "boot/attach.h"
+#include "emit/extended_events.h"
+#include "emit/session_growth.h"
+#include "runtime/stack_capture.h"
+
+namespace hl {
+
+namespace {
+
+constexpr uint64_t kWaitSliceNs = 10'000'000;
+
+// Proof that the frame guarded at `guard` no longer exists: the present frame lies at or above it on the
+// same stack. On an alternate signal stack, or on a stack we do not know, nothing is proved.
+bool guard_is_stale(const ThreadState& t, uint64_t guard, uint64_t frame) {
+  if (frame < guard || frame > t.stack_high) return false;
+  struct {
+    void* sp;
+    int flags;
+    size_t size;
+  } alternate{};
+  sys::raw_syscall(SYS_sigaltstack, 0, sys::pointer_arg(&alternate));
+  constexpr int kOnStack = 1;
+  return (alternate.flags & kOnStack) == 0;
+}
+
+// Waits for the recorder to return blocks, within the process's budget.
+uint32_t wait_for_block(BlockPool pool) {
+  SessionHeader* const header = pool.header();
+  const uint64_t began_ns = sys::clock_ns(CLOCK_MONOTONIC);
+  const uint64_t spent_ns = g_process.waited_ns.load(std::memory_order_relaxed);
+  uint32_t index = kNoBlock;
+  uint64_t waited_ns = 0;
+  header->space_waiters.fetch_add(1, std::memory_order_relaxed);
+  for (;;) {
+    // Acquire: the word is read before the pool is tried, so a return in between changes it.
+    const uint32_t word = header->space_futex.load(std::memory_order_acquire);
+    index = pool.take(true);
+    waited_ns = sys::clock_ns(CLOCK_MONOTONIC) - began_ns;
+    if (index != kNoBlock || spent_ns + waited_ns >= header->wait_budget_ns) break;
+    sys::futex_wait(&header->space_futex, word, kWaitSliceNs);
+  }
+  header->space_waiters.fetch_sub(1, std::memory_order_relaxed);
+  g_process.waited_ns.fetch_add(waited_ns, std::memory_order_relaxed);
+  g_process.slot->waits.fetch_add(1, std::memory_order_relaxed);
+  g_process.slot->waited_ns.fetch_add(waited_ns, std::memory_order_relaxed);
+  if (index == kNoBlock) g_process.dropping.store(true, std::memory_order_relaxed);
+  return index;
+}
+
+bool pool_has_drained(const SessionHeader* header) {
+  return header->event_blocks.load(std::memory_order_relaxed) <=
+         header->event_block_limit.load(std::memory_order_relaxed) / 2;
+}
+
+uint32_t take_event_block() {
+  BlockPool pool = g_process.view.pool();
+  SessionHeader* const header = pool.header();
+  if (g_process.dropping.load(std::memory_order_relaxed)) {
+    if (!pool_has_drained(header)) return kNoBlock;
+    g_process.dropping.store(false, std::memory_order_relaxed);
+    g_process.waited_ns.store(0, std::memory_order_relaxed);
+  }
+  uint32_t index = pool.take(true);
+  if (index == kNoBlock && (header->flags & kSessionRecorderless) != 0 && grow_session(g_process.view)) {
+    index = pool.take(true);
+  }
+  if (index != kNoBlock) {
+    if (g_process.waited_ns.load(std::memory_order_relaxed) != 0 && pool_has_drained(header)) {
+      g_process.waited_ns.store(0, std::memory_order_relaxed);
+    }
+    return index;
+  }
+  if ((header->flags & (kSessionDropOnOverload | kSessionRecorderless)) != 0) return kNoBlock;
+  return wait_for_block(pool);
+}
+
+}  // namespace
+
+void seal_lane(Lane& lane) {
+  // Release: after the last commit.
+  if (lane.block != nullptr) lane.block->sealed.store(1, std::memory_order_release);
+  lane.block = nullptr;
+}
+
+void EventWriter::begin_slowly(uint64_t frame, uint32_t room_bytes) {
+  if (g_process.phase.load(std::memory_order_acquire) != Phase::recording && !attach_now()) return;
+  const uint32_t word = g_process.fork_word->load(std::memory_order_acquire);
+  if (word != g_process.generation) {
+    if (word != kAdopting) adopt_forked_child(0);
+    if (!is_attached_here()) {
+      count_loss(LossCause::forked_midway);
+      return;
+    }
+  }
+  ThreadState* t = t_local.state;
+  if (t == nullptr) {
+    if (t_local.creating != 0) return;  // a handler interrupted the making of the state
+    t = make_thread_state();
+    if (t == nullptr) {
+      count_loss(LossCause::thread_state);
+      return;
+    }
+    record_thread_start(frame);
+  }
+  while (t->depth > 0 && guard_is_stale(*t, t->guards[t->depth - 1], frame)) {
+    // Whoever left may have stopped between any two stores: give up the block and the remembered walk.
+    seal_lane(t->lanes[t->depth - 1]);
+    forget_walk(*t);
+    t->held_floor = 0;
+    t->depth -= 1;
+  }
+  const uint32_t level = t->depth;
+  if (level >= kLanes) {
+    count_loss(LossCause::nested_signal);
+    return;
+  }
+  t->guards[level] = frame;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  t->depth = level + 1;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  open_lane(*t, level, room_bytes < kLaneReserve ? kLaneReserve : room_bytes);
+}
+
+bool EventWriter::next_block() {
+  const bool first = lane_->block == nullptr;
+  return open_block(first ? now(false) : lane_->cursor.ticks, first ? 0 : lane_->cursor.address);
+}
+
+bool EventWriter::restart_block(uint64_t ticks, uint64_t address) { return open_block(ticks, address); }
+
+bool EventWriter::open_block(uint64_t base_ticks, uint64_t base_address) {
+  const uint32_t index = take_event_block();
+  if (index == kNoBlock) {
+    lane_->unreported_losses += 1;
+    lose(LossCause::pool_exhausted);
+    return false;
+  }
+  EventBlock* const block = static_cast<EventBlock*>(g_process.view.block(index));
+  if (block == nullptr) {
+    g_process.view.pool().give_back(index, true);
+    lose(LossCause::no_session);
+    return false;
+  }
+  BlockHeader& h = block->header;
+  h.process_slot = g_process.slot_index;
+  h.process_generation = g_process.generation;
+  h.tid = thread_->tid;
+  h.thread_index = thread_->thread_index;
+  h.sequence = g_process.slot->next_block_sequence.fetch_add(1, std::memory_order_relaxed);
+  h.base_ticks = base_ticks;
+  h.base_address = base_address;
+  h.flags = (nested() ? kBlockNested : 0u) |
+            (g_process.logical_clock.load(std::memory_order_relaxed) ? kBlockLogicalClock : 0u);
+  block->committed_bytes.store(0, std::memory_order_relaxed);
+  block->sealed.store(0, std::memory_order_relaxed);
+  block->events.store(0, std::memory_order_relaxed);
+  block->last_ticks.store(base_ticks, std::memory_order_relaxed);
+  block->floor_ticks.store(base_ticks, std::memory_order_relaxed);
+  // Release: pairs with the recorder's acquire of `kind`.
+  h.kind.store(static_cast<uint32_t>(BlockKind::event), std::memory_order_release);
+
+  EventBlock* const old = lane_->block;
+  lane_->block = block;
+  lane_->block_index = index;
+  lane_->used_bytes = 0;
+  lane_->events = 0;
+  lane_->cursor = {base_ticks, base_address, 0};
+  block_ = block;
+  if (old != nullptr) old->sealed.store(1, std::memory_order_release);
+  if (lane_->unreported_losses != 0) [[unlikely]] report_losses();
+  return true;
+}
+
+void EventWriter::report_losses() {
+  uint8_t payload[16];
+  uint8_t* p = block_codec::put_leb(payload, static_cast<uint64_t>(LossCause::pool_exhausted));
+  p = block_codec::put_leb(p, lane_->unreported_losses);
+  uint8_t buffer[64];
+  BlockCursor cursor = lane_->cursor;
+  const uint32_t bytes = encode_extended_event(buffer, cursor, ExtendedKind::lost, lane_->cursor.ticks, 0, payload,
+                                               static_cast<uint32_t>(p - payload));
+  lane_->unreported_losses = 0;
+  commit(buffer, bytes, cursor);
+}
+
+void EventWriter::lose(LossCause cause) {
+  count_loss(cause);
+  if (block_ != nullptr) block_->floor_ticks.store(thread_->held_floor, std::memory_order_relaxed);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  thread_->depth = level_;
+  lane_ = nullptr;
+}
+
+void EventWriter::forked_midway() {
+  // We are the child. A writer further out on this stack finds the same when it gets here.
+  if (g_process.fork_word->load(std::memory_order_relaxed) == 0) adopt_forked_child(0);
+  count_loss(LossCause::forked_midway);
+  thread_->depth = level_;
+  lane_ = nullptr;
+}
+
+void EventWriter::seal_after_exit() {
+  if (thread_->depth == 0) release_thread_state(thread_);
+}
+
+uint64_t EventWriter::logical_now() {
+  return g_process.view.header()->logical_clock.fetch_add(1, std::memory_order_acq_rel);
+}
+
+}  // namespace hl

@@ -1,0 +1,105 @@
+// Recording of heap calls: what the bodies of the hooks call with the outcome of the real function.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "boot/real_functions.h"
+#include "emit/event_writer.h"
+#include "runtime/stack_capture.h"
+
+namespace hl {
+
+// Usable size of a block, without a call where the allocator's layout is known.
+[[gnu::always_inline]] inline uint64_t usable_size(void* p, size_t requested) {
+  if (g_real.heap_is_glibc) [[likely]] {
+    // glibc keeps chunk size and flags in the word before the block: bit 1 = mmapped (16 bytes of overhead
+    // instead of 8, since such a chunk has no successor whose first word could be used).
+    const uint64_t word = static_cast<const uint64_t*>(p)[-1];
+    return (word & ~uint64_t{7}) - ((word & 2) != 0 ? 16 : 8);
+  }
+  if (g_real.malloc_usable_size == nullptr) return requested;
+  return real_as<size_t(void*)>(g_real.malloc_usable_size)(p);
+}
+
+// Encodes and commits; a value too wide for the block's deltas gets a block of its own base.
+[[gnu::always_inline]] inline void write_short(EventWriter& w, const Event& e, uint64_t predicted) {
+  alignas(8) uint8_t buffer[kLaneReserve];
+  BlockCursor cursor = w.lane().cursor;
+  uint32_t bytes = encode_short_event(buffer, cursor, e, predicted);
+  if (bytes == 0) [[unlikely]] {
+    if (!w.restart_block(e.ticks, e.address)) return;
+    cursor = w.lane().cursor;
+    bytes = encode_short_event(buffer, cursor, e, predicted);
+    if (bytes == 0) {
+      w.lose(LossCause::damaged);
+      return;
+    }
+  }
+  w.commit(buffer, bytes, cursor);
+}
+
+[[gnu::always_inline]] inline void record_allocation(EventKind kind, void* p, size_t size, size_t alignment,
+                                                     const EntryRegisters& caller) {
+  EventWriter w(caller.rsp);
+  if (!w) [[unlikely]] return;
+  Event e;
+  e.kind = kind;
+  e.stack = capture(w, caller);
+  e.address = reinterpret_cast<uintptr_t>(p);
+  e.size = size;
+  e.usable = usable_size(p, size);
+  e.alignment = static_cast<uint32_t>(alignment);
+  e.ticks = w.stamp_after_call();
+  w.thread().allocations += 1;
+  w.thread().last_allocation = e.address;
+  write_short(w, e, predict_usable(g_process.predictor, size));
+}
+
+[[gnu::always_inline]] inline void record_free(void* p, const EntryRegisters& caller) {
+  EventWriter w(caller.rsp);
+  if (!w) [[unlikely]] return;
+  Event e;
+  e.kind = EventKind::free;
+  if ((g_process.flags & kSessionFreeStacks) != 0) e.stack = capture(w, caller);
+  e.address = reinterpret_cast<uintptr_t>(p);
+  e.ticks = w.stamp_before_call();
+  write_short(w, e, 0);
+}
+
+void record_trim(size_t pad, int result, const EntryRegisters& caller);
+
+// Tells whether a real function, called meanwhile, came back through another hook that recorded its block.
+class NestedAllocations {
+ public:
+  NestedAllocations() : count_(t_local.state != nullptr ? t_local.state->allocations : 0) {}
+  bool covers(const void* p) const {
+    const ThreadState* const t = t_local.state;
+    return t != nullptr && t->allocations != count_ && count_ != 0 &&
+           t->last_allocation == reinterpret_cast<uintptr_t>(p);
+  }
+
+ private:
+  uint64_t count_;
+};
+
+// Brackets a real realloc: remembers the stamp before it and holds the block's floor there, because the
+// event that will be committed afterwards sorts its free half at that stamp.
+class ReallocScope {
+ public:
+  explicit ReallocScope(const EntryRegisters& caller);
+  ~ReallocScope() { release_floor(); }
+  ReallocScope(const ReallocScope&) = delete;
+  ReallocScope& operator=(const ReallocScope&) = delete;
+
+  void record(void* old, void* p, size_t size, const EntryRegisters& caller);
+  void record_free(void* old, const EntryRegisters& caller);
+
+ private:
+  void release_floor();
+
+  bool holds_floor_ = false;
+  uint64_t before_ = 0;
+};
+
+}  // namespace hl

@@ -1,0 +1,178 @@
+// Hooks on the beginnings and ends of processes: fork, vfork, exec, exit. Each notes the moment; the heavy
+// lifting (a child's own slot, a new image's) is done by runtime/process.cpp and boot/attach.cpp.
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <spawn.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "boot/real_functions.h"
+#include "boot/symbol_lookup.h"
+#include "emit/extended_events.h"
+#include "platform/syscalls.h"
+#include "runtime/process.h"
+
+using namespace hl;
+
+#define HL_BODY extern "C" [[gnu::visibility("hidden")]]
+
+namespace {
+
+enum ForkKind : uint64_t { kFork = 0, kVfork = 1, kClone = 2, kSpawn = 3 };
+enum ExitKind : uint64_t { kExit = 0, kUnderscoreExit = 1, kQuickExit = 2, kAbort = 3 };
+
+void* real(void* const& entry) {
+  if (entry == nullptr && !g_real.ready) [[unlikely]] resolve_real_functions();
+  return entry;
+}
+
+void record_fork(ForkKind kind, pid_t child, const EntryRegisters& caller) {
+  ExtendedPayload payload;
+  payload.number(static_cast<uint64_t>(child)).number(kind);
+  record_extended(ExtendedKind::fork, payload, &caller, caller.rsp);
+}
+
+pid_t fork_body(void* function, const EntryRegisters& caller) {
+  const uint64_t before = stamp_now();
+  const pid_t child = real_as<pid_t()>(function)();
+  if (child == 0) {
+    // In the child the wipe-on-fork word is 0, unless fork handlers already allocated and adopted it.
+    if (g_process.fork_word != nullptr && g_process.fork_word->load(std::memory_order_relaxed) == 0 &&
+        g_process.phase.load(std::memory_order_relaxed) == Phase::recording) {
+      adopt_forked_child(before);
+    }
+  } else if (child > 0) {
+    record_fork(kFork, child, caller);
+  }
+  return child;
+}
+
+void record_exit(ExitKind kind, int status, const EntryRegisters& caller) {
+  ExtendedPayload payload;
+  payload.signed_number(status).number(kind);
+  record_extended(ExtendedKind::exit, payload, &caller, caller.rsp);
+}
+
+// The image is about to be replaced, unless we are a vfork child that only borrows our owner's memory.
+class ExecScope {
+ public:
+  ExecScope(const char* path, const EntryRegisters& caller) : caller_(caller) {
+    ExtendedPayload payload;
+    payload.text(path);
+    record_extended(ExtendedKind::exec, payload, &caller, caller.rsp);
+    owner_ = g_process.slot != nullptr && g_process.slot->pid == sys::process_id();
+    set_state(ProcessState::execing);
+  }
+  // The exec failed.
+  int failed(int result, int error) {
+    set_state(ProcessState::running);
+    ExtendedPayload payload;
+    payload.number(static_cast<uint64_t>(error));
+    record_extended(ExtendedKind::exec_failed, payload, nullptr, caller_.rsp);
+    return result;
+  }
+
+ private:
+  void set_state(ProcessState state) {
+    if (owner_) g_process.slot->state.store(static_cast<uint32_t>(state), std::memory_order_release);
+  }
+  const EntryRegisters& caller_;
+  bool owner_ = false;
+};
+
+}  // namespace
+
+HL_BODY pid_t hl_hook_fork(const EntryRegisters* caller) { return fork_body(real(g_real.fork), *caller); }
+
+HL_BODY pid_t hl_hook__Fork(const EntryRegisters* caller) {
+  // Before glibc 2.34 there is none, and no program that needs it starts.
+  return fork_body(real(g_real._Fork) != nullptr ? g_real._Fork : g_real.fork, *caller);
+}
+
+// Called by the vfork stub, which then jumps to what this returns: the child borrows our memory and stack.
+HL_BODY void* hl_before_vfork(const EntryRegisters* caller) {
+  static void* real_vfork;
+  if (real_vfork == nullptr) real_vfork = find_next_symbol("vfork").address;
+  record_fork(kVfork, 0, *caller);
+  return real_vfork;
+}
+
+HL_BODY int hl_hook_posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_actions_t* actions,
+                                const posix_spawnattr_t* attributes, char* const argv[], char* const envp[],
+                                const EntryRegisters* caller) {
+  pid_t child = 0;
+  const int result = real_as<decltype(posix_spawn)>(real(g_real.posix_spawn))(&child, path, actions, attributes, argv, envp);
+  if (result == 0) {
+    if (pid != nullptr) *pid = child;
+    record_fork(kSpawn, child, *caller);
+  }
+  return result;
+}
+
+HL_BODY int hl_hook_posix_spawnp(pid_t* pid, const char* file, const posix_spawn_file_actions_t* actions,
+                                 const posix_spawnattr_t* attributes, char* const argv[], char* const envp[],
+                                 const EntryRegisters* caller) {
+  pid_t child = 0;
+  const int result = real_as<decltype(posix_spawnp)>(real(g_real.posix_spawnp))(&child, file, actions, attributes, argv, envp);
+  if (result == 0) {
+    if (pid != nullptr) *pid = child;
+    record_fork(kSpawn, child, *caller);
+  }
+  return result;
+}
+
+HL_BODY int hl_hook_execve(const char* path, char* const argv[], char* const envp[], const EntryRegisters* caller) {
+  ExecScope scope(path, *caller);
+  const int result = real_as<decltype(execve)>(real(g_real.execve))(path, argv, envp);
+  return scope.failed(result, errno);
+}
+
+HL_BODY int hl_hook_execv(const char* path, char* const argv[], const EntryRegisters* caller) {
+  ExecScope scope(path, *caller);
+  const int result = real_as<decltype(execv)>(real(g_real.execv))(path, argv);
+  return scope.failed(result, errno);
+}
+
+HL_BODY int hl_hook_execvp(const char* file, char* const argv[], const EntryRegisters* caller) {
+  ExecScope scope(file, *caller);
+  const int result = real_as<decltype(execvp)>(real(g_real.execvp))(file, argv);
+  return scope.failed(result, errno);
+}
+
+HL_BODY int hl_hook_execvpe(const char* file, char* const argv[], char* const envp[], const EntryRegisters* caller) {
+  ExecScope scope(file, *caller);
+  const int result = real_as<decltype(execve)>(real(g_real.execvpe))(file, argv, envp);
+  return scope.failed(result, errno);
+}
+
+HL_BODY int hl_hook_fexecve(int fd, char* const argv[], char* const envp[], const EntryRegisters* caller) {
+  ExecScope scope(nullptr, *caller);
+  const int result = real_as<decltype(fexecve)>(real(g_real.fexecve))(fd, argv, envp);
+  return scope.failed(result, errno);
+}
+
+HL_BODY void hl_hook_exit(int status, const EntryRegisters* caller) {
+  record_exit(kExit, status, *caller);
+  real_as<void(int)>(real(g_real.exit))(status);
+}
+
+HL_BODY void hl_hook__exit(int status, const EntryRegisters* caller) {
+  record_exit(kUnderscoreExit, status, *caller);
+  real_as<void(int)>(real(g_real._exit))(status);
+}
+
+HL_BODY void hl_hook__Exit(int status, const EntryRegisters* caller) {
+  record_exit(kUnderscoreExit, status, *caller);
+  real_as<void(int)>(real(g_real._Exit))(status);
+}
+
+HL_BODY void hl_hook_quick_exit(int status, const EntryRegisters* caller) {
+  record_exit(kQuickExit, status, *caller);
+  real_as<void(int)>(real(g_real.quick_exit))(status);
+}
+
+HL_BODY void hl_hook_abort(const EntryRegisters* caller) {
+  record_exit(kAbort, 0, *caller);
+  real_as<void()>(real(g_real.abort))();
+}

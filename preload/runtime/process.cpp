@@ -1,0 +1,135 @@
+// This process's slot in the session, and its replacement in a forked child: see process.h.
+#include "runtime/process.h"
+
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "emit/event_writer.h"
+#include "platform/clock.h"
+#include "platform/syscalls.h"
+#include "runtime/stack_capture.h"
+#include "runtime/thread_state.h"
+
+namespace hl {
+
+Process g_process;
+
+namespace {
+
+// A UUID (version 8: our own making) without asking the kernel: distinct by session, image and moment.
+void make_uuid(uint8_t (&uuid)[16], const SessionHeader* session, uint32_t generation) {
+  struct {
+    uint8_t session[16];
+    uint64_t ticks, generation, pid;
+  } seed{};
+  memcpy(seed.session, session->uuid, 16);
+  seed.ticks = session->clock == ClockKind::tsc && !g_process.logical_clock.load(std::memory_order_relaxed)
+                   ? stamp_unordered()
+                   : 0;
+  seed.generation = generation;
+  seed.pid = sys::process_id();
+  const XXH128_hash_t h = XXH3_128bits(&seed, sizeof seed);
+  memcpy(uuid, &h.low64, 8);
+  memcpy(uuid + 8, &h.high64, 8);
+  uuid[6] = static_cast<uint8_t>((uuid[6] & 0x0f) | 0x80);
+  uuid[8] = static_cast<uint8_t>((uuid[8] & 0x3f) | 0x80);
+}
+
+// Enters the block into the first free place of the process table.
+bool publish_slot(uint32_t block_index) {
+  std::atomic<uint32_t>* const table = g_process.view.process_table();
+  for (uint32_t i = 0; i < kMaxProcesses; ++i) {
+    uint32_t expected = 0;
+    if (table[i].load(std::memory_order_relaxed) == 0 &&
+        // Release: the recorder finds the slot filled.
+        table[i].compare_exchange_strong(expected, block_index + 1, std::memory_order_release,
+                                         std::memory_order_relaxed)) {
+      g_process.slot_index = i;
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+bool claim_process_slot(const SessionProcess* parent, uint32_t parent_slot, uint64_t fork_ticks) {
+  SessionHeader* const session = g_process.view.header();
+  BlockPool pool = g_process.view.pool();
+  const uint32_t index = pool.take(false);
+  if (index == kNoBlock) return false;
+  SessionProcess* const slot = static_cast<SessionProcess*>(g_process.view.block(index));
+  if (slot == nullptr) {
+    pool.give_back(index, false);
+    return false;
+  }
+  memset(static_cast<void*>(slot), 0, sizeof *slot);
+  slot->generation = session->next_process_serial.fetch_add(1, std::memory_order_relaxed) + 1;
+  slot->header.process_generation = slot->generation;
+  slot->pid = sys::process_id();
+  slot->parent_pid = static_cast<uint32_t>(sys::raw_syscall(SYS_getppid));
+  slot->parent_slot = parent != nullptr ? parent_slot : 0xffffffffu;
+  if (parent != nullptr) {
+    memcpy(slot->parent_uuid, parent->uuid, 16);
+    slot->pid_namespace = parent->pid_namespace;
+    slot->heap_kind = parent->heap_kind;
+    slot->module_epoch_source = parent->module_epoch_source;
+    slot->usable_predictor = parent->usable_predictor;
+    slot->exe_bytes = parent->exe_bytes;
+    slot->argv_bytes = parent->argv_bytes;
+    slot->cwd_bytes = parent->cwd_bytes;
+    memcpy(slot->text, parent->text, sizeof slot->text);
+  }
+  slot->fork_ticks = fork_ticks;
+  slot->started = read_clock_pair();
+  slot->clock_kind = static_cast<uint8_t>(session->clock);
+  make_uuid(slot->uuid, session, slot->generation);
+  slot->header.kind.store(static_cast<uint32_t>(BlockKind::process), std::memory_order_release);
+  g_process.slot = slot;
+  g_process.generation = slot->generation;
+  if (!publish_slot(index)) {
+    slot->header.kind.store(static_cast<uint32_t>(BlockKind::free), std::memory_order_release);
+    pool.give_back(index, false);
+    g_process.slot = nullptr;
+    return false;
+  }
+  return true;
+}
+
+void adopt_forked_child(uint64_t fork_ticks) {
+  uint32_t expected = 0;
+  // One thread adopts; others of the child, and handlers nested in this, let their events pass meanwhile.
+  if (!g_process.fork_word->compare_exchange_strong(expected, kAdopting, std::memory_order_acquire)) return;
+  const SessionProcess* const parent = g_process.slot;
+  const uint32_t parent_slot = g_process.slot_index;
+
+  if (ThreadState* const t = t_local.state; t != nullptr) {
+    // An event that the fork interrupted may still write to its block: not into the parent's.
+    for (uint32_t level = 0; level < t->depth && level < kLanes; ++level) {
+      if (t->lanes[level].block != nullptr) g_process.view.detach_block(t->lanes[level].block_index);
+    }
+    for (Lane& lane : t->lanes) lane = Lane{};
+    t->held_floor = 0;
+    t->tid = sys::thread_id();
+    t->thread_index = 1;
+  }
+  g_process.several_threads.store(false, std::memory_order_relaxed);
+  g_process.waited_ns.store(0, std::memory_order_relaxed);
+  g_process.dropping.store(false, std::memory_order_relaxed);
+
+  const bool follow = (g_process.flags & kSessionNoFollow) == 0;
+  if (!follow || !claim_process_slot(parent, parent_slot, fork_ticks != 0 ? fork_ticks : EventWriter::now(false))) {
+    g_process.slot = nullptr;
+    g_process.phase.store(Phase::off, std::memory_order_release);
+    return;  // the word stays kAdopting: nobody is attached here
+  }
+  if (t_local.state != nullptr) g_process.slot->thread_count.store(1, std::memory_order_relaxed);
+  restart_stack_capture();
+  if (t_local.state != nullptr) forget_walk(*t_local.state);
+  g_process.slot->state.store(static_cast<uint32_t>(ProcessState::running), std::memory_order_release);
+  g_process.fork_word->store(g_process.generation, std::memory_order_release);
+}
+
+}  // namespace hl

@@ -1,0 +1,57 @@
+// What the shim knows of the process it lives in: whether it records, where, and as whom. One instance,
+// constant-initialised, valid as zero bytes (phase `unborn`). Changed by attaching (boot/attach.cpp) and in
+// a forked child (runtime/fork.cpp); read on the event path.
+#pragma once
+
+#include <atomic>
+#include <stdint.h>
+
+#include "emit/session_view.h"
+#include "heapledger/session_layout.h"
+
+namespace hl {
+
+enum class Phase : uint32_t {
+  unborn = 0,       // nothing has called us yet
+  attaching = 1,    // one thread is setting up; events of others pass unrecorded
+  recording = 2,
+  off = 3,          // for good: no session, or it could not be mapped
+};
+
+struct Process {
+  std::atomic<Phase> phase;
+  // In a page that the kernel clears on fork (MADV_WIPEONFORK): `generation` in the process that attached,
+  // 0 in a child until it has claimed its own slot, kAdopting while it does.
+  std::atomic<uint32_t>* fork_word;
+  SessionView view;
+  SessionProcess* slot;
+  uint32_t slot_index;
+  uint32_t generation;                     // SessionProcess::generation of `slot`; never 0 once recording
+  uint32_t flags;                          // SessionFlags
+  UsablePredictor predictor;
+  std::atomic<bool> several_threads;       // since a second thread made an event
+  std::atomic<bool> logical_clock;         // the TSC is forbidden
+  std::atomic<uint64_t> waited_ns;         // since the pool was last drained; bounded by wait_budget_ns
+  std::atomic<bool> dropping;              // the budget is spent; drop until the pool has drained
+};
+
+inline constexpr uint32_t kAdopting = 0xffffffff;
+
+extern Process g_process;
+
+inline void count_loss(LossCause cause, uint64_t n = 1) {
+  if (g_process.slot != nullptr) {
+    // Relaxed: a statistic.
+    g_process.slot->losses[static_cast<uint32_t>(cause)].fetch_add(n, std::memory_order_relaxed);
+  }
+}
+
+// Claims a process slot in the mapped session and fills g_process.slot. `fork_ticks` nonzero: a forked
+// child of the process whose slot is `parent`. Returns false when the table or the file is full.
+bool claim_process_slot(const SessionProcess* parent, uint32_t parent_slot, uint64_t fork_ticks);
+
+// In a forked child, before anything else of ours runs: own slot, no blocks, no memo, new stack tree.
+// `fork_ticks` 0: a raw fork noticed late; then the moment is now.
+void adopt_forked_child(uint64_t fork_ticks);
+
+}  // namespace hl

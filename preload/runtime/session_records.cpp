@@ -1,0 +1,98 @@
+// See session_records.h.
+#include "runtime/session_records.h"
+
+#include <string.h>
+
+#include "emit/event_writer.h"
+#include "emit/session_growth.h"
+#include "runtime/process.h"
+
+namespace hl {
+
+namespace {
+
+// Takes a block for entry `position` of a directory; the winner of a race enters it, a loser returns its own.
+void* provide_block(std::atomic<uint32_t>& entry, BlockKind kind, uint32_t position) {
+  uint32_t present = entry.load(std::memory_order_acquire);
+  if (present != 0) return g_process.view.block(present - 1);
+  BlockPool pool = g_process.view.pool();
+  uint32_t index = pool.take(false);
+  if (index == kNoBlock && (g_process.flags & kSessionRecorderless) != 0 && grow_session(g_process.view)) {
+    index = pool.take(false);
+  }
+  if (index == kNoBlock) return nullptr;
+  void* const block = g_process.view.block(index);
+  if (block == nullptr) {
+    pool.give_back(index, false);
+    return nullptr;
+  }
+  memset(block, 0, kBlockBytes);
+  BlockHeader* const header = static_cast<BlockHeader*>(block);
+  header->process_slot = g_process.slot_index;
+  header->process_generation = g_process.generation;
+  header->index_in_directory = position;
+  header->kind.store(static_cast<uint32_t>(kind), std::memory_order_release);
+  // Release: the block is blank before it is entered.
+  if (!entry.compare_exchange_strong(present, index + 1, std::memory_order_acq_rel)) {
+    header->kind.store(static_cast<uint32_t>(BlockKind::free), std::memory_order_release);
+    pool.give_back(index, false);
+    return g_process.view.block(present - 1);
+  }
+  return block;
+}
+
+ModuleRecord* module_record(uint32_t index) {
+  if (index / kModulesPerBlock >= kModuleDirectoryEntries) return nullptr;
+  void* const block = provide_block(g_process.slot->module_blocks[index / kModulesPerBlock], BlockKind::modules,
+                                    index / kModulesPerBlock);
+  return block == nullptr ? nullptr : &static_cast<ModuleBlock*>(block)->modules[index % kModulesPerBlock];
+}
+
+}  // namespace
+
+NodeBlock* provide_node_block(void*, uint32_t position) {
+  if (position >= kNodeDirectoryEntries) return nullptr;
+  return static_cast<NodeBlock*>(
+      provide_block(g_process.slot->node_blocks[position], BlockKind::nodes, position));
+}
+
+uint32_t publish_module(void*, const ModuleInfo& info) {
+  const size_t path_bytes = strlen(info.path);
+  const uint32_t records =
+      path_bytes <= sizeof(ModuleRecord::path)
+          ? 1
+          : 1 + static_cast<uint32_t>((path_bytes - sizeof(ModuleRecord::path) + sizeof(ModuleRecord) - 1) /
+                                      sizeof(ModuleRecord));
+  // Relaxed: numbers only; a record counts from when `published` is stored.
+  const uint32_t first = g_process.slot->module_count.fetch_add(records, std::memory_order_relaxed);
+  ModuleRecord* const record = module_record(first);
+  if (record == nullptr) return 0;
+  size_t copied = path_bytes < sizeof record->path ? path_bytes : sizeof record->path;
+  memcpy(record->path, info.path, copied);
+  for (uint32_t r = 1; r < records; ++r) {
+    ModuleRecord* const more = module_record(first + r);
+    if (more == nullptr) return 0;
+    const size_t left = path_bytes - copied;
+    const size_t bytes = left < sizeof *more ? left : sizeof *more;
+    memcpy(static_cast<void*>(more), info.path + copied, bytes);
+    copied += bytes;
+  }
+  record->record_count = records;
+  record->load_bias = info.load_bias;
+  record->start = info.start;
+  record->end = info.end;
+  record->loaded_ticks = EventWriter::now(false);
+  record->path_bytes = static_cast<uint32_t>(path_bytes);
+  record->build_id_bytes = info.build_id_bytes;
+  record->is_main = info.is_main ? 1 : 0;
+  memcpy(record->build_id, info.build_id, sizeof record->build_id);
+  record->published.store(1, std::memory_order_release);
+  return first + 1;
+}
+
+void retire_module(void*, uint32_t id) {
+  ModuleRecord* const record = id != 0 ? module_record(id - 1) : nullptr;
+  if (record != nullptr) record->unloaded_ticks.store(EventWriter::now(false), std::memory_order_release);
+}
+
+}  // namespace hl
