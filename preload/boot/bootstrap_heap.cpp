@@ -9,7 +9,7 @@ namespace hl {
 namespace {
 constexpr size_t kArenaBytes = 64 * 1024;
 alignas(64) char g_arena[kArenaBytes];
-std::atomic<size_t> g_used;
+constinit std::atomic<size_t> g_used;
 }  // namespace
 
 void* bootstrap_allocate(size_t bytes, size_t alignment) {

@@ -7,10 +7,10 @@
 
 namespace hl {
 
-RealFunctions g_real;
+constinit RealFunctions g_real{};
 
 namespace {
-std::atomic<bool> g_resolving;
+constinit std::atomic<bool> g_resolving;
 }
 
 void resolve_real_functions() {

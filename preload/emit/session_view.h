@@ -46,8 +46,8 @@ class SessionView {
  private:
   char* map_window(uint32_t window);
 
-  SessionHeader* header_;
-  std::atomic<char*> windows_[kMaxWindows];
+  SessionHeader* header_ = nullptr;
+  std::atomic<char*> windows_[kMaxWindows] = {};
 };
 
 }  // namespace hl

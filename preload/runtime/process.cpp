@@ -14,7 +14,7 @@
 
 namespace hl {
 
-Process g_process;
+constinit Process g_process;
 
 namespace {
 

@@ -19,20 +19,20 @@ enum class Phase : uint32_t {
 };
 
 struct Process {
-  std::atomic<Phase> phase;
+  std::atomic<Phase> phase{};
   // In a page that the kernel clears on fork (MADV_WIPEONFORK): `generation` in the process that attached,
   // 0 in a child until it has claimed its own slot, kAdopting while it does.
-  std::atomic<uint32_t>* fork_word;
+  std::atomic<uint32_t>* fork_word{};
   SessionView view;
-  SessionProcess* slot;
-  uint32_t slot_index;
-  uint32_t generation;                     // SessionProcess::generation of `slot`; never 0 once recording
-  uint32_t flags;                          // SessionFlags
-  UsablePredictor predictor;
-  std::atomic<bool> several_threads;       // since a second thread made an event
-  std::atomic<bool> logical_clock;         // the TSC is forbidden
-  std::atomic<uint64_t> waited_ns;         // since the pool was last drained; bounded by wait_budget_ns
-  std::atomic<bool> dropping;              // the budget is spent; drop until the pool has drained
+  SessionProcess* slot{};
+  uint32_t slot_index{};
+  uint32_t generation{};                     // SessionProcess::generation of `slot`; never 0 once recording
+  uint32_t flags{};                          // SessionFlags
+  UsablePredictor predictor{};
+  std::atomic<bool> several_threads{};       // since a second thread made an event
+  std::atomic<bool> logical_clock{};         // the TSC is forbidden
+  std::atomic<uint64_t> waited_ns{};         // since the pool was last drained; bounded by wait_budget_ns
+  std::atomic<bool> dropping{};              // the budget is spent; drop until the pool has drained
 };
 
 inline constexpr uint32_t kAdopting = 0xffffffff;

@@ -7,12 +7,12 @@
 
 namespace hl {
 
-WalkContext g_walk;
+constinit WalkContext g_walk;
 bool g_capture_specially;
 
 namespace {
 
-StackTree g_tree;
+constinit StackTree g_tree;
 char g_executable[4097];
 
 void connect_to_slot() {

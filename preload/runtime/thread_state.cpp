@@ -17,7 +17,7 @@ namespace {
 
 // States of ended threads, for the next ones. Slots, not a list: exchange has no ABA problem.
 constexpr uint32_t kCacheSlots = 64;
-std::atomic<ThreadState*> g_cache[kCacheSlots];
+constinit std::atomic<ThreadState*> g_cache[kCacheSlots];
 
 // pthread functions are looked up: their symbol versions moved with glibc 2.34.
 using KeyCreate = int(unsigned*, void (*)(void*));

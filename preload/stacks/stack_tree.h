@@ -22,6 +22,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -106,10 +110,31 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
   // The neighbour that shares the first one's pair of cache lines.
   template <typename S> static auto second_bucket(S* s, uint64_t h) { return &s->buckets[bucket_index(h) ^ 1]; }
 
+  // Bit i: slot i may have this tag. A filter only, read without order: find_in() loads the slot again.
+  static uint32_t slots_with_tag(const Bucket& bucket, uint64_t h) {
+#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
+    const auto* line = reinterpret_cast<const __m128i*>(&bucket);
+    const __m128i wanted = _mm_set1_epi32(static_cast<int>(h));
+    const auto tags = [&](unsigned i) {
+      return _mm_castps_si128(_mm_shuffle_ps(_mm_castsi128_ps(_mm_load_si128(line + i)),
+                                             _mm_castsi128_ps(_mm_load_si128(line + i + 1)), 0xdd));
+    };
+    const __m128i low = _mm_cmpeq_epi32(tags(0), wanted), high = _mm_cmpeq_epi32(tags(2), wanted);
+    return static_cast<uint32_t>(_mm_movemask_ps(_mm_castsi128_ps(low))) |
+           static_cast<uint32_t>(_mm_movemask_ps(_mm_castsi128_ps(high))) << 4;
+#else
+    uint32_t mask = 0;
+    for (unsigned i = 0; i < kSlots; ++i)
+      mask |= uint32_t{(bucket.slots[i].load(std::memory_order_relaxed) >> 32) == (h & 0xffffffff)} << i;
+    return mask;
+#endif
+  }
+
   StackId find_in(const Bucket& bucket, uint64_t h, const StackKey& key) const {
-    for (const auto& slot : bucket.slots) {
+    for (uint32_t mask = slots_with_tag(bucket, h); mask; mask &= mask - 1) {
+      const auto& slot = bucket.slots[__builtin_ctz(mask)];
       const uint64_t v = slot.load(std::memory_order_acquire);  // pairs with the CAS in insert_in()
-      if (((v ^ tag(h)) >> 32) != 0 || v == 0) continue;
+      if (v == 0) continue;
       const StackNode* node = storage.node(static_cast<StackId>(v));
       // Relaxed pc: the acquire above already made the filled node visible.
       if (node && node->parent == key.parent && node->module == key.module &&

@@ -7,7 +7,7 @@
 namespace hl {
 namespace {
 
-ScratchPool<CfiFrame, 8> g_cfi_frames;
+constinit ScratchPool<CfiFrame, 8> g_cfi_frames;
 
 // Runs `use(CfiFrame&)` with a pooled buffer, or with one on the stack when all are in use.
 template <typename Use> auto with_cfi_frame(Use use) {

@@ -4,7 +4,7 @@
 
 namespace hl {
 
-std::atomic<uint32_t> g_unmap_generation{0};
+constinit std::atomic<uint32_t> g_unmap_generation{0};
 
 namespace {
 

@@ -59,15 +59,15 @@ class RuleTable {
 
  private:
   struct Level {
-    RuleEntry* entries;
-    uint64_t mask;
+    RuleEntry* entries = nullptr;
+    uint64_t mask = 0;
     std::atomic<uint32_t> used;
   };
   static uint64_t hash(uint64_t key) { return (key * 0x9e3779b97f4a7c15u) >> 32; }
   Level* add_level(Level* full);
 
   std::atomic<Level*> newest_;
-  Level levels_[kLevels];
+  Level levels_[kLevels] = {};
 };
 
 }  // namespace hl

@@ -33,10 +33,10 @@ template <typename T, unsigned kCount> class ScratchPool {
   static_assert(kCount < 32);
   static constexpr uint32_t kAll = (1u << kCount) - 1;
   struct Buffer {
-    alignas(64) unsigned char bytes[sizeof(T)];
+    alignas(64) unsigned char bytes[sizeof(T)] = {};
   };
-  std::atomic<uint32_t> taken_;
-  Buffer buffers_[kCount];
+  std::atomic<uint32_t> taken_ = 0;
+  Buffer buffers_[kCount] = {};
 };
 
 }  // namespace hl

@@ -52,9 +52,16 @@ struct MemoWord {
   uint64_t value;
 };
 
+// A node looked up lately, so that going back and forth between a few stacks need not ask the tree. The module
+// is not part of it: within one epoch the pc decides it.
+struct KnownNode {
+  uint64_t pc;            // as in the node; 0 = empty
+  StackId parent, id;
+};
+
 struct WalkMemo {
-  static constexpr uint32_t kFrames = 768;
-  static constexpr uint32_t kWords = 1600;
+  static constexpr uint32_t kFrames = 736;
+  static constexpr uint32_t kWords = 1456;
   static constexpr uint32_t kOuterKept = 192;     // frames of the outer end kept when the middle is cut out
   static constexpr uint32_t kCut = 256;           // frames cut out at a time
   static constexpr uint32_t kFreshReserve = 64;   // room for new frames at the start of a walk
@@ -68,10 +75,18 @@ struct WalkMemo {
   uint64_t verified_hits; // events whose innermost frame was remembered
   MemoFrame frames[kFrames];
   MemoWord words[kWords];
+  static constexpr unsigned kKnownBits = 8;
+  KnownNode known[1u << kKnownBits];
 
+  // Everything: the epoch is over, or the process is another one.
   void forget() {
     count = 0;
     gap = 0;
+    for (KnownNode& n : known) n = KnownNode{};
+  }
+  // The products are independent of each other, so that a chain of look-ups waits for one multiplication a frame.
+  KnownNode& known_node(StackId parent, uint64_t pc) {
+    return known[(pc * 0x9e3779b97f4a7c15u + parent * 0xd6e8feb86659fd93u) >> (64 - kKnownBits)];
   }
 };
 static_assert(sizeof(WalkMemo) <= 56 * 1024);

@@ -66,6 +66,22 @@ StackId marker(WalkContext& context, StackId parent, WalkEnd why) {
   return context.tree->intern(parent, kMarkerModule, 1 + static_cast<uint64_t>(why));
 }
 
+// The tree's node, asked for only if this thread has not met it lately.
+inline StackId intern(WalkMemo& memo, WalkContext& context, StackId parent, uint32_t module, uint64_t pc) {
+  KnownNode& known = memo.known_node(parent, pc);
+  if (known.pc == pc && known.parent == parent) [[likely]] return known.id;
+  const StackId id = context.tree->intern(parent, module, pc);
+  if (id != parent) {  // equal: there was no room for it
+    known.pc = 0;
+    asm volatile("" ::: "memory");
+    known.parent = parent;
+    known.id = id;
+    asm volatile("" ::: "memory");
+    known.pc = pc;
+  }
+  return id;
+}
+
 // Gives frames [fresh, kCap) their nodes and puts them behind the `count` remembered ones. `end` is null when
 // the outermost of them is called by frames[count - 1]; otherwise it ended the walk below `parent`.
 StackId remember(WalkMemo& memo, WalkContext& context, uint32_t count, uint32_t fresh, const OuterEnd* end,
@@ -77,7 +93,7 @@ StackId remember(WalkMemo& memo, WalkContext& context, uint32_t count, uint32_t 
   MemoFrame outer = count ? memo.frames[count - 1] : MemoFrame{};
   for (uint32_t i = fresh; i < kCap; ++i) {
     MemoFrame f = memo.frames[i];
-    f.node = context.tree->intern(parent, f.module, node_pc(f));
+    f.node = intern(memo, context, parent, f.module, node_pc(f));
     parent = f.node;
     keep = keep && words + kMaxWordsPerFrame <= WalkMemo::kWords;
     if (keep) {
@@ -101,15 +117,14 @@ StackId remember(WalkMemo& memo, WalkContext& context, uint32_t count, uint32_t 
 void cut_middle(WalkMemo& memo, WalkContext& context) {
   const uint32_t count = memo.count;
   const uint32_t outer = memo.gap ? memo.gap : WalkMemo::kOuterKept, inner = outer + WalkMemo::kCut;
-  memo.forget();
-  asm volatile("" ::: "memory");
+  shrink(memo, 0);
   const uint32_t words_outer = memo.frames[outer - 1].words_end, words_inner = memo.frames[inner - 1].words_end;
   const uint32_t words_end = memo.frames[count - 1].words_end;
   for (uint32_t i = words_inner; i < words_end; ++i) memo.words[i - (words_inner - words_outer)] = memo.words[i];
   StackId parent = marker(context, memo.frames[outer - 1].node, WalkEnd::depth_cap);
   for (uint32_t i = inner; i < count; ++i) {
     MemoFrame f = memo.frames[i];
-    f.node = parent = context.tree->intern(parent, f.module, node_pc(f));
+    f.node = parent = intern(memo, context, parent, f.module, node_pc(f));
     f.words_end = static_cast<uint16_t>(f.words_end - (words_inner - words_outer));
     memo.frames[i - WalkMemo::kCut] = f;
   }
@@ -154,7 +169,7 @@ uint32_t standing_outer_frames(const WalkMemo& memo, uint32_t count) {
   if (walk.any_guess()) context.count_end(WalkEnd::frame_pointer_guess);
   StackId parent = end == WalkEnd::outermost ? 0 : marker(context, 0, end);
   for (uint32_t i = fresh; i < kCap; ++i)
-    parent = context.tree->intern(parent, memo.frames[i].module, memo.frames[i].pc);
+    parent = intern(memo, context, parent, memo.frames[i].module, memo.frames[i].pc);
   memo.ranges.select(entry.rsp);
   return parent;
 }
@@ -328,15 +343,14 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
 }
 
 namespace {
-ScratchPool<WalkMemo, 8> g_nested_memos;
+constinit ScratchPool<WalkMemo, 8> g_nested_memos;
 }
 
 StackId capture_stack_nested(const EntryRegisters& entry, WalkContext& context) {
   context.count_end(WalkEnd::nested);
   if (WalkMemo* memo = g_nested_memos.take()) {
-    // Only the head is cleared: frames and words count from `count`.
-    memo->forget();
-    memo->epoch = context.epoch.now();
+    // Its last user may have been another thread: nothing is remembered but nodes, which belong to all.
+    shrink(*memo, 0);
     memo->ranges.clear();
     const StackId id = capture_stack_by_walking(*memo, entry, context);
     g_nested_memos.give(memo);
@@ -352,6 +366,7 @@ StackId capture_stack_nested(const EntryRegisters& entry, WalkContext& context) 
 }
 
 void reset_after_fork(WalkContext& context) {
+  context.epoch.bump();  // every memo forgets, those of the pool included
   context.rules.reset();
   context.modules.reset();
   context.tree->reset();

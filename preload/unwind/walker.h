@@ -11,7 +11,7 @@
 // Rules for callers:
 // * One WalkMemo a thread, zero-filled at first, and no two walks in it at once: a handler that interrupts a
 //   walk uses capture_stack_nested.
-// * In the child of a fork, before the first walk: memo.forget() and reset_after_fork(context).
+// * In the child of a fork, before the first walk: reset_after_fork(context). The memos then forget by themselves.
 // * Hooks call note_unmapped() (readable_ranges.h) after munmap and the like, and context.epoch.bump() where
 //   executable memory is mapped over addresses that a module had.
 //
