@@ -102,6 +102,7 @@ DwarfResolver::FunctionName DwarfResolver::function_name(uint64_t die_offset) {
   if (linkage_name.empty()) {
     result.function = plain;
   } else {
+    // A C function with an assembler name (glibc's __GI_...) does not demangle: its own name is shown.
     StringId linkage = pool_.intern(linkage_name);
     result.function = demangler_.demangled(linkage, plain);
     if (linkage != result.function) result.linkage_name = linkage;

@@ -58,15 +58,11 @@ bool is_mapping_symbol(std::string_view name) {
 }
 
 int binding_rank(uint8_t binding) {
-  if (binding == STB_GLOBAL || binding == STB_GNU_UNIQUE) return 0;
-  return binding == STB_WEAK ? 1 : 2;
+  // A weak name is as good as a global one: glibc's public names are often weak aliases of __names.
+  return binding == STB_GLOBAL || binding == STB_GNU_UNIQUE || binding == STB_WEAK ? 0 : 1;
 }
 
 int type_rank(uint8_t type) { return type == STT_NOTYPE ? 1 : 0; }
-
-size_t leading_underscores(std::string_view name) {
-  return std::min(name.find_first_not_of('_'), name.size());
-}
 
 // Name of the dynamic symbol each GOT slot is bound to, and the order of .rela.plt.
 struct Relocations {
@@ -104,6 +100,10 @@ Relocations read_relocations(const ElfFile& elf) {
 }
 
 }  // namespace
+
+size_t leading_underscores(std::string_view name) {
+  return std::min(name.find_first_not_of('_'), name.size());
+}
 
 void SymbolTable::load(const ElfFile* object, const ElfFile* debug) {
   std::vector<Candidate> candidates;

@@ -24,6 +24,9 @@ struct Symbol {
   SymbolOrigin origin = SymbolOrigin::kSymtab;
 };
 
+// Public C names have fewer than the internal aliases beside them.
+size_t leading_underscores(std::string_view name);
+
 class SymbolTable {
 public:
   // `object` is the module's own file, `debug` its separate debug file; either may be null. Both must outlive

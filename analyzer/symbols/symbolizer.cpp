@@ -243,18 +243,25 @@ void Symbolizer::Impl::run_dwarf(DwarfTask& task) {
   if (budget.exhausted()) task.is_damaged = true;
 }
 
-// The function itself (not what was inlined into it) has a symbol, which helps where DWARF gave no name or only
-// an unqualified one of a mangled function.
+// The function itself (not what was inlined into it) has a symbol, which helps where DWARF gave no name, only
+// an unqualified one of a mangled function, or an internal one of a public C function (_IO_new_fopen is fopen).
 void Symbolizer::Impl::name_outermost(const Module& module, const Slot& slot, Frame& frame) {
-  if (frame.function != StringId::kEmpty && frame.linkage_name != StringId::kEmpty) return;
-  if (frame.function != StringId::kEmpty) {
-    const Symbol* symbol = module.files.symbols.find(slot.lookup_address);
-    bool is_mangled = symbol != nullptr && symbol->name.starts_with("_Z");
-    if (!is_mangled || symbol->origin == SymbolOrigin::kPlt) return;
+  if (frame.function == StringId::kEmpty) {
+    NameSource line_source = frame.source;
+    add_symbol_name(module, slot, frame);
+    if (frame.source == NameSource::kModuleOffset && frame.file != StringId::kEmpty) frame.source = line_source;
+    return;
   }
-  NameSource before = frame.source;
+  if (pool_.text(frame.linkage_name).starts_with("_Z")) return;
+  const Symbol* symbol = module.files.symbols.find(slot.lookup_address);
+  if (symbol == nullptr || symbol->origin == SymbolOrigin::kPlt) return;
+  bool is_mangled = symbol->name.starts_with("_Z");
+  bool is_more_public = leading_underscores(symbol->name) < leading_underscores(pool_.text(frame.function));
+  if (!is_mangled && !is_more_public) return;
+  NameSource source = frame.source;
+  frame.linkage_name = StringId::kEmpty;
   add_symbol_name(module, slot, frame);
-  if (frame.file != StringId::kEmpty) frame.source = before;
+  frame.source = source;
 }
 
 void Symbolizer::Impl::add_symbol_name(const Module& module, const Slot& slot, Frame& frame) {
