@@ -1,0 +1,88 @@
+// For tests and benchmarks: an entry stub like those of the interposed functions, and a context whose nodes
+// live in ordinary memory.
+#pragma once
+
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include <string>
+#include <vector>
+
+#include "unwind/walker.h"
+
+// Calls body(registers, argument), with the caller's registers as an interposed function's stub takes them.
+extern "C" uint64_t hl_test_event(uint64_t (*body)(const hl::EntryRegisters*, void*), void* argument);
+asm(R"(
+  .pushsection .text
+  .globl hl_test_event
+  .type hl_test_event, @function
+hl_test_event:
+  .cfi_startproc
+  subq $72, %rsp
+  .cfi_adjust_cfa_offset 72
+  movq %rbx, 0(%rsp)
+  movq %rbp, 8(%rsp)
+  movq %r12, 16(%rsp)
+  movq %r13, 24(%rsp)
+  movq %r14, 32(%rsp)
+  movq %r15, 40(%rsp)
+  leaq 80(%rsp), %rax
+  movq %rax, 48(%rsp)
+  movq 72(%rsp), %rax
+  movq %rax, 56(%rsp)
+  movq %rdi, %rax
+  movq %rsp, %rdi
+  call *%rax
+  addq $72, %rsp
+  .cfi_adjust_cfa_offset -72
+  ret
+  .cfi_endproc
+  .size hl_test_event, . - hl_test_event
+  .popsection
+)");
+
+namespace hl::test {
+
+inline NodeBlock* provide_block(void*, uint32_t) {
+  void* p = mmap(nullptr, kBlockBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return p == MAP_FAILED ? nullptr : static_cast<NodeBlock*>(p);
+}
+
+// One for the process: modules and rules are per process anyway.
+struct Environment {
+  StackTree tree;
+  std::atomic<uint32_t> node_count{0};
+  std::atomic<uint64_t> walk_ends[kWalkEnds] = {};
+  WalkContext context;
+  std::vector<std::string> module_paths;
+
+  Environment() {
+    tree.storage.init(provide_block, nullptr, &node_count);
+    context.tree = &tree;
+    context.walk_ends = walk_ends;
+    context.modules.dl_find_object = reinterpret_cast<DlFindObject>(dlsym(RTLD_DEFAULT, "_dl_find_object"));
+    context.modules.executable_path = "/proc/self/exe";
+    context.modules.storage.context = this;
+    context.modules.storage.publish = [](void* self, const ModuleInfo& info) {
+      auto& paths = static_cast<Environment*>(self)->module_paths;
+      paths.push_back(info.path);
+      return static_cast<uint32_t>(paths.size());
+    };
+    context.epoch.find_load_counter(dlvsym(RTLD_DEFAULT, "_rtld_global", "GLIBC_PRIVATE"),
+                                    reinterpret_cast<uint64_t>(dlsym(RTLD_DEFAULT, "dl_iterate_phdr")));
+  }
+
+  // Frames of a stack, innermost first, as stored.
+  std::vector<WalkedFrame> frames_of(StackId id) const {
+    std::vector<WalkedFrame> frames;
+    while (id) {
+      const StackNode* node = tree.storage.node(id);
+      frames.push_back({node->pc.load(std::memory_order_relaxed), node->module});
+      id = node->parent;
+    }
+    return frames;
+  }
+};
+
+}  // namespace hl::test
