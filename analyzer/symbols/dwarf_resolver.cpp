@@ -50,6 +50,8 @@ void DwarfResolver::append_frames(uint64_t address, std::vector<Frame>& frames) 
     frame.function = name.function;
     frame.linkage_name = name.linkage_name;
     frame.inlined = scope.parent >= 0;
+    // Its DIE is out of reach, as when dwz's common file is missing; the function itself gets its symbol's name.
+    if (frame.inlined && frame.function == StringId::kEmpty) frame.function = pool_.intern("??");
     frames.push_back(frame);
     if (scope.parent < 0) break;
     frame.file = file_name(scope.call_file);

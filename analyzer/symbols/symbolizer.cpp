@@ -247,9 +247,7 @@ void Symbolizer::Impl::run_dwarf(DwarfTask& task) {
 // an unqualified one of a mangled function, or an internal one of a public C function (_IO_new_fopen is fopen).
 void Symbolizer::Impl::name_outermost(const Module& module, const Slot& slot, Frame& frame) {
   if (frame.function == StringId::kEmpty) {
-    NameSource line_source = frame.source;
     add_symbol_name(module, slot, frame);
-    if (frame.source == NameSource::kModuleOffset && frame.file != StringId::kEmpty) frame.source = line_source;
     return;
   }
   if (pool_.text(frame.linkage_name).starts_with("_Z")) return;
