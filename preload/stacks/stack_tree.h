@@ -5,13 +5,12 @@
 // memory: lock-free, insert-only, and grown a piece at a time without stopping anybody.
 //
 //   directory    kDirectoryEntries words; the top bits of the hash choose one
-//   segment      16 KiB: 256 buckets of eight slots, one cache line each
-//   slot         hash tag (32 bits) | node id (32 bits); 0 = empty
+//   segment      16 KiB: 256 buckets of sixteen slots, one cache line each
+//   slot         hash tag (9 bits) | node id (23 bits); 0 = empty
 //
-// A key lives in one of two buckets of its segment, the emptier when it was added: so segments fill to 80 % before
-// both are full for some key. When that happens the segment is split: a copy takes the
-// half with the next hash bit set, the directory entries of that half are pointed at it, and those slots of
-// the old one are cleared. An insertion that goes to the old segment meanwhile may be lost from the index; the
+// A key lives in one of two buckets of its segment, the emptier when it was added: so a segment fills to nine
+// tenths before both are full for some key. Then the segment is split: a copy takes the half with the next hash
+// bit set, the directory entries of that half are pointed at it, and those slots of the old one are cleared. An insertion that goes to the old segment meanwhile may be lost from the index; the
 // next lookup of that key then makes a second node. That is tolerated (readers treat nodes with equal keys
 // as one), cheap and rare, and it is what makes splitting possible without waiting. What may not happen, and
 // cannot: a lookup that returns a node of another key, for the node itself is compared.
@@ -21,7 +20,7 @@
 // touches a few neighbouring lines where the hash would miss the cache once a frame. Only where the chain
 // leaves the one last taken is the hash asked.
 //
-// Cost: a slot is 8 bytes at 50 to 90 % fill, with the node's 16 and the hint's 4: at most 32 bytes a node.
+// Cost a node: 16 bytes itself, the hint 4, and slots of 4 bytes, of which 45 to 90 % are used: under 30 in all.
 #pragma once
 
 #include <atomic>
@@ -146,13 +145,15 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
            node.module == key.module;
   }
 
-  static constexpr unsigned kDirectoryBits = 13;
+  static constexpr unsigned kDirectoryBits = 12;
   static constexpr uint32_t kDirectoryEntries = 1u << kDirectoryBits;
   static constexpr unsigned kBucketBits = 8;
-  static constexpr unsigned kSlots = 8;
+  static constexpr unsigned kSlots = 16;
+  static constexpr unsigned kIdBits = 23;
+  static_assert(NodeStorage::kMaxNodes < (1u << kIdBits));
 
   struct alignas(64) Bucket {
-    std::atomic<uint64_t> slots[kSlots];
+    std::atomic<uint32_t> slots[kSlots];
   };
   struct Segment {
     Bucket buckets[1u << kBucketBits];
@@ -163,7 +164,12 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
   static constexpr uint64_t kDepthMask = 0xff;
 
   static uint32_t directory_index(uint64_t h) { return static_cast<uint32_t>(h >> (64 - kDirectoryBits)); }
-  static uint64_t tag(uint64_t h) { return h << 32; }
+  // Never 0, so that an empty slot has no tag. From the low hash bits, which choose nothing else.
+  static uint32_t tag(uint64_t h) {
+    const uint32_t t = static_cast<uint32_t>(h) << kIdBits;
+    return t ? t : 1u << kIdBits;
+  }
+  static StackId id_in(uint32_t slot) { return slot & ((1u << kIdBits) - 1); }
   static Segment* segment_at(Directory entry) { return reinterpret_cast<Segment*>(entry & ~kDepthMask); }
   static uint32_t bucket_index(uint64_t h) {
     return static_cast<uint32_t>(h >> (64 - kDirectoryBits - kBucketBits)) & ((1u << kBucketBits) - 1);
@@ -174,33 +180,33 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
     return &s->buckets[bucket_index(h) ^ (1 + ((h >> 32) & ((1u << kBucketBits) - 1)) % ((1u << kBucketBits) - 1))];
   }
 
-  // Bit i: slot i may have this tag. A filter only, read without order: find_in() loads the slot again.
+  // Bit i: slot i has this tag. A filter only, read without order: find_in() loads the slot again.
   static uint32_t slots_with_tag(const Bucket& bucket, uint64_t h) {
 #if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
     const auto* line = reinterpret_cast<const __m128i*>(&bucket);
-    const __m128i wanted = _mm_set1_epi32(static_cast<int>(h));
-    const auto tags = [&](unsigned i) {
-      return _mm_castps_si128(_mm_shuffle_ps(_mm_castsi128_ps(_mm_load_si128(line + i)),
-                                             _mm_castsi128_ps(_mm_load_si128(line + i + 1)), 0xdd));
+    const __m128i wanted = _mm_set1_epi32(static_cast<int>(tag(h)));
+    const __m128i tag_mask = _mm_set1_epi32(-1 << kIdBits);
+    const auto equal = [&](unsigned i) {
+      return _mm_cmpeq_epi32(_mm_and_si128(_mm_load_si128(line + i), tag_mask), wanted);
     };
-    const __m128i low = _mm_cmpeq_epi32(tags(0), wanted), high = _mm_cmpeq_epi32(tags(2), wanted);
-    return static_cast<uint32_t>(_mm_movemask_ps(_mm_castsi128_ps(low))) |
-           static_cast<uint32_t>(_mm_movemask_ps(_mm_castsi128_ps(high))) << 4;
+    const __m128i low = _mm_packs_epi32(equal(0), equal(1)), high = _mm_packs_epi32(equal(2), equal(3));
+    return static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(low, high)));
 #else
     uint32_t mask = 0;
-    for (unsigned i = 0; i < kSlots; ++i)
-      mask |= uint32_t{(bucket.slots[i].load(std::memory_order_relaxed) >> 32) == (h & 0xffffffff)} << i;
+    for (unsigned i = 0; i < kSlots; ++i) {
+      const uint32_t v = bucket.slots[i].load(std::memory_order_relaxed);
+      mask |= uint32_t{(v >> kIdBits) == (tag(h) >> kIdBits)} << i;
+    }
     return mask;
 #endif
   }
 
   StackId find_in(const Bucket& bucket, uint64_t h, const StackKey& key) const {
     for (uint32_t mask = slots_with_tag(bucket, h); mask; mask &= mask - 1) {
-      const auto& slot = bucket.slots[__builtin_ctz(mask)];
-      const uint64_t v = slot.load(std::memory_order_acquire);  // pairs with the CAS in insert_in()
-      if (v == 0) continue;
-      const StackNode* node = storage.node(static_cast<StackId>(v));
-      if (node && holds(*node, key)) return static_cast<StackId>(v);
+      // Acquire: pairs with the CAS in insert_in().
+      const StackId id = id_in(bucket.slots[__builtin_ctz(mask)].load(std::memory_order_acquire));
+      const StackNode* node = storage.node(id);
+      if (node && holds(*node, key)) return id;
     }
     return 0;
   }
@@ -208,7 +214,7 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
   // Puts (h, id) into an empty slot; false when the bucket is full.
   static bool insert_in(Bucket& bucket, uint64_t h, StackId id) {
     for (auto& slot : bucket.slots) {
-      uint64_t empty = 0;
+      uint32_t empty = 0;
       if (slot.load(std::memory_order_relaxed) == 0 &&
           // Release: whoever finds the slot (acquire) finds the node filled.
           slot.compare_exchange_strong(empty, tag(h) | id, std::memory_order_release, std::memory_order_relaxed))
@@ -290,7 +296,7 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
     for (uint32_t b = 0; b < (1u << kBucketBits); ++b) {
       unsigned n = 0;
       for (auto& slot : from->buckets[b].slots) {
-        const uint64_t v = slot.load(std::memory_order_acquire);
+        const uint32_t v = slot.load(std::memory_order_acquire);
         if (v != 0 && goes_up(v, depth)) to->buckets[b].slots[n++].store(v, std::memory_order_relaxed);
       }
     }
@@ -316,15 +322,15 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
     // Make room in the old segment. A slot inserted since the copy and lost here is a duplicate to come.
     for (auto& bucket : from->buckets) {
       for (auto& slot : bucket.slots) {
-        uint64_t v = slot.load(std::memory_order_acquire);
+        uint32_t v = slot.load(std::memory_order_acquire);
         if (v != 0 && goes_up(v, depth)) slot.compare_exchange_strong(v, 0, std::memory_order_relaxed);
       }
     }
     return true;
   }
 
-  bool goes_up(uint64_t slot, unsigned depth) const {
-    const StackNode* node = storage.node(static_cast<StackId>(slot));
+  bool goes_up(uint32_t slot, unsigned depth) const {
+    const StackNode* node = storage.node(id_in(slot));
     if (node == nullptr) return false;
     const StackKey key{node->parent, node->module, node->pc.load(std::memory_order_relaxed)};
     return (XXH3_64bits(&key, sizeof key) >> (63 - depth)) & 1;

@@ -11,16 +11,16 @@ RuleTable::Level* RuleTable::add_level(Level* full) {
   if (index == kLevels) return nullptr;
   Level* level = &levels_[index];
   const uint64_t slots = uint64_t{1} << (kFirstLevelBits + 2 * index);
-  // Two threads may come here at once. The entries pointer decides: the loser gives its memory back.
-  std::atomic_ref<RuleEntry*> entries(level->entries);
-  RuleEntry* expected = entries.load(std::memory_order_acquire);
+  // Two threads may come here at once. The entries pointer decides, and the loser gives its
+  // memory back.
+  RuleEntry* expected = level->entries.load(std::memory_order_acquire);
   if (expected == nullptr) {
     auto* fresh = static_cast<RuleEntry*>(sys::map_anonymous(slots * sizeof(RuleEntry)));
     if (fresh == nullptr) return nullptr;
-    if (!entries.compare_exchange_strong(expected, fresh, std::memory_order_acq_rel))
+    if (!level->entries.compare_exchange_strong(expected, fresh, std::memory_order_acq_rel))
       sys::unmap(fresh, slots * sizeof(RuleEntry));
   }
-  std::atomic_ref<uint64_t>(level->mask).store(slots - 1, std::memory_order_relaxed);
+  level->mask.store(slots - 1, std::memory_order_relaxed);  // whoever stores it, stores the same
   newest_.compare_exchange_strong(full, level, std::memory_order_release);
   return level;
 }
@@ -32,7 +32,7 @@ RuleEntry* RuleTable::find_any(uint64_t key, RuleEntry* after) {
   bool seen = after == nullptr;
   for (Level* level = newest;; --level) {
     for (unsigned i = 0; i < kProbes; ++i) {
-      RuleEntry& e = level->entries[(h + i) & level->mask];
+      RuleEntry& e = level->at(h + i);
       const uint64_t k = e.key.load(std::memory_order_acquire);
       if (k == key) {
         if (seen) return &e;
@@ -48,10 +48,10 @@ bool RuleTable::insert(uint64_t key, const Rule& rule, uint32_t epoch, uint32_t 
   Level* level = newest_.load(std::memory_order_acquire);
   if (level == nullptr && (level = add_level(nullptr)) == nullptr) return false;
   for (unsigned attempt = 0; attempt < 2; ++attempt) {
-    if (level->used.load(std::memory_order_relaxed) <= level->mask / 2) {
+    if (level->used.load(std::memory_order_relaxed) <= level->mask.load(std::memory_order_relaxed) / 2) {
       const uint64_t h = hash(key);
       for (unsigned i = 0; i < kProbes; ++i) {
-        RuleEntry& e = level->entries[(h + i) & level->mask];
+        RuleEntry& e = level->at(h + i);
         uint64_t empty = 0;
         // The slot is claimed first: a reader passes over a busy one, and whoever dies here leaves one dead slot.
         if (e.key.load(std::memory_order_relaxed) != 0 ||
@@ -72,10 +72,10 @@ bool RuleTable::insert(uint64_t key, const Rule& rule, uint32_t epoch, uint32_t 
 }
 
 void RuleTable::reset() {
-  for (unsigned i = 0; i < kLevels && levels_[i].entries; ++i) {
-    sys::unmap(levels_[i].entries, (levels_[i].mask + 1) * sizeof(RuleEntry));
-    levels_[i].entries = nullptr;
-    levels_[i].used.store(0, std::memory_order_relaxed);
+  for (Level& level : levels_) {
+    RuleEntry* entries = level.entries.exchange(nullptr, std::memory_order_relaxed);
+    if (entries) sys::unmap(entries, (level.mask.load(std::memory_order_relaxed) + 1) * sizeof(RuleEntry));
+    level.used.store(0, std::memory_order_relaxed);
   }
   newest_.store(nullptr, std::memory_order_relaxed);
 }

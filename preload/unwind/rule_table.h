@@ -39,7 +39,7 @@ class RuleTable {
     if (level == nullptr) return nullptr;
     const uint64_t h = hash(key);
     for (unsigned i = 0; i < kProbes; ++i) {
-      const RuleEntry& e = level->entries[(h + i) & level->mask];
+      const RuleEntry& e = level->at(h + i);
       const uint64_t k = e.key.load(std::memory_order_acquire);    // pairs with the release in insert()
       // Relaxed: epoch only ever says that what the acquire above made visible still holds.
       if (k == key && e.epoch.load(std::memory_order_relaxed) == epoch) [[likely]] return &e;
@@ -59,9 +59,14 @@ class RuleTable {
 
  private:
   struct Level {
-    RuleEntry* entries = nullptr;
-    uint64_t mask = 0;
+    // Relaxed, both: set before the level is published by newest_, never changed afterwards.
+    std::atomic<RuleEntry*> entries;
+    std::atomic<uint64_t> mask;
     std::atomic<uint32_t> used;
+
+    RuleEntry& at(uint64_t i) const {
+      return entries.load(std::memory_order_relaxed)[i & mask.load(std::memory_order_relaxed)];
+    }
   };
   static uint64_t hash(uint64_t key) { return (key * 0x9e3779b97f4a7c15u) >> 32; }
   Level* add_level(Level* full);
