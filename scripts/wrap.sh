@@ -17,7 +17,10 @@ run_unrecorded() {
   while [ $# -gt 0 ]; do
     case $1 in
       --) shift; break ;;
-      -o | --output | --on-overload | --overload-wait | --zstd-level | --unwinder | --pool-size) shift; [ $# -gt 0 ] && shift ;;
+      -o | --output | --output-dir | --on-overload | --overload-wait | --pool-size | --zstd-level | --unwinder)
+        shift
+        [ $# -gt 0 ] && shift
+        ;;
       -*) shift ;;
       *) break ;;
     esac

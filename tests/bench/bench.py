@@ -138,14 +138,14 @@ class Bench:
         for _ in range(self.rounds):
             self.drop_traces()
             untraced.append(Measured(command))
-            recorded.append(self.heapledger(command, None, ["--no-live-table"]))
+            recorded.append(self.heapledger(command, None))
         own = [statistics.median(float(m.stdout.split()[1]) for m in runs) * iterations / 1e9 for runs in (untraced, recorded)]
         whole = [statistics.median(m.cpu for m in runs) for runs in (untraced, recorded)]
         added_by_application, added_in_all = own[1] - own[0], whole[1] - whole[0]
         ratio = added_in_all / added_by_application
         self.data["cpu"] = {"application_added_s": added_by_application, "added_in_all_s": added_in_all,
                             "events": iterations * 3}
-        self.row("CPU of application and recorder, loop, no live table",
+        self.row("CPU of application and recorder, loop",
                  f"{added_in_all:.2f} s for {added_by_application:.2f} s: {ratio:.2f} x", "<= 2 x", ratio <= 2)
 
     def wall_ratio(self, name, what, command, limit, env=None, heaptrack_options=(), rounds=None):

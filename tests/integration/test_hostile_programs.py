@@ -120,6 +120,21 @@ class Limits(harness.TestCase):
         self.assertEqual((full.status, full.stdout), (alone.status, alone.stdout), full.explain())
         self.assertIn(b"heapledger", full.stderr, "a line says why there is no trace")
 
+    def test_a_disk_that_fills_up_midway_costs_events_but_not_the_program(self):
+        if run(["unshare", "-m", "true"]).status != 0:
+            self.skipTest("no right to mount")
+        disk = self.scratch / "disk"
+        disk.mkdir()
+        script = (f"mount -t tmpfs -o size=24m none {disk} && "
+                  f"{harness.HEAPLEDGER} record --on-overload=drop -o {disk}/t.hlt -- {program('random_calls')} 4000000; "
+                  f"status=$?; cp {disk}/* {self.scratch}; exit $status")
+        alone = run([program("random_calls"), "4000000"])
+        full = run(["unshare", "-m", "sh", "-c", script], timeout=200)
+        self.assertEqual((full.status, full.stdout), (alone.status, alone.stdout), full.explain())
+        info = analyze("info", self.scratch / "t.hlt")
+        self.assertGreater(info["lost"]["events"], 0, "12 million events do not fit 24 MiB")
+        self.assertGreater(info["events"]["allocations"], 100_000, "what did fit is there")
+
     def test_small_file_size_limit_does_not_touch_the_program(self):
         import resource
         alone = run([program("random_calls"), "20000"])
