@@ -1,0 +1,63 @@
+// What supervisor and recorder tell each other, over a SOCK_SEQPACKET pair: one message a packet. Both ends live
+// without the other: a recorder without a supervisor goes on by itself, a supervisor whose recorder died starts
+// another. Both are the same binary, so the layout needs no version.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <optional>
+
+#include <sys/socket.h>
+
+namespace hl {
+
+enum class ControlKind : uint32_t {
+  // supervisor -> recorder
+  root_started = 1,    // pid
+  root_ended = 2,      // pid, status (of wait), user_ns, system_ns, peak_rss_bytes
+  reaped = 3,          // pid, status: an orphan
+  // recorder -> supervisor
+  ready = 10,          // the session file may be used
+  failed = 11,         // text: why not
+  root_complete = 12,  // the root's trace is closed (good: cleanly), with the figures of the closing lines; text: its path
+  finished = 13,       // nothing is left to record
+};
+
+struct ControlMessage {
+  ControlKind kind{};
+  int32_t pid = 0;
+  int32_t status = 0;
+  uint32_t good = 0;
+  uint64_t user_ns = 0, system_ns = 0, peak_rss_bytes = 0;
+  uint64_t events = 0, allocations = 0, frees = 0, bytes_requested = 0, lost = 0;
+  uint64_t trace_bytes = 0, recorder_cpu_ns = 0, recorder_rss_bytes = 0, waits = 0, waited_ns = 0;
+  uint32_t processes = 0;       // images recorded so far
+  uint32_t still_recording = 0; // of them alive now
+  uint32_t oom_kills = 0;
+  uint32_t restarts = 0;
+  char text[1024] = {};
+
+  void set_text(const char* s) {
+    std::strncpy(text, s, sizeof(text) - 1);
+  }
+};
+
+inline bool send_message(int fd, const ControlMessage& message) {
+  return fd >= 0 && send(fd, &message, sizeof(message), MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof(message);
+}
+
+// nullopt: nothing there; `closed` says whether the other end is gone.
+inline std::optional<ControlMessage> receive_message(int fd, bool& closed) {
+  ControlMessage message;
+  closed = false;
+  if (fd < 0) return std::nullopt;
+  const ssize_t got = recv(fd, &message, sizeof(message), MSG_DONTWAIT);
+  if (got == sizeof(message)) {
+    message.text[sizeof(message.text) - 1] = 0;
+    return message;
+  }
+  closed = got == 0;
+  return std::nullopt;
+}
+
+}  // namespace hl

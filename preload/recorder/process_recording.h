@@ -1,0 +1,144 @@
+// One process image being recorded: its event blocks in the session file, and the trace they go to.
+//
+// What makes a restarted recorder neither lose nor double anything: an event block is drained from a position on;
+// every chunk names the stretches it holds (slot, generation, sequence, from, to); a block goes back to the pool
+// only after the write() of its last stretch returned. After a restart the trace itself says how far each block
+// had been drained. Nothing here may depend on memory that a kill of the recorder would take along.
+//
+// A full disk must not harm the application: what cannot be written is counted as disk_full and drained all the
+// same; definitions are kept and tried again.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "chunk_codec.h"
+#include "definitions.h"
+#include "heapledger/event_columns.h"
+#include "process_watch.h"
+#include "session_file.h"
+#include "tally.h"
+#include "trace_file.h"
+
+namespace hl {
+
+// What all recordings of one recorder share.
+struct Workshop {
+  SessionFile& session;
+  ChunkCodec codec;
+  EventColumnsEncoder encoder;
+  int zstd_level;
+  uint32_t restarts;
+};
+
+// How a process ended, as far as anybody knows.
+struct ProcessEnd {
+  uint32_t how = 0;                     // ProcessStatusPayload::how
+  int32_t code = -1;
+  uint32_t oom_kills = 0;
+  uint64_t user_ns = 0, system_ns = 0, peak_rss_bytes = 0;
+};
+
+class ProcessRecording {
+ public:
+  // `block_index`: its process block; `root_pid`: 0 if not known. Call open_trace() next.
+  ProcessRecording(Workshop& workshop, uint32_t block_index, uint32_t root_pid);
+
+  const SessionProcess& process() const { return process_; }
+  uint32_t slot() const { return slot_; }
+  uint32_t generation() const { return generation_; }
+  bool is_root() const { return is_root_; }
+  const Tally& tally() const { return tally_; }
+  Tally& tally() { return tally_; }
+  TraceFile* trace() { return trace_.get(); }
+  ProcessWatch& watch() { return watch_; }
+
+  // Creates the trace, or continues the one an earlier recorder left. false: not possible now, try again later.
+  bool open_trace(const std::vector<std::string>& candidates);
+
+  void add_event_block(uint32_t index);
+  size_t event_blocks() const { return blocks_.size(); }
+  // Committed and not yet drained.
+  uint64_t pending_bytes() const;
+
+  // Drains everything committed. `pass_ticks`: a stamp taken before the caller looked for new blocks.
+  void drain(uint64_t pass_ticks);
+  // Once a second: what changes slowly. `now_ns`: CLOCK_MONOTONIC.
+  void housekeep(uint64_t now_ns);
+  // The process can write no more: drains the rest and closes the trace. false: the trace could not be closed cleanly.
+  bool finish(const ProcessEnd& end);
+
+  // Blocks that hold this image's data and are given back after finish().
+  void release_blocks();
+  // Blocks given back since the last call.
+  std::vector<uint32_t> take_returned() { return std::move(returned_); }
+
+  uint64_t lost_events() const;
+  uint64_t raw_bytes() const { return raw_bytes_; }
+
+ private:
+  struct OpenBlock {
+    uint32_t index;
+    uint64_t sequence;
+    uint32_t tid, thread_index, flags;
+    uint32_t drained_bytes;
+    uint32_t drained_events;
+    BlockCursor cursor;                 // at drained_bytes
+    bool damaged;
+    // Of this drain:
+    bool sealed;
+    uint32_t committed_bytes;
+    // For finding dead threads and stale floors:
+    uint32_t idle_checks;
+    uint64_t floor;
+    uint64_t floor_since_ns;
+  };
+  struct LeftFloor {                    // of a returned block whose thread was still inside our code
+    uint32_t thread_index, flags;
+    uint64_t sequence, floor, since_ns;
+  };
+
+  EventBlock* event_block(uint32_t index) const;
+  uint64_t low_water(uint64_t pass_ticks);
+  void drain_block(OpenBlock& block);
+  void flush(uint64_t low_water_ticks);
+  void return_drained();
+  void reclaim_dead_threads();
+  bool write_header();
+  bool write_clock();
+  bool write_losses();
+  bool write_maps();
+  bool write_threads();
+  bool write_unwind_check();
+  bool write_status(const ProcessEnd& end);
+  bool write_recorder_stats();
+  void continue_from(const ChunkHeader& chunk, std::span<const uint8_t> payload);
+  void skip_to(OpenBlock& block, uint32_t bytes);
+  bool wrote(bool good);
+
+  Workshop& shop_;
+  SessionProcess& process_;
+  const uint32_t block_index_, slot_, generation_;
+  bool is_root_ = false;
+  std::unique_ptr<TraceFile> trace_;
+  ProcessWatch watch_;
+  Definitions definitions_;
+  Tally tally_;
+  std::unordered_map<uint32_t, ThreadTally> threads_;
+  std::vector<OpenBlock> blocks_;
+  std::vector<uint32_t> staged_;        // indexes into blocks_ whose stretches are in the encoder
+  std::vector<uint32_t> returned_;
+  std::vector<LeftFloor> left_floors_;
+  std::unordered_map<uint64_t, uint32_t> drained_before_;   // sequence -> bytes, of an earlier recorder
+  uint64_t announced_low_water_ = 0;
+  uint64_t next_clock_ns_ = 0, next_maps_ns_ = 0;
+  uint32_t maps_modules_ = 0;
+  uint64_t losses_written_[kLossCauses + 1] = {};
+  uint64_t raw_bytes_ = 0;
+  bool header_written_ = false;
+};
+
+}  // namespace hl

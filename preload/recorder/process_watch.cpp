@@ -1,0 +1,141 @@
+// See process_watch.h.
+#include "process_watch.h"
+
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace hl {
+
+namespace {
+
+// linux/pidfd.h of Linux 6.15; Debian 12's headers are older.
+struct PidfdInfo {
+  uint64_t mask, cgroup_id;
+  uint32_t pid, tgid, ppid, ids[8];
+  int32_t exit_code;
+};
+static_assert(sizeof(PidfdInfo) == 64);
+constexpr uint64_t kPidfdInfoExit = 1u << 3;
+constexpr unsigned long kPidfdGetInfo = _IOWR(0xff, 11, PidfdInfo);
+
+// Start time in ns since boot; 0 unknown.
+uint64_t start_of(uint32_t pid) {
+  const std::string stat = read_small_file("/proc/" + std::to_string(pid) + "/stat");
+  const size_t name_end = stat.rfind(')');   // the name may hold anything
+  if (name_end == std::string::npos) return 0;
+  const char* p = stat.c_str() + name_end + 1;
+  for (int field = 2; field < 21; field++) {
+    p = std::strchr(p + 1, ' ');
+    if (p == nullptr) return 0;
+  }
+  return std::strtoull(p + 1, nullptr, 10) * (1'000'000'000u / static_cast<uint64_t>(sysconf(_SC_CLK_TCK)));
+}
+
+}  // namespace
+
+std::string read_small_file(const std::string& path) {
+  std::string text;
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return text;
+  char buffer[8192];
+  ssize_t bytes;
+  while ((bytes = read(fd, buffer, sizeof(buffer))) > 0 && text.size() < (16u << 20))
+    text.append(buffer, static_cast<size_t>(bytes));
+  close(fd);
+  return text;
+}
+
+ProcessWatch::~ProcessWatch() {
+  if (fd_ >= 0) close(fd_);
+}
+
+ProcessWatch::ProcessWatch(ProcessWatch&& other) noexcept
+    : pid_(other.pid_), fd_(std::exchange(other.fd_, -1)), ended_(other.ended_) {}
+
+ProcessWatch& ProcessWatch::operator=(ProcessWatch&& other) noexcept {
+  std::swap(pid_, other.pid_);
+  std::swap(fd_, other.fd_);
+  std::swap(ended_, other.ended_);
+  return *this;
+}
+
+void ProcessWatch::open(uint32_t pid, uint64_t born_before_ns) {
+  pid_ = pid;
+  fd_ = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
+  ended_ = fd_ < 0 && (pid == 0 || kill(static_cast<pid_t>(pid), 0) != 0);
+  // The descriptor is held while the start time is read: it cannot change between the two.
+  constexpr uint64_t kClockTickNs = 20'000'000;
+  if (!ended_ && born_before_ns != 0 && start_of(pid) > born_before_ns + kClockTickNs) ended_ = true;
+}
+
+bool ProcessWatch::ended() {
+  if (ended_) return true;
+  if (fd_ >= 0) {
+    pollfd p{fd_, POLLIN, 0};
+    ended_ = poll(&p, 1, 0) == 1;
+  } else {
+    ended_ = kill(static_cast<pid_t>(pid_), 0) != 0;
+  }
+  return ended_;
+}
+
+std::optional<int> ProcessWatch::exit_status() const {
+  PidfdInfo info{};
+  info.mask = kPidfdInfoExit;
+  if (fd_ < 0 || ioctl(fd_, kPidfdGetInfo, &info) != 0 || (info.mask & kPidfdInfoExit) == 0) return std::nullopt;
+  return info.exit_code;
+}
+
+bool ProcessWatch::has_thread(uint32_t tid) const {
+  struct stat info;
+  const std::string path = "/proc/" + std::to_string(pid_) + "/task/" + std::to_string(tid);
+  return stat(path.c_str(), &info) == 0 || errno != ENOENT;
+}
+
+bool ProcessWatch::maps_file(const std::string& path) const {
+  return read_small_file("/proc/" + std::to_string(pid_) + "/maps").find(path) != std::string::npos;
+}
+
+uint32_t find_global_pid(uint32_t pid, uint64_t inode) {
+  DIR* const proc = opendir("/proc");
+  if (proc == nullptr) return 0;
+  uint32_t found = 0;
+  while (const dirent* entry = readdir(proc)) {
+    const uint32_t candidate = static_cast<uint32_t>(std::strtoul(entry->d_name, nullptr, 10));
+    if (candidate == 0) continue;
+    const std::string directory = "/proc/" + std::to_string(candidate);
+    struct stat info;
+    if (stat((directory + "/ns/pid").c_str(), &info) != 0 || info.st_ino != inode) continue;
+    const std::string status = read_small_file(directory + "/status");
+    const size_t at = status.find("\nNSpid:");
+    if (at == std::string::npos) continue;
+    const size_t end = status.find('\n', at + 1);
+    const size_t last = status.find_last_of("\t ", end);
+    if (std::strtoul(status.c_str() + last + 1, nullptr, 10) == pid) found = candidate;
+  }
+  closedir(proc);
+  return found;
+}
+
+uint32_t count_oom_kills(uint32_t pid) {
+  const std::string cgroup = read_small_file("/proc/" + std::to_string(pid) + "/cgroup");
+  const size_t at = cgroup.find("0::");
+  if (at == std::string::npos) return 0;
+  const std::string path = cgroup.substr(at + 3, cgroup.find('\n', at) - at - 3);
+  const std::string events = read_small_file("/sys/fs/cgroup" + path + "/memory.events");
+  const size_t kills = events.find("oom_kill ");
+  return kills == std::string::npos ? 0 : static_cast<uint32_t>(std::strtoul(events.c_str() + kills + 9, nullptr, 10));
+}
+
+}  // namespace hl

@@ -1,0 +1,45 @@
+// Knows whether a process still lives, without being its parent: by pidfd and start time, never by pid alone.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace hl {
+
+class ProcessWatch {
+ public:
+  ProcessWatch() = default;
+  ~ProcessWatch();
+  ProcessWatch(const ProcessWatch&) = delete;
+  ProcessWatch& operator=(const ProcessWatch&) = delete;
+  ProcessWatch(ProcessWatch&& other) noexcept;
+  ProcessWatch& operator=(ProcessWatch&& other) noexcept;
+
+  // `born_before_ns`: CLOCK_BOOTTIME moment at which that process existed; a process that started later is another
+  // one with the same pid. 0: take whoever has the pid now.
+  void open(uint32_t pid, uint64_t born_before_ns);
+  bool ended();
+  uint32_t pid() const { return pid_; }
+
+  // wait() status of an ended process where the kernel tells strangers (since 6.15).
+  std::optional<int> exit_status() const;
+  // Is `tid` a thread of it? True when in doubt.
+  bool has_thread(uint32_t tid) const;
+  // Does it map the file with this path?
+  bool maps_file(const std::string& path) const;
+
+ private:
+  uint32_t pid_ = 0;
+  int fd_ = -1;
+  bool ended_ = true;
+};
+
+// The pid, in our namespace, of the process that calls itself `pid` in pid namespace `inode`; 0: not found.
+uint32_t find_global_pid(uint32_t pid, uint64_t inode);
+// A whole small file of /proc or /sys; empty where there is none.
+std::string read_small_file(const std::string& path);
+// oom_kill counter of a process's memory cgroup; 0 where unknown.
+uint32_t count_oom_kills(uint32_t pid);
+
+}  // namespace hl

@@ -1,0 +1,398 @@
+// See recorder.h.
+#include "recorder.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "platform/clock.h"
+
+namespace hl {
+
+namespace {
+
+constexpr uint64_t kMs = 1'000'000;
+constexpr uint64_t kDrainIntervalNs = 1000 * kMs;
+constexpr uint64_t kShortestSleepNs = 1 * kMs, kLongestSleepNs = 50 * kMs;
+constexpr uint64_t kWorthwhileBytes = 768 * 1024;    // of blocks: about 100 k events, one good chunk
+constexpr uint64_t kFirstProcessTimeoutNs = 10'000 * kMs;
+constexpr uint32_t kSpareBlocks = 64;
+constexpr uint32_t kMostNameAttempts = 1000;
+
+std::string file_name_of(std::string_view path) {
+  const size_t slash = path.rfind('/');
+  std::string name(slash == std::string_view::npos ? path : path.substr(slash + 1));
+  for (char& c : name)
+    if (static_cast<unsigned char>(c) <= ' ' || c == '/' || c == 0x7f) c = '_';
+  return name.empty() ? "unnamed" : name.substr(0, 64);
+}
+
+std::string json_text(std::string_view s) {
+  std::string out = "\"";
+  for (const char c : s) {
+    if (c == '"' || c == '\\') out += '\\', out += c;
+    else if (static_cast<unsigned char>(c) < 0x20) out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+    else out += c;
+  }
+  return out + "\"";
+}
+
+}  // namespace
+
+Recorder::Recorder(SessionFile& session, const RecorderSettings& settings)
+    : session_(session),
+      settings_(settings),
+      shop_{session, ChunkCodec(settings.zstd_level), {}, settings.zstd_level, settings.restarts},
+      supervised_(settings.control_fd >= 0) {
+  known_.resize((kMaxBlocks + 63) / 64);
+  root_ended_ = !supervised_;
+  started_ns_ = now_ns_ = idle_since_ns_ = sys::clock_ns(CLOCK_MONOTONIC);
+  oom_kills_at_start_ = count_oom_kills(static_cast<uint32_t>(getpid()));
+  SessionHeader& h = session_.header();
+  h.recorder_generation.fetch_add(1, std::memory_order_relaxed);
+  h.recorder_pid.store(static_cast<uint32_t>(getpid()), std::memory_order_relaxed);
+  h.recorder_state.store(static_cast<uint32_t>(RecorderState::running), std::memory_order_release);
+}
+
+void Recorder::run() {
+  while (pass()) session_.sleep_until_pressed(sleep_ns_);
+  SessionHeader& h = session_.header();
+  h.recorder_state.store(static_cast<uint32_t>(RecorderState::finished), std::memory_order_release);
+  if (all_clean_) session_.unlink_file();
+  ControlMessage m;
+  m.kind = ControlKind::finished;
+  m.processes = recorded_;
+  m.good = all_clean_ ? 1 : 0;
+  send_message(settings_.control_fd, m);
+}
+
+bool Recorder::pass() {
+  now_ns_ = sys::clock_ns(CLOCK_MONOTONIC);
+  drained_bytes_ = 0;
+  session_.header().recorder_heartbeat.fetch_add(1, std::memory_order_relaxed);
+  read_control();
+  // Before looking for blocks: see ProcessRecording::low_water.
+  const uint64_t pass_ticks = stamp_unordered();
+  session_.header().coarse_clock.store(pass_ticks, std::memory_order_relaxed);
+  discover_blocks();
+  drain_all(pass_ticks);
+  if (now_ns_ >= next_end_check_ns_) {
+    notice_ends();
+    next_end_check_ns_ = now_ns_ + 2 * kMs;
+  }
+  if (now_ns_ >= next_housekeeping_ns_) {
+    for (auto& r : recordings_) {
+      if (r->trace() == nullptr) r->open_trace(trace_candidates(*r));
+      r->housekeep(now_ns_);
+      give_back(*r);
+    }
+    next_housekeeping_ns_ = now_ns_ + 1000 * kMs;
+  }
+  extend_ahead();
+  plan_sleep();
+  if (!recordings_.empty() || !root_ended_) return true;
+  if (!any_seen_ && !supervised_) return now_ns_ - started_ns_ < kFirstProcessTimeoutNs;
+  return anybody_expected();
+}
+
+void Recorder::read_control() {
+  bool closed = false;
+  while (const auto m = receive_message(settings_.control_fd, closed)) {
+    switch (m->kind) {
+      case ControlKind::root_started: root_pid_ = static_cast<uint32_t>(m->pid); break;
+      case ControlKind::root_ended:
+        root_ended_ = true;
+        [[fallthrough]];
+      case ControlKind::reaped:
+        reaped_[static_cast<uint32_t>(m->pid)] = {m->status, m->user_ns, m->system_ns, m->peak_rss_bytes};
+        break;
+      default: break;
+    }
+  }
+  if (closed) root_ended_ = true;
+}
+
+ProcessRecording* Recorder::recording_of(const BlockHeader& block) {
+  for (auto& r : recordings_)
+    if (r->slot() == block.process_slot && r->generation() == block.process_generation) return r.get();
+  return nullptr;
+}
+
+void Recorder::discover_blocks() {
+  const uint32_t words = (session_.blocks_available() + 63) / 64;
+  std::vector<uint32_t> found;
+  for (uint32_t word = 0; word < words; word++) {
+    uint64_t fresh = session_.taken_word(word) & ~known_[word];
+    for (; fresh != 0; fresh &= fresh - 1) found.push_back(word * 64 + static_cast<uint32_t>(__builtin_ctzll(fresh)));
+  }
+  const auto kind_of = [this](uint32_t index) {
+    // Acquire: pairs with the taker's release; the rest of the header is visible.
+    return static_cast<BlockKind>(session_.block(index)->kind.load(std::memory_order_acquire));
+  };
+  const auto know = [this](uint32_t index) { known_[index / 64] |= uint64_t{1} << (index % 64); };
+  for (const uint32_t index : found)
+    if (kind_of(index) == BlockKind::process && adopt_process(index)) know(index);
+  for (const uint32_t index : found) {
+    const BlockKind kind = kind_of(index);
+    if (kind == BlockKind::nodes || kind == BlockKind::modules) know(index);
+    if (kind != BlockKind::event) continue;
+    ProcessRecording* const r = recording_of(*session_.block(index));
+    if (r == nullptr) continue;
+    r->add_event_block(index);
+    know(index);
+  }
+}
+
+// false: not ready yet, or nothing that can be a process.
+bool Recorder::adopt_process(uint32_t index) {
+  const auto& p = *reinterpret_cast<const SessionProcess*>(session_.block(index));
+  if (p.header.process_slot >= kMaxProcesses ||
+      session_.process_entry(p.header.process_slot).load(std::memory_order_acquire) != index + 1 ||
+      p.state.load(std::memory_order_acquire) < static_cast<uint32_t>(ProcessState::running))
+    return false;
+  if (root_pid_ == 0 && !any_seen_ && !supervised_) root_pid_ = p.pid;
+  any_seen_ = true;
+  auto r = std::make_unique<ProcessRecording>(shop_, index, root_pid_);
+  const uint32_t pid = r->watch().pid();
+  r->open_trace(trace_candidates(*r));
+  std::erase_if(expected_, [pid](const Expected& e) { return e.watch.pid() == pid; });
+  write_index_line(*r, "started", false);
+  recordings_.push_back(std::move(r));
+  recorded_++;
+  next_housekeeping_ns_ = 0;
+  return true;
+}
+
+// Names a trace may have, most wanted first; the first that is free or already this trace is taken.
+std::vector<std::string> Recorder::trace_candidates(const ProcessRecording& recording) {
+  const SessionHeader& h = session_.header();
+  const SessionProcess& p = recording.process();
+  std::vector<std::string> names;
+  std::string stem;
+  if (h.output[0] != 0) {
+    stem = h.output;
+    if (stem.size() > 4 && stem.ends_with(".hlt")) stem.resize(stem.size() - 4);
+    if (recording.is_root()) {
+      // FILE is the root's newest image: what it was before exec gives the name up.
+      for (auto& other : recordings_)
+        if (other->trace() != nullptr && other->trace()->path() == h.output)
+          other->trace()->rename_to(fmt::format("{}.{}.{}.hlt", stem, p.pid, other->process().image_number));
+      names.emplace_back(h.output);
+    }
+  } else {
+    stem = fmt::format("{}/{}", h.directory, file_name_of({p.text, std::min<size_t>(p.exe_bytes, sizeof(p.text))}));
+  }
+  names.push_back(fmt::format("{}.{}.{}.hlt", stem, p.pid, p.image_number));
+  for (uint32_t i = 2; i < kMostNameAttempts; i++) names.push_back(fmt::format("{}.{}.{}-{}.hlt", stem, p.pid, p.image_number, i));
+  return names;
+}
+
+void Recorder::drain_all(uint64_t pass_ticks) {
+  const SessionHeader& h = session_.header();
+  const uint32_t limit = h.event_block_limit.load(std::memory_order_relaxed);
+  const bool pressed = h.space_waiters.load(std::memory_order_relaxed) != 0 ||
+                       (limit != 0 && h.event_blocks.load(std::memory_order_relaxed) * 2 >= limit);
+  const bool due = now_ns_ >= next_drain_ns_;
+  for (auto& r : recordings_) {
+    const uint64_t pending = r->pending_bytes();
+    if (pending == 0 && !due) continue;
+    if (!due && !pressed && pending < kWorthwhileBytes) continue;
+    r->drain(pass_ticks);
+    drained_bytes_ += pending;
+    expect_children(*r);
+    give_back(*r);
+  }
+  if (due) next_drain_ns_ = now_ns_ + kDrainIntervalNs;
+}
+
+void Recorder::give_back(ProcessRecording& recording) {
+  const std::vector<uint32_t> returned = recording.take_returned();
+  if (returned.empty()) return;
+  for (const uint32_t index : returned) {
+    known_[index / 64] &= ~(uint64_t{1} << (index % 64));
+    session_.give_back(index);
+  }
+  session_.wake_waiters();
+}
+
+void Recorder::notice_ends() {
+  for (size_t i = 0; i < recordings_.size();) {
+    ProcessRecording& r = *recordings_[i];
+    // The pid belongs to a younger image: by exec, or because it was given out again.
+    const auto younger = std::find_if(recordings_.begin(), recordings_.end(), [&r](const auto& other) {
+      return other->watch().pid() == r.watch().pid() && other->generation() > r.generation();
+    });
+    const auto state = static_cast<ProcessState>(r.process().state.load(std::memory_order_acquire));
+    if (younger != recordings_.end()) finish(i, (*younger)->process().image_number > r.process().image_number);
+    else if (r.watch().ended()) finish(i, state == ProcessState::execing);
+    else i++;
+  }
+}
+
+ProcessEnd Recorder::end_of(ProcessRecording& recording, bool replaced_by_exec) {
+  ProcessEnd end;
+  const uint32_t oom_kills = count_oom_kills(static_cast<uint32_t>(getpid()));
+  end.oom_kills = oom_kills > oom_kills_at_start_ ? oom_kills - oom_kills_at_start_ : 0;
+  const auto set_status = [&end](int status) {
+    end.how = WIFSIGNALED(status) ? 2 : 1;
+    end.code = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+  };
+  if (const auto it = reaped_.find(recording.watch().pid()); it != reaped_.end()) {
+    set_status(it->second.status);
+    end.user_ns = it->second.user_ns;
+    end.system_ns = it->second.system_ns;
+    end.peak_rss_bytes = it->second.peak_rss_bytes;
+    if (!replaced_by_exec) reaped_.erase(it);
+  } else if (const auto status = recording.watch().exit_status()) {
+    set_status(*status);
+  } else if (recording.tally().exit_seen) {
+    end.how = recording.tally().exit_kind == 3 ? 2 : 1;
+    end.code = recording.tally().exit_kind == 3 ? 6 /* SIGABRT */ : recording.tally().exit_status & 0xff;
+  }
+  if (replaced_by_exec) {
+    end.how = 3;
+    end.code = -1;
+  }
+  return end;
+}
+
+void Recorder::finish(size_t index, bool replaced_by_exec) {
+  // The root's status is about to come from the supervisor: its next message is awaited for a moment.
+  if (recordings_[index]->is_root() && supervised_ && !replaced_by_exec) {
+    const uint64_t until = now_ns_ + 200 * kMs;
+    while (!root_ended_ && sys::clock_ns(CLOCK_MONOTONIC) < until) {
+      const timespec moment{0, 200'000};
+      nanosleep(&moment, nullptr);
+      read_control();
+    }
+  }
+  // Blocks that were taken after this pass looked.
+  discover_blocks();
+  const std::unique_ptr<ProcessRecording> r = std::move(recordings_[index]);
+  recordings_.erase(recordings_.begin() + static_cast<long>(index));
+  if (r->trace() == nullptr) r->open_trace(trace_candidates(*r));
+  const ProcessEnd end = end_of(*r, replaced_by_exec);
+  const bool good = r->finish(end);
+  all_clean_ &= good;
+  expect_children(*r);
+  r->release_blocks();
+  give_back(*r);
+  write_index_line(*r, "ended", good);
+  if (r->is_root() && !replaced_by_exec) tell_root_complete(*r, end, good);
+}
+
+void Recorder::tell_root_complete(ProcessRecording& r, const ProcessEnd& end, bool good) {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto ns = [](const timeval& t) {
+    return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(t.tv_usec) * 1000;
+  };
+  ControlMessage m;
+  m.kind = ControlKind::root_complete;
+  m.pid = static_cast<int32_t>(r.watch().pid());
+  m.good = good ? 1 : 0;
+  m.events = r.tally().events;
+  m.allocations = r.tally().allocations;
+  m.frees = r.tally().frees;
+  m.bytes_requested = r.tally().bytes_requested;
+  m.lost = r.lost_events();
+  m.trace_bytes = r.trace() == nullptr ? 0 : r.trace()->bytes();
+  m.recorder_cpu_ns = ns(usage.ru_utime) + ns(usage.ru_stime);
+  m.recorder_rss_bytes = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+  m.waits = r.process().waits.load(std::memory_order_relaxed);
+  m.waited_ns = r.process().waited_ns.load(std::memory_order_relaxed);
+  m.processes = recorded_;
+  m.still_recording = static_cast<uint32_t>(recordings_.size());
+  m.oom_kills = end.oom_kills;
+  m.restarts = settings_.restarts;
+  m.set_text(r.trace() == nullptr ? "" : r.trace()->path().c_str());
+  send_message(settings_.control_fd, m);
+}
+
+void Recorder::expect_children(ProcessRecording& recording) {
+  if ((session_.header().flags & kSessionNoFollow) == 0 &&
+      recording.process().pid_namespace == session_.header().pid_namespace)
+    for (const uint32_t pid : recording.tally().forked) {
+      const bool known = std::any_of(recordings_.begin(), recordings_.end(),
+                                     [pid](const auto& r) { return r->watch().pid() == pid; });
+      if (known) continue;
+      Expected e;
+      e.watch.open(pid, 0);
+      e.since_ns = now_ns_;
+      if (!e.watch.ended()) expected_.push_back(std::move(e));
+    }
+  recording.tally().forked.clear();
+}
+
+// Called when nothing is recorded any more.
+bool Recorder::anybody_expected() {
+  std::erase_if(expected_, [this](Expected& e) {
+    if (e.watch.ended()) return true;
+    // A fresh exec maps the session file a moment after it unmapped it.
+    if (now_ns_ - e.since_ns < 500 * kMs) return false;
+    e.since_ns = now_ns_;
+    return !e.watch.maps_file(session_.header().path);
+  });
+  return !expected_.empty();
+}
+
+void Recorder::extend_ahead() {
+  SessionHeader& h = session_.header();
+  if (now_ns_ >= next_housekeeping_ns_ || live_threads_ <= 1) {
+    live_threads_ = 0;
+    for (const auto& r : recordings_) live_threads_ += static_cast<uint32_t>(r->event_blocks());
+  }
+  const uint32_t limit = settings_.pool_bytes / kBlockBytes + 2 * live_threads_;
+  if (limit > h.event_block_limit.load(std::memory_order_relaxed)) h.event_block_limit.store(limit, std::memory_order_relaxed);
+  const uint32_t events = h.event_blocks.load(std::memory_order_relaxed);
+  const uint32_t taken = h.blocks_taken.load(std::memory_order_relaxed);
+  const uint32_t others = taken > events ? taken - events : 0;
+  const uint32_t wanted = h.event_block_limit.load(std::memory_order_relaxed) + others + others / 4 + kSpareBlocks;
+  if (wanted > session_.blocks_available() && session_.extend_to(wanted)) session_.wake_waiters();
+}
+
+// As long as a quarter of the pool lasts at the rate of this pass; ever longer while nothing comes.
+void Recorder::plan_sleep() {
+  const SessionHeader& h = session_.header();
+  uint64_t pending = drained_bytes_;
+  for (const auto& r : recordings_) pending += r->pending_bytes();
+  const uint64_t room = uint64_t{h.event_block_limit.load(std::memory_order_relaxed)} * kBlockBytes / 4;
+  if (pending > 16 * 1024) idle_since_ns_ = now_ns_;
+  if (pending > room / 2) sleep_ns_ = kShortestSleepNs;
+  else if (pending > room / 8) sleep_ns_ = std::min(sleep_ns_, 4 * kMs);
+  else sleep_ns_ = std::min(sleep_ns_ * 2, now_ns_ - idle_since_ns_ < 500 * kMs ? 8 * kMs : kLongestSleepNs);
+  // The supervisor waits for the root's trace.
+  if (root_ended_ && supervised_ &&
+      std::any_of(recordings_.begin(), recordings_.end(), [](const auto& r) { return r->is_root(); }))
+    sleep_ns_ = kShortestSleepNs;
+}
+
+void Recorder::write_index_line(ProcessRecording& r, const char* event, bool clean) {
+  const SessionHeader& h = session_.header();
+  if (h.output[0] != 0 || h.directory[0] == 0) return;
+  const SessionProcess& p = r.process();
+  std::string uuid;
+  for (const uint8_t b : p.uuid) uuid += fmt::format("{:02x}", b);
+  const std::string file = r.trace() == nullptr ? "" : r.trace()->path().substr(r.trace()->path().rfind('/') + 1);
+  const std::string line = fmt::format(
+      "{{\"event\":\"{}\",\"file\":{},\"uuid\":\"{}\",\"pid\":{},\"parent_pid\":{},\"image\":{},\"root\":{},"
+      "\"executable\":{},\"complete\":{},\"events\":{}}}\n",
+      event, json_text(file), uuid, p.pid, p.parent_pid, p.image_number, r.is_root(),
+      json_text({p.text, std::min<size_t>(p.exe_bytes, sizeof(p.text))}), clean, r.tally().events);
+  const int fd = open((std::string(h.directory) + "/index.jsonl").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  if (fd < 0) return;
+  // One write a line; a torn line on a full disk is skipped by readers.
+  const ssize_t written = write(fd, line.data(), line.size());
+  static_cast<void>(written);
+  close(fd);
+}
+
+}  // namespace hl

@@ -1,0 +1,90 @@
+// The recorder: drains one session file until nobody is left who writes to it.
+//
+// Passes. Each pass looks for new blocks, drains the processes for which it is worth while (much is pending, a
+// second has passed, the pool is running low, or the process ended), gives blocks back, and extends the file
+// ahead of need. Between passes it sleeps as long as the pool can take what came in lately: 1 to 50 ms, and it is
+// woken at once when a thread finds the pool empty.
+//
+// What must not happen: that the recorder ends while a process may still write. It ends when every recorded
+// process has ended, every child that was forked but has not shown itself is gone or does not map the session
+// file, and (under a supervisor) the root has ended.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "control_channel.h"
+#include "process_recording.h"
+#include "session_file.h"
+
+namespace hl {
+
+struct RecorderSettings {
+  int zstd_level = 1;
+  uint32_t pool_bytes = 8u << 20;
+  int control_fd = -1;
+  uint32_t restarts = 0;
+};
+
+class Recorder {
+ public:
+  Recorder(SessionFile& session, const RecorderSettings& settings);
+
+  // Until all is recorded. Afterwards the session file is deleted if every trace was closed cleanly.
+  void run();
+  // One pass, for tests and run(). true: there is something left to do.
+  bool pass();
+  uint64_t next_sleep_ns() const { return sleep_ns_; }
+
+ private:
+  struct Expected {                     // a forked child that has not shown itself yet
+    ProcessWatch watch;
+    uint64_t since_ns;                  // since it was found, or was found to map the session file
+  };
+  struct Ended {
+    int status;
+    uint64_t user_ns, system_ns, peak_rss_bytes;
+  };
+
+  void read_control();
+  void discover_blocks();
+  bool adopt_process(uint32_t index);
+  ProcessRecording* recording_of(const BlockHeader& block);
+  void drain_all(uint64_t pass_ticks);
+  void give_back(ProcessRecording& recording);
+  void notice_ends();
+  void finish(size_t index, bool replaced_by_exec);
+  ProcessEnd end_of(ProcessRecording& recording, bool replaced_by_exec);
+  std::vector<std::string> trace_candidates(const ProcessRecording& recording);
+  void extend_ahead();
+  void plan_sleep();
+  void expect_children(ProcessRecording& recording);
+  bool anybody_expected();
+  void write_index_line(ProcessRecording& recording, const char* event, bool clean);
+  void tell_root_complete(ProcessRecording& recording, const ProcessEnd& end, bool good);
+
+  SessionFile& session_;
+  const RecorderSettings settings_;
+  Workshop shop_;
+  std::vector<uint64_t> known_;         // bitmap: blocks that need no further look
+  std::vector<std::unique_ptr<ProcessRecording>> recordings_;
+  std::vector<Expected> expected_;
+  std::unordered_map<uint32_t, Ended> reaped_;
+  uint32_t root_pid_ = 0;
+  bool root_ended_ = false;             // or nobody supervises
+  bool supervised_;
+  bool all_clean_ = true;
+  bool any_seen_ = false;
+  uint32_t recorded_ = 0;
+  uint32_t oom_kills_at_start_ = 0;
+  uint64_t started_ns_ = 0;
+  uint64_t now_ns_ = 0, next_drain_ns_ = 0, next_housekeeping_ns_ = 0, next_end_check_ns_ = 0, idle_since_ns_ = 0;
+  uint64_t sleep_ns_ = 1'000'000;
+  uint64_t drained_bytes_ = 0;          // of this pass
+  uint32_t live_threads_ = 1;
+};
+
+}  // namespace hl

@@ -1,0 +1,134 @@
+// See supervise_command.h.
+#include "supervise_command.h"
+
+#include <cerrno>
+#include <climits>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "closing_lines.h"
+#include "heapledger/session_layout.h"
+#include "record_options.h"
+#include "run_place.h"
+#include "supervisor.h"
+
+namespace hl {
+
+namespace {
+
+std::string own_path() {
+  char path[PATH_MAX];
+  const ssize_t bytes = readlink("/proc/self/exe", path, sizeof(path));
+  return bytes <= 0 ? "" : std::string(path, static_cast<size_t>(bytes));
+}
+
+// The shim beside this program or in the lib directory next to it.
+bool find_shim(const std::string& program, std::string& shim, std::string& why) {
+  const std::string directory = program.substr(0, program.rfind('/'));
+  for (const char* place : {"/../lib/libheapledger.so", "/libheapledger.so", "/../lib/heapledger/libheapledger.so"}) {
+    char* const resolved = realpath((directory + place).c_str(), nullptr);
+    if (resolved == nullptr) continue;
+    shim = resolved;
+    std::free(resolved);
+    if (shim.find_first_of(" :") == std::string::npos) return true;
+    why = fmt::format("{} cannot be preloaded: its path has a space or colon", shim);
+    return false;
+  }
+  why = fmt::format("libheapledger.so is not where it belongs ({}/../lib)", directory);
+  return false;
+}
+
+int shell_status(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
+
+int report_exec_failure(const std::string& application, int error) {
+  fmt::print(stderr, "heapledger: {}: {}\n", application, error == ENOENT ? "command not found" : std::strerror(error));
+  return error == ENOENT ? 127 : 126;
+}
+
+// Recording is not possible: the application runs all the same, in our place.
+int run_unrecorded(const RecordOptions& o, const std::string& why) {
+  fmt::print(stderr, "heapledger: {}; running unrecorded\n", why);
+  std::vector<char*> argv;
+  for (const std::string& w : o.command) argv.push_back(const_cast<char*>(w.c_str()));
+  argv.push_back(nullptr);
+  execvp(argv[0], argv.data());
+  return report_exec_failure(o.command.front(), errno);
+}
+
+}  // namespace
+
+int supervise_command(int argc, char** argv) {
+  RecordOptions options;
+  std::string why;
+  if (!parse_record_options(argc, argv, options, why)) {
+    fmt::print(stderr, "heapledger record: {}\nTry heapledger record --help\n", why);
+    return 2;
+  }
+  if (options.help) {
+    fputs(kRecordUsage, stdout);
+    return 0;
+  }
+  const std::string program = own_path();
+  std::string shim;
+  RunPlace place;
+  if (!find_shim(program, shim, why) || !choose_run_place(options, place, why)) return run_unrecorded(options, why);
+  if (!place.notice.empty() && !options.quiet) fmt::print(stderr, "heapledger: {}\n", place.notice);
+
+  Supervisor supervisor;
+  RecorderCommand recorder;
+  recorder.program = program;
+  recorder.arguments = {"--zstd-level", std::to_string(options.zstd_level), "--pool-size", std::to_string(options.pool_mib)};
+  recorder.create_arguments = {"--create", "--directory", place.directory, "--name", place.name, "--flags",
+                               std::to_string(options.flags), "--wait-budget-ns",
+                               std::to_string(static_cast<uint64_t>(options.overload_wait_s * 1e9))};
+  if (!place.output.empty()) recorder.create_arguments.insert(recorder.create_arguments.end(), {"--output", place.output});
+  bool started = false;
+  for (const std::string& session : place.sessions) {
+    recorder.session = session;
+    if ((started = supervisor.start_recorder(recorder, why))) break;
+  }
+  if (!started) {
+    supervisor.restore_signals();
+    if (place.made_directory) rmdir(place.directory.c_str());
+    return run_unrecorded(options, why);
+  }
+
+  // The user's own preloads stay, in their order, behind ours.
+  const char* const preload = std::getenv("LD_PRELOAD");
+  const std::vector<std::string> environment = {
+      fmt::format("LD_PRELOAD={}{}{}", shim, preload != nullptr && *preload != 0 ? ":" : "", preload == nullptr ? "" : preload),
+      fmt::format("{}={}", kEnvSession, recorder.session)};
+  const ApplicationEnd end = supervisor.run(options.command, environment);
+  if (end.exec_error != 0) {
+    if (place.made_directory) rmdir(place.directory.c_str());
+    return report_exec_failure(options.command.front(), end.exec_error);
+  }
+
+  if (!options.quiet) {
+    ClosingFacts facts;
+    facts.status = end.status;
+    facts.duration_ns = end.duration_ns;
+    facts.application_cpu_ns = end.cpu_ns;
+    facts.has_figures = end.figures.has_value();
+    if (end.figures) facts.figures = *end.figures;
+    facts.recorder_restarts = end.recorder_restarts;
+    facts.path = place.output.empty() ? place.directory : place.output;
+    if (end.finished && end.images == 0)
+      fmt::print(stderr, "heapledger: nothing was recorded: {} did not load the shim (is it static or set-user-id?)\n",
+                 options.command.front());
+    else
+      fputs(closing_lines(facts).c_str(), stderr);
+  }
+  if (end.finished && end.images == 0 && place.made_directory) rmdir(place.directory.c_str());
+  return shell_status(end.status);
+}
+
+}  // namespace hl

@@ -1,0 +1,81 @@
+// What passes by while events are drained: cheap counts for the closing lines and for the trace's summaries, and
+// the few events the recorder itself acts on (exits, forks, names of threads). Not a replay: it knows no blocks.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "heapledger/block_events.h"
+#include "heapledger/event.h"
+
+namespace hl {
+
+struct ThreadTally {
+  uint32_t tid = 0;
+  uint64_t first_ticks = ~uint64_t{0}, last_ticks = 0, events = 0;
+};
+
+class Tally {
+ public:
+  void count(const Event& e) {
+    events++;
+    switch (e.kind) {
+      case EventKind::free: frees++; return;
+      case EventKind::realloc:
+        if (e.old_address != 0) frees++;
+        [[fallthrough]];
+      case EventKind::malloc:
+      case EventKind::calloc:
+      case EventKind::aligned:
+        allocations++;
+        bytes_requested += e.size;
+        return;
+      default: extended(e);
+    }
+  }
+
+  uint64_t events = 0, allocations = 0, frees = 0, bytes_requested = 0;
+  bool maps_changed = false;            // since the caller last cleared it
+  bool exit_seen = false;
+  int32_t exit_status = 0;
+  uint32_t exit_kind = 0;               // see ExtendedKind::exit
+  std::vector<uint32_t> forked;         // child pids since the caller last cleared it
+  std::unordered_map<uint32_t, std::string> names;   // by tid
+
+ private:
+  void extended(const Event& e) {
+    const uint8_t* p = e.payload;
+    const uint8_t* const end = p + e.payload_bytes;
+    const auto get = [&p, end] {
+      uint64_t v = 0;
+      if (p != nullptr) p = block_codec::get_leb(p, end, &v);
+      return v;
+    };
+    switch (e.extended_kind) {
+      case ExtendedKind::mmap:
+      case ExtendedKind::munmap:
+      case ExtendedKind::mremap: maps_changed = true; break;
+      case ExtendedKind::fork:
+        if (const uint64_t pid = get(); p != nullptr && pid != 0 && forked.size() < 4096)
+          forked.push_back(static_cast<uint32_t>(pid));
+        break;
+      case ExtendedKind::exit:
+        exit_status = static_cast<int32_t>(get());
+        exit_kind = static_cast<uint32_t>(get());
+        exit_seen = p != nullptr;
+        break;
+      case ExtendedKind::thread_name: {
+        const uint32_t tid = static_cast<uint32_t>(get());
+        const uint64_t bytes = get();
+        if (p != nullptr && bytes <= static_cast<uint64_t>(end - p) && bytes <= 64 && names.size() < 65536)
+          names[tid].assign(reinterpret_cast<const char*>(p), bytes);
+        break;
+      }
+      default: break;
+    }
+  }
+};
+
+}  // namespace hl
