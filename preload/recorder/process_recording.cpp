@@ -21,6 +21,15 @@ constexpr uint64_t kAddressMask = ~((uint64_t{1} << 57) - 1);
 
 }  // namespace
 
+void Workshop::give_back(const std::vector<uint32_t>& indexes) {
+  if (indexes.empty()) return;
+  for (const uint32_t index : indexes) {
+    known_blocks[index / 64] &= ~(uint64_t{1} << (index % 64));
+    session.give_back(index);
+  }
+  session.wake_waiters();
+}
+
 ProcessRecording::ProcessRecording(Workshop& workshop, uint32_t block_index, uint32_t root_pid)
     : shop_(workshop),
       process_(*reinterpret_cast<SessionProcess*>(workshop.session.block(block_index))),
@@ -184,6 +193,7 @@ void ProcessRecording::drain(uint64_t pass_ticks) {
         // The rest of this pass may be older than `low`.
         flush(announced_low_water_);
         return_drained();
+        i = static_cast<size_t>(-1);   // blocks_ has changed; what was drained is skipped
       }
     }
     if (low > announced_low_water_) announced_low_water_ = low;
@@ -259,12 +269,14 @@ void ProcessRecording::flush(uint64_t low_water_ticks) {
 
 // After flush(): what is sealed and drained is in the trace.
 void ProcessRecording::return_drained() {
-  std::erase_if(blocks_, [this](const OpenBlock& b) {
+  std::vector<uint32_t> returned;
+  std::erase_if(blocks_, [&](const OpenBlock& b) {
     if (!b.sealed || b.drained_bytes < b.committed_bytes) return false;
     if (b.floor != 0) left_floors_.push_back({b.thread_index, b.flags, b.sequence, b.floor, b.floor_since_ns});
-    returned_.push_back(b.index);
+    returned.push_back(b.index);
     return true;
   });
+  shop_.give_back(returned);
 }
 
 void ProcessRecording::reclaim_dead_threads() {
@@ -341,6 +353,7 @@ void ProcessRecording::release_blocks() {
   uint32_t mine = block_index_ + 1;
   session.process_entry(slot_).compare_exchange_strong(mine, 0, std::memory_order_acq_rel);
   blocks_.clear();
+  std::vector<uint32_t> returned;
   for (uint32_t i = 0; i < session.blocks_available(); i++) {
     if (i == block_index_ || !session.is_taken(i)) continue;
     const BlockHeader* const b = session.block(i);
@@ -348,9 +361,10 @@ void ProcessRecording::release_blocks() {
     if (b->kind.load(std::memory_order_acquire) == static_cast<uint32_t>(BlockKind::free) ||
         b->process_slot != slot_ || b->process_generation != generation_)
       continue;
-    returned_.push_back(i);
+    returned.push_back(i);
   }
-  returned_.push_back(block_index_);
+  returned.push_back(block_index_);
+  shop_.give_back(returned);
 }
 
 // A trace that cannot be written is tried again; nothing else is to be done about it here.

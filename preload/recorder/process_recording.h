@@ -32,6 +32,11 @@ struct Workshop {
   EventColumnsEncoder encoder;
   int zstd_level;
   uint32_t restarts;
+  std::vector<uint64_t> known_blocks = std::vector<uint64_t>((kMaxBlocks + 63) / 64);   // bitmap: need no further look
+
+  void know(uint32_t index) { known_blocks[index / 64] |= uint64_t{1} << (index % 64); }
+  // What these blocks held is in a trace, or nobody's any more.
+  void give_back(const std::vector<uint32_t>& indexes);
 };
 
 // How a process ended, as far as anybody knows.
@@ -71,10 +76,8 @@ class ProcessRecording {
   // The process can write no more: drains the rest and closes the trace. false: the trace could not be closed cleanly.
   bool finish(const ProcessEnd& end);
 
-  // Blocks that hold this image's data and are given back after finish().
+  // After finish(): gives back every block of this image.
   void release_blocks();
-  // Blocks given back since the last call.
-  std::vector<uint32_t> take_returned() { return std::move(returned_); }
 
   uint64_t lost_events() const;
   uint64_t raw_bytes() const { return raw_bytes_; }
@@ -129,8 +132,6 @@ class ProcessRecording {
   Tally tally_;
   std::unordered_map<uint32_t, ThreadTally> threads_;
   std::vector<OpenBlock> blocks_;
-  std::vector<uint32_t> staged_;        // indexes into blocks_ whose stretches are in the encoder
-  std::vector<uint32_t> returned_;
   std::vector<LeftFloor> left_floors_;
   std::unordered_map<uint64_t, uint32_t> drained_before_;   // sequence -> bytes, of an earlier recorder
   uint64_t announced_low_water_ = 0;

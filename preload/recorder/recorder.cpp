@@ -50,9 +50,12 @@ std::string json_text(std::string_view s) {
 Recorder::Recorder(SessionFile& session, const RecorderSettings& settings)
     : session_(session),
       settings_(settings),
-      shop_{session, ChunkCodec(settings.zstd_level), {}, settings.zstd_level, settings.restarts},
+      shop_{.session = session,
+            .codec = ChunkCodec(settings.zstd_level),
+            .encoder = {},
+            .zstd_level = settings.zstd_level,
+            .restarts = settings.restarts},
       supervised_(settings.control_fd >= 0) {
-  known_.resize((kMaxBlocks + 63) / 64);
   root_ended_ = !supervised_;
   started_ns_ = now_ns_ = idle_since_ns_ = sys::clock_ns(CLOCK_MONOTONIC);
   oom_kills_at_start_ = count_oom_kills(static_cast<uint32_t>(getpid()));
@@ -92,8 +95,7 @@ bool Recorder::pass() {
     for (auto& r : recordings_) {
       if (r->trace() == nullptr) r->open_trace(trace_candidates(*r));
       r->housekeep(now_ns_);
-      give_back(*r);
-    }
+      }
     next_housekeeping_ns_ = now_ns_ + 1000 * kMs;
   }
   extend_ahead();
@@ -130,24 +132,23 @@ void Recorder::discover_blocks() {
   const uint32_t words = (session_.blocks_available() + 63) / 64;
   std::vector<uint32_t> found;
   for (uint32_t word = 0; word < words; word++) {
-    uint64_t fresh = session_.taken_word(word) & ~known_[word];
+    uint64_t fresh = session_.taken_word(word) & ~shop_.known_blocks[word];
     for (; fresh != 0; fresh &= fresh - 1) found.push_back(word * 64 + static_cast<uint32_t>(__builtin_ctzll(fresh)));
   }
   const auto kind_of = [this](uint32_t index) {
     // Acquire: pairs with the taker's release; the rest of the header is visible.
     return static_cast<BlockKind>(session_.block(index)->kind.load(std::memory_order_acquire));
   };
-  const auto know = [this](uint32_t index) { known_[index / 64] |= uint64_t{1} << (index % 64); };
   for (const uint32_t index : found)
-    if (kind_of(index) == BlockKind::process && adopt_process(index)) know(index);
+    if (kind_of(index) == BlockKind::process && adopt_process(index)) shop_.know(index);
   for (const uint32_t index : found) {
     const BlockKind kind = kind_of(index);
-    if (kind == BlockKind::nodes || kind == BlockKind::modules) know(index);
+    if (kind == BlockKind::nodes || kind == BlockKind::modules) shop_.know(index);
     if (kind != BlockKind::event) continue;
     ProcessRecording* const r = recording_of(*session_.block(index));
     if (r == nullptr) continue;
     r->add_event_block(index);
-    know(index);
+    shop_.know(index);
   }
 }
 
@@ -158,6 +159,8 @@ bool Recorder::adopt_process(uint32_t index) {
       session_.process_entry(p.header.process_slot).load(std::memory_order_acquire) != index + 1 ||
       p.state.load(std::memory_order_acquire) < static_cast<uint32_t>(ProcessState::running))
     return false;
+  // The application may have been quicker than the supervisor's message: which trace gets FILE's name hangs on it.
+  if (root_pid_ == 0 && supervised_ && !root_ended_) return false;
   if (root_pid_ == 0 && !any_seen_ && !supervised_) root_pid_ = p.pid;
   any_seen_ = true;
   auto r = std::make_unique<ProcessRecording>(shop_, index, root_pid_);
@@ -208,19 +211,8 @@ void Recorder::drain_all(uint64_t pass_ticks) {
     r->drain(pass_ticks);
     drained_bytes_ += pending;
     expect_children(*r);
-    give_back(*r);
   }
   if (due) next_drain_ns_ = now_ns_ + kDrainIntervalNs;
-}
-
-void Recorder::give_back(ProcessRecording& recording) {
-  const std::vector<uint32_t> returned = recording.take_returned();
-  if (returned.empty()) return;
-  for (const uint32_t index : returned) {
-    known_[index / 64] &= ~(uint64_t{1} << (index % 64));
-    session_.give_back(index);
-  }
-  session_.wake_waiters();
 }
 
 void Recorder::notice_ends() {
@@ -284,7 +276,6 @@ void Recorder::finish(size_t index, bool replaced_by_exec) {
   all_clean_ &= good;
   expect_children(*r);
   r->release_blocks();
-  give_back(*r);
   write_index_line(*r, "ended", good);
   if (r->is_root() && !replaced_by_exec) tell_root_complete(*r, end, good);
 }

@@ -54,7 +54,6 @@ class Recorder {
   bool adopt_process(uint32_t index);
   ProcessRecording* recording_of(const BlockHeader& block);
   void drain_all(uint64_t pass_ticks);
-  void give_back(ProcessRecording& recording);
   void notice_ends();
   void finish(size_t index, bool replaced_by_exec);
   ProcessEnd end_of(ProcessRecording& recording, bool replaced_by_exec);
@@ -69,7 +68,6 @@ class Recorder {
   SessionFile& session_;
   const RecorderSettings settings_;
   Workshop shop_;
-  std::vector<uint64_t> known_;         // bitmap: blocks that need no further look
   std::vector<std::unique_ptr<ProcessRecording>> recordings_;
   std::vector<Expected> expected_;
   std::unordered_map<uint32_t, Ended> reaped_;
