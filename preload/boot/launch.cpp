@@ -1,9 +1,145 @@
-// See launch.h.
+// Starting without a supervisor: see launch.h.
+//
+// The recorder is one attempt, made where it cannot harm: not as pid 1 of a namespace (its death would take
+// the others along, and orphans become its children), not in a subreaper (which would find the recorder in
+// wait()). Everywhere else the double clone of platform/spawn.h keeps it out of the application's sight.
 #include "boot/launch.h"
+
+#include <link.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "boot/session_creation.h"
+#include "boot/text.h"
+#include "heapledger/session_layout.h"
+#include "platform/spawn.h"
+#include "platform/syscalls.h"
+
+extern "C" int setenv(const char*, const char*, int);
 
 namespace hl {
 
-bool launch_without_supervisor(char*, size_t) { return false; }
-void announce_session() {}
+namespace {
+
+constexpr size_t kPathBytes = 4096;
+constexpr int kReadyTimeoutMs = 5000;
+constexpr size_t kMaxEnvironment = 1024;
+
+char g_session_path[kPathBytes];   // of the session launched here; "" otherwise
+char g_recorder_path[kPathBytes];
+char g_directory[1024];
+char g_name[128];
+char* g_environment[kMaxEnvironment + 1];
+
+struct OwnPath {
+  uintptr_t address;
+  bool found;
+};
+
+int find_own_path(dl_phdr_info* object, size_t, void* data) {
+  OwnPath& own = *static_cast<OwnPath*>(data);
+  for (int i = 0; i < object->dlpi_phnum; ++i) {
+    const ElfW(Phdr)& p = object->dlpi_phdr[i];
+    if (p.p_type != PT_LOAD || own.address - (object->dlpi_addr + p.p_vaddr) >= p.p_memsz) continue;
+    // PREFIX/lib/libheapledger.so -> PREFIX/bin/heapledger-recorder; or all in one directory.
+    const char* const slash = object->dlpi_name != nullptr ? strrchr(object->dlpi_name, '/') : nullptr;
+    if (slash == nullptr) return 1;
+    for (const char* tail : {"/../bin/heapledger-recorder", "/heapledger-recorder"}) {
+      Text text(g_recorder_path, sizeof g_recorder_path);
+      text.add(object->dlpi_name);
+      const size_t directory = static_cast<size_t>(slash - object->dlpi_name);
+      if (text.truncated() || directory + strlen(tail) >= sizeof g_recorder_path) return 1;
+      strcpy(g_recorder_path + directory, tail);
+      constexpr int kExecutable = 1;
+      if (!sys::failed(sys::raw_syscall(SYS_faccessat, AT_FDCWD, sys::pointer_arg(g_recorder_path), kExecutable))) {
+        own.found = true;
+        return 1;
+      }
+    }
+    return 1;
+  }
+  return 0;
+}
+
+const char* environment_value(const char* name) {
+  const size_t length = strlen(name);
+  for (char** e = environ; e != nullptr && *e != nullptr; ++e) {
+    if (strncmp(*e, name, length) == 0 && (*e)[length] == '=') return *e + length + 1;
+  }
+  return nullptr;
+}
+
+void find_name_and_directory() {
+  char exe[kPathBytes];
+  const long n = sys::raw_syscall(SYS_readlinkat, AT_FDCWD, sys::pointer_arg("/proc/self/exe"), sys::pointer_arg(exe),
+                                  sizeof exe - 1);
+  exe[sys::failed(n) ? 0 : n] = '\0';
+  const char* const slash = strrchr(exe, '/');
+  Text(g_name, sizeof g_name).add(slash != nullptr ? slash + 1 : "program");
+  if (const char* const wanted = environment_value("HEAPLEDGER_DIR")) {
+    Text(g_directory, sizeof g_directory).add(wanted);
+  } else if (sys::failed(sys::raw_syscall(SYS_getcwd, sys::pointer_arg(g_directory), sizeof g_directory))) {
+    Text(g_directory, sizeof g_directory).add("/var/tmp");
+  }
+}
+
+bool recorder_is_safe_here() {
+  int subreaper = 0;
+  sys::raw_syscall(SYS_prctl, PR_GET_CHILD_SUBREAPER, sys::pointer_arg(&subreaper), 0, 0, 0);
+  return sys::process_id() != 1 && subreaper == 0;
+}
+
+// Starts the recorder and waits for it to say where the session is.
+bool launch_recorder(char* path, size_t room) {
+  OwnPath own{reinterpret_cast<uintptr_t>(&find_own_path), false};
+  dl_iterate_phdr(find_own_path, &own);
+  if (!own.found) return false;
+  int ends[2];
+  if (sys::failed(sys::raw_syscall(SYS_pipe2, sys::pointer_arg(ends), O_CLOEXEC))) return false;
+  size_t count = 0;
+  for (char** e = environ; e != nullptr && *e != nullptr && count < kMaxEnvironment; ++e) {
+    if (strncmp(*e, "LD_PRELOAD=", 11) != 0) g_environment[count++] = *e;
+  }
+  g_environment[count] = nullptr;
+  char number[24];
+  Text(number, sizeof number).add_number(static_cast<uint64_t>(ends[1]));
+  char program[] = "heapledger-recorder", adopt[] = "adopt", report[] = "--report";
+  char* const argv[] = {program, adopt, report, number, g_name, nullptr};
+  const bool started = spawn_unnoticed(g_recorder_path, argv, g_environment, ends[1]);
+  sys::close_file(ends[1]);
+  size_t bytes = 0;
+  while (started && bytes + 1 < room) {
+    pollfd waiting{ends[0], POLLIN, 0};
+    if (sys::raw_syscall(SYS_poll, sys::pointer_arg(&waiting), 1, kReadyTimeoutMs) <= 0) break;
+    const long n = sys::read_file(ends[0], path + bytes, room - 1 - bytes);
+    if (n <= 0) break;
+    bytes += static_cast<size_t>(n);
+  }
+  path[bytes] = '\0';
+  sys::close_file(ends[0]);
+  return bytes != 0;
+}
+
+}  // namespace
+
+bool launch_without_supervisor(char* path, size_t room) {
+  find_name_and_directory();
+  const bool launched = (recorder_is_safe_here() && launch_recorder(path, room)) ||
+                        create_recorderless_session(g_directory, g_name, path, room) ||
+                        create_recorderless_session("/var/tmp", g_name, path, room);
+  if (!launched) {
+    constexpr char kMessage[] = "heapledger: not recording: no recorder and no room for a session file\n";
+    sys::write_file(2, kMessage, sizeof kMessage - 1);
+    return false;
+  }
+  strcpy(g_session_path, path);
+  return true;
+}
+
+void announce_session() {
+  if (g_session_path[0] != '\0') setenv(kEnvSession, g_session_path, 1);
+}
 
 }  // namespace hl

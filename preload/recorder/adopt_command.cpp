@@ -1,6 +1,7 @@
 // See adopt_command.h.
 #include "adopt_command.h"
 
+#include <cerrno>
 #include <climits>
 #include <cstdlib>
 #include <cstring>
