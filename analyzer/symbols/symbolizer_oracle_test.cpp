@@ -6,7 +6,6 @@
 
 #include <cstdlib>
 #include <iostream>
-#include <regex>
 #include <sstream>
 
 #include "symbols/dwarf_lines.h"
@@ -60,13 +59,22 @@ std::vector<std::vector<OracleFrame>> ask_oracle(const std::string& oracle, cons
   return answers;
 }
 
+// C1 and D1 (complete object) to C2 and D2 (base object), where an argument list or the end of a scope follows.
+std::string as_base_object(std::string name) {
+  for (size_t at = 0; at + 2 < name.size(); ++at) {
+    bool is_structor = (name[at] == 'C' || name[at] == 'D') && name[at + 1] == '1';
+    if (is_structor && (name[at + 2] == 'E' || name[at + 2] == 'I')) name[at + 1] = '2';
+  }
+  return name;
+}
+
 // Meant differences, taken out of both sides:
 std::vector<OracleFrame> normalized(std::vector<OracleFrame> frames) {
   for (OracleFrame& frame : frames) {
     // 1. The oracle replaces the outermost name by a symbol of the same address: a clone (.cold, .isra.0) ...
     frame.function = frame.function.substr(0, frame.function.find('.'));
     // 2. ... or the complete-object alias (C1, D1) of the constructor that DWARF names (C2, D2).
-    frame.function = std::regex_replace(frame.function, std::regex("([CD])1(?=[EI])"), "$012");
+    frame.function = as_base_object(frame.function);
     // 3. Paths are made canonical here.
     frame.file = frame.file == "??" ? "" : normalize_path(frame.file);
     if (frame.function == "??") frame.function.clear();
