@@ -227,9 +227,11 @@ void ProcessRecording::drain_block(OpenBlock& b) {
   thread.tid = b.tid;
   Event e;
   e.thread_index = b.thread_index;
+  // Relaxed: stored before the commit that was acquired.
+  const uint32_t written = block->events.load(std::memory_order_relaxed);
   uint32_t events = 0;
   while (decoder.next(e)) {
-    if (((e.address | e.old_address) & kAddressMask) != 0) {
+    if (((e.address | e.old_address) & kAddressMask) != 0 || b.drained_events + events >= written) {
       b.damaged = true;
       break;
     }
@@ -245,7 +247,6 @@ void ProcessRecording::drain_block(OpenBlock& b) {
   b.damaged |= decoder.damaged();
   if (b.damaged) {
     // What follows in this block hangs on the bytes that make no sense.
-    const uint32_t written = block->events.load(std::memory_order_relaxed);
     const uint32_t lost = written > b.drained_events ? written - b.drained_events : 1;
     process_.losses[static_cast<uint32_t>(LossCause::damaged)].fetch_add(lost, std::memory_order_relaxed);
   }
