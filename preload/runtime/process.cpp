@@ -38,13 +38,14 @@ void make_uuid(uint8_t (&uuid)[16], const SessionHeader* session, uint32_t gener
 }
 
 // Enters the block into the first free place of the process table.
-bool publish_slot(uint32_t block_index) {
+bool publish_slot(SessionProcess* slot, uint32_t block_index) {
   std::atomic<uint32_t>* const table = g_process.view.process_table();
   for (uint32_t i = 0; i < kMaxProcesses; ++i) {
     uint32_t expected = 0;
-    if (table[i].load(std::memory_order_relaxed) == 0 &&
-        // Release: the recorder finds the slot filled.
-        table[i].compare_exchange_strong(expected, block_index + 1, std::memory_order_release,
+    if (table[i].load(std::memory_order_relaxed) != 0) continue;
+    slot->header.process_slot = i;
+    // Release: the recorder finds the slot filled.
+    if (table[i].compare_exchange_strong(expected, block_index + 1, std::memory_order_release,
                                          std::memory_order_relaxed)) {
       g_process.slot_index = i;
       return true;
@@ -89,7 +90,7 @@ bool claim_process_slot(const SessionProcess* parent, uint32_t parent_slot, uint
   slot->header.kind.store(static_cast<uint32_t>(BlockKind::process), std::memory_order_release);
   g_process.slot = slot;
   g_process.generation = slot->generation;
-  if (!publish_slot(index)) {
+  if (!publish_slot(slot, index)) {
     slot->header.kind.store(static_cast<uint32_t>(BlockKind::free), std::memory_order_release);
     pool.give_back(index, false);
     g_process.slot = nullptr;
