@@ -66,6 +66,10 @@ Rule resolve_rule(WalkContext& context, uint64_t pc, bool exact_pc, uint32_t epo
     const ModuleInstance& module = context.modules.instance(instance);
     with_cfi_frame([&](CfiFrame& frame) {
       if (decode_cfi(module.cfi, at, frame) == CfiResult::found) rule = compact_rule(frame);
+      // A return address that nothing called: the first byte of a function, pushed by hand at the base of a stack
+      // (makecontext pushes __start_context).
+      else if (decode_cfi(module.cfi, pc, frame) == CfiResult::found && frame.function_start == pc && !exact_pc)
+        rule.kind = RuleKind::outermost;
       else if (is_sigreturn(pc, module)) rule.kind = RuleKind::complex;
       return 0;
     });
@@ -93,6 +97,7 @@ bool FullWalk::arrive(uint64_t pc, bool exact, bool guessed) {
   exact_ = exact;
   guessed_ = guessed;
   any_guess_ |= guessed;
+  registers_.set(kReturnAddress, pc);  // expressions may ask for the pc, as a PLT entry's does
   if (!is_plausible_code(pc)) return stop(pc == 0 ? WalkEnd::outermost : WalkEnd::no_rule);
   rule_ = resolve_rule(context_, pc, exact, epoch_);
   return true;

@@ -16,7 +16,7 @@
 // `count` first, so a walk that is abandoned (longjmp out of a handler, a dead vfork child) leaves less
 // memory, never a wrong one.
 //
-// Stacks deeper than the memory lose their middle: frames [0, gap) and [gap, count) are then two ends, each
+// Stacks deeper than the memory lose their middle (`cut`): frames [0, gap) and [gap, count) are then two ends, each
 // verified for itself, joined by a marker node.
 #pragma once
 
@@ -63,13 +63,14 @@ struct WalkMemo {
   static constexpr uint32_t kFrames = 736;
   static constexpr uint32_t kWords = 1456;
   static constexpr uint32_t kOuterKept = 192;     // frames of the outer end kept when the middle is cut out
+  static constexpr uint32_t kInnerKept = 128;     // of the inner end at least; fewer: walked anew
   static constexpr uint32_t kCut = 256;           // frames cut out at a time
   static constexpr uint32_t kFreshReserve = 64;   // room for new frames at the start of a walk
 
   uint32_t epoch;         // module epoch of everything remembered
   uint32_t count;
-  uint32_t gap;           // 0: none
-  uint32_t reserved;
+  uint32_t gap;           // if cut: frames[gap] is the outermost of the inner end
+  uint32_t cut;           // 1: the middle of the stack (gap 0: its whole outer part) is missing
   ReadableRanges ranges;
   uint64_t walked_frames; // statistics of this thread: frames found by rules
   uint64_t verified_hits; // events whose innermost frame was remembered
@@ -82,6 +83,7 @@ struct WalkMemo {
   void forget() {
     count = 0;
     gap = 0;
+    cut = 0;
     for (KnownNode& n : known) n = KnownNode{};
   }
   // The products are independent of each other, so that a chain of look-ups waits for one multiplication a frame.

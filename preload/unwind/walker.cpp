@@ -26,7 +26,7 @@ struct State {
 // Forgets frames from index `count` on.
 inline void shrink(WalkMemo& memo, uint32_t count) {
   memo.count = count;
-  if (memo.gap >= count) memo.gap = 0;
+  if (memo.gap >= count) memo.gap = memo.cut = 0;
   asm volatile("" ::: "memory");  // for a handler that leaves by longjmp: in this order
 }
 
@@ -116,12 +116,12 @@ StackId remember(WalkMemo& memo, WalkContext& context, uint32_t count, uint32_t 
 // Cuts frames out between the two ends, so that a deep recursion has room to go on.
 void cut_middle(WalkMemo& memo, WalkContext& context) {
   const uint32_t count = memo.count;
-  const uint32_t outer = memo.gap ? memo.gap : WalkMemo::kOuterKept, inner = outer + WalkMemo::kCut;
+  const uint32_t outer = memo.cut ? memo.gap : WalkMemo::kOuterKept, inner = outer + WalkMemo::kCut;
   shrink(memo, 0);
-  const uint32_t words_outer = memo.frames[outer - 1].words_end, words_inner = memo.frames[inner - 1].words_end;
+  const uint32_t words_outer = outer ? memo.frames[outer - 1].words_end : 0, words_inner = memo.frames[inner - 1].words_end;
   const uint32_t words_end = memo.frames[count - 1].words_end;
   for (uint32_t i = words_inner; i < words_end; ++i) memo.words[i - (words_inner - words_outer)] = memo.words[i];
-  StackId parent = marker(context, memo.frames[outer - 1].node, WalkEnd::depth_cap);
+  StackId parent = marker(context, outer ? memo.frames[outer - 1].node : 0, WalkEnd::depth_cap);
   for (uint32_t i = inner; i < count; ++i) {
     MemoFrame f = memo.frames[i];
     f.node = parent = intern(memo, context, parent, f.module, node_pc(f));
@@ -130,19 +130,22 @@ void cut_middle(WalkMemo& memo, WalkContext& context) {
   }
   asm volatile("" ::: "memory");
   memo.gap = outer;
+  memo.cut = 1;
   memo.count = count - WalkMemo::kCut;
   context.count_end(WalkEnd::depth_cap);
 }
 
-// How many of the remembered outer frames still stand, found from the outside inwards. The innermost of them is
-// not counted: what vouches for its pc is a word of a frame that is not there any more.
+// How many of the remembered outer frames still stand, found from the outside inwards.
 uint32_t standing_outer_frames(const WalkMemo& memo, uint32_t count) {
-  uint32_t word = 0;
+  uint32_t word = 0, standing = 0;
   for (uint32_t i = 0; i < count; ++i) {
-    for (; word < memo.frames[i].words_end; ++word)
-      if (*memo.words[word].address != memo.words[word].value) return i ? i - 1 : 0;
+    const MemoFrame& f = memo.frames[i];
+    for (; word < f.words_end; ++word)
+      if (*memo.words[word].address != memo.words[word].value) return standing;
+    // What vouches for its pc otherwise is a word of the next frame, which may not be there any more.
+    if (word_at(f.sp - 8) == f.pc) standing = i + 1;
   }
-  return count ? count - 1 : 0;
+  return standing;
 }
 
 // A walk whose frames need every register. Its frames are not remembered; what was remembered stays.
@@ -195,6 +198,11 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
 
   for (;;) {
     while (count && memo.frames[count - 1].sp < s.sp) --count;
+    if (memo.cut && count > memo.gap && count - memo.gap < WalkMemo::kInnerKept) {
+      // A recursion has come back to where its middle was cut out: that part is to be seen again.
+      count = memo.gap;
+      shrink(memo, count);
+    }
     if (count && matches(memo.frames[count - 1], s)) {
       const uint32_t matched = count - 1;
       const uint32_t changed = first_changed_word(memo.words, memo.frames[matched].words_end);
@@ -207,7 +215,7 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
       // nodes hang below others now, and which registers matter in them is to be found out again.
       uint32_t j = matched;
       while (j && memo.frames[j - 1].words_end >= changed) --j;
-      if (j < memo.gap && matched >= memo.gap) j = memo.gap;
+      if (memo.cut && j < memo.gap && matched >= memo.gap) j = memo.gap;
       shrink(memo, j);
       for (uint32_t k = matched; k > j; --k) {
         MemoFrame f = memo.frames[k];
@@ -244,6 +252,7 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
         memo.walked_frames += kCap - fresh;
         const StackId id = remember(memo, context, standing, fresh, &end, parent);
         memo.gap = standing;
+        memo.cut = memo.count > standing;
         return id;
       }
     }

@@ -72,7 +72,7 @@ uint64_t now_ns() {
     case Case::deep: branch(i); break;
     case Case::middle: middle(i); break;
     case Case::fresh:
-      g_memo.count = g_memo.gap = 0;
+      g_memo.count = g_memo.gap = g_memo.cut = 0;
       leaf(0);
       break;
     }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include <map>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -44,9 +46,16 @@ hl_test_event:
 
 namespace hl::test {
 
-inline NodeBlock* provide_block(void*, uint32_t) {
-  void* p = mmap(nullptr, kBlockBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  return p == MAP_FAILED ? nullptr : static_cast<NodeBlock*>(p);
+inline NodeBlock* provide_block(void*, uint32_t position) {
+  static std::mutex mutex;
+  static std::map<uint32_t, NodeBlock*> blocks;
+  const std::lock_guard lock(mutex);
+  NodeBlock*& block = blocks[position];
+  if (block == nullptr) {
+    void* p = mmap(nullptr, kBlockBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    block = p == MAP_FAILED ? nullptr : static_cast<NodeBlock*>(p);
+  }
+  return block;
 }
 
 // One for the process: modules and rules are per process anyway.
@@ -78,6 +87,7 @@ struct Environment {
     std::vector<WalkedFrame> frames;
     while (id) {
       const StackNode* node = tree.storage.node(id);
+      if (node == nullptr) abort();
       frames.push_back({node->pc.load(std::memory_order_relaxed), node->module});
       id = node->parent;
     }
