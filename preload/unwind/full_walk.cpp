@@ -194,8 +194,9 @@ bool FullWalk::evaluate(const CfiFrame& frame) {
     if (!registers_.has(row.cfa_register)) return stop(WalkEnd::bad_cfa);
     cfa = registers_.value[row.cfa_register] + static_cast<uint64_t>(row.cfa_value);
   }
-  // Across a signal frame the stack may change; elsewhere a caller's frame is always farther out.
-  if (!frame.is_signal_frame && cfa < sp + 8) return stop(WalkEnd::bad_cfa);
+  // Across a signal frame the stack may change; elsewhere a caller's frame is always farther out, but for code
+  // interrupted after it has popped its return address (libgcc jumps to a landing pad like that).
+  if (!frame.is_signal_frame && cfa < sp + (exact_ ? 0 : 8)) return stop(WalkEnd::bad_cfa);
   FrameRegisters caller = registers_;
   if (!frame.is_signal_frame) caller.known &= ~kCallerSaved;
   caller.set(kRsp, cfa);
