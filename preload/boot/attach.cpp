@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "boot/environment.h"
 #include "boot/launch.h"
 #include "boot/real_functions.h"
 #include "emit/event_writer.h"
@@ -57,18 +58,13 @@ uint64_t pid_namespace() {
 
 // The environment as the process was started with: `environ` may not be set up yet.
 bool session_path(char* path) {
-  const size_t name_length = sizeof kEnvSession - 1;
   if (environ != nullptr) {
-    for (char** e = environ; *e != nullptr; ++e) {
-      if (strncmp(*e, kEnvSession, name_length) == 0 && (*e)[name_length] == '=') {
-        const char* const value = *e + name_length + 1;
-        if (strlen(value) >= kPathBytes) return false;
-        strcpy(path, value);
-        return *path != '\0';
-      }
-    }
-    return false;
+    const char* const value = environment_value(kEnvSession);
+    if (value == nullptr || *value == '\0' || strlen(value) >= kPathBytes) return false;
+    strcpy(path, value);
+    return true;
   }
+  const size_t name_length = sizeof kEnvSession - 1;
   constexpr size_t kEnvironmentBytes = 1 << 20;
   char* const text = static_cast<char*>(sys::map_anonymous(kEnvironmentBytes));
   if (text == nullptr) return false;

@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "boot/environment.h"
 #include "boot/session_creation.h"
 #include "boot/text.h"
 #include "heapledger/session_layout.h"
@@ -61,14 +62,6 @@ int find_own_path(dl_phdr_info* object, size_t, void* data) {
     return 1;
   }
   return 0;
-}
-
-const char* environment_value(const char* name) {
-  const size_t length = strlen(name);
-  for (char** e = environ; e != nullptr && *e != nullptr; ++e) {
-    if (strncmp(*e, name, length) == 0 && (*e)[length] == '=') return *e + length + 1;
-  }
-  return nullptr;
 }
 
 void find_name_and_directory() {
