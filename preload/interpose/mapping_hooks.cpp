@@ -50,7 +50,7 @@ void* map(void* real_mmap, void* at, size_t length, int prot, int flags, int fd,
                                                      flags, fd, offset));
   if (p == MAP_FAILED) return p;
   if ((flags & MAP_FIXED) != 0) note_unmapped();
-  if ((prot & PROT_EXEC) != 0) note_code_mapped();
+  if ((prot & PROT_EXEC) != 0) note_code_mapped(p, length);
   const uint64_t after = stamp_now();
   ExtendedPayload payload;
   payload.number(number(p)).number(length).number(static_cast<unsigned>(prot)).number(static_cast<unsigned>(flags));
@@ -129,7 +129,7 @@ HL_BODY int hl_hook_mprotect(void* p, size_t length, int prot, const EntryRegist
   const int result = real_as<int(void*, size_t, int)>(real(g_real.mprotect))(p, length, prot);
   if (result != 0) return result;
   note_unmapped();
-  if ((prot & PROT_EXEC) != 0) note_code_mapped();
+  if ((prot & PROT_EXEC) != 0) note_code_mapped(p, length);
   ExtendedPayload payload;
   payload.number(number(p)).number(length).number(static_cast<unsigned>(prot));
   record_extended(ExtendedKind::mprotect, payload, caller, caller->rsp);

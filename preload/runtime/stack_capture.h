@@ -27,7 +27,9 @@ void restart_stack_capture();
 void start_reference_unwinder();
 
 // Hooks that may have made code appear or memory go.
-inline void note_code_mapped() { g_walk.epoch.bump(); }
+inline void note_code_mapped(const void* p, size_t length) {
+  note_executable_mapping(g_walk, reinterpret_cast<uintptr_t>(p), length);
+}
 
 [[gnu::always_inline]] inline StackId capture(EventWriter& w, const EntryRegisters& caller) {
   if (w.nested() || g_capture_specially) [[unlikely]] return capture_specially(w, caller);

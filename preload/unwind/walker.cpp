@@ -374,6 +374,16 @@ StackId capture_stack_nested(const EntryRegisters& entry, WalkContext& context) 
   return parent;
 }
 
+void note_executable_mapping(WalkContext& context, uint64_t start, uint64_t bytes) {
+  const uint32_t n = context.modules.count();
+  for (uint32_t i = 0; i < n; ++i) {
+    const ModuleInstance& m = context.modules.instance(i);
+    if (m.dead.load(std::memory_order_relaxed) || m.end <= start || m.start >= start + bytes) continue;
+    context.epoch.bump();
+    return;
+  }
+}
+
 void reset_after_fork(WalkContext& context) {
   context.epoch.bump();  // every memo forgets, those of the pool included
   context.rules.reset();

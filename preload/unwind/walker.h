@@ -12,8 +12,8 @@
 // * One WalkMemo a thread, zero-filled at first, and no two walks in it at once: a handler that interrupts a
 //   walk uses capture_stack_nested.
 // * In the child of a fork, before the first walk: reset_after_fork(context). The memos then forget by themselves.
-// * Hooks call note_unmapped() (readable_ranges.h) after munmap and the like, and context.epoch.bump() where
-//   executable memory is mapped over addresses that a module had.
+// * Hooks call note_unmapped() (readable_ranges.h) for munmap and the like, and note_executable_mapping() after
+//   memory was made executable.
 //
 // On a hit the stack use is a few words; a walk of new frames stays below 512 bytes; a rule's first decoding
 // below 1 KiB, its buffers come from a pool.
@@ -59,6 +59,10 @@ inline StackId capture_stack(WalkMemo& memo, const EntryRegisters& entry, WalkCo
   }
   return capture_stack_by_walking(memo, entry, context);
 }
+
+// Executable memory has appeared at [start, start + bytes) by other means than ld.so. Begins a new epoch if a module
+// is on record there: its rules must not be used for what is there now. A JIT's own mappings cost nothing.
+void note_executable_mapping(WalkContext& context, uint64_t start, uint64_t bytes);
 
 // For a walk inside a walk (a signal handler that interrupted our code). Uses no memory of the thread's; when
 // the few shared buffers are all in use, the stack is cut after kNestedFrames frames.
