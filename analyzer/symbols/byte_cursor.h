@@ -14,12 +14,13 @@ namespace hl {
 using Bytes = std::span<const uint8_t>;
 
 class ByteCursor {
-public:
+ public:
   ByteCursor() = default;
   // Covers bytes[begin, end); both are clamped to the span.
   explicit ByteCursor(Bytes bytes, uint64_t begin = 0, uint64_t end = UINT64_MAX)
       : base_(bytes.data()), size_(end < bytes.size() ? end : bytes.size()), position_(begin) {
-    if (position_ > size_) fail();
+    if (position_ > size_)
+      fail();
   }
 
   uint64_t position() const { return position_; }
@@ -56,18 +57,24 @@ public:
   // Little-endian unsigned of 1 to 8 bytes; other widths fail.
   uint64_t unsigned_of(unsigned width) {
     switch (width) {
-    case 1: return u8();
-    case 2: return u16();
-    case 4: return u32();
-    case 8: return u64();
-    default: break;
+    case 1:
+      return u8();
+    case 2:
+      return u16();
+    case 4:
+      return u32();
+    case 8:
+      return u64();
+    default:
+      break;
     }
     if (width == 0 || width > 8 || width > remaining()) {
       fail();
       return 0;
     }
     uint64_t value = 0;
-    for (unsigned i = 0; i < width; ++i) value |= uint64_t{base_[position_ + i]} << (8 * i);
+    for (unsigned i = 0; i < width; ++i)
+      value |= uint64_t{base_[position_ + i]} << (8 * i);
     position_ += width;
     return value;
   }
@@ -81,8 +88,10 @@ public:
         return 0;
       }
       uint8_t byte = base_[position_++];
-      if (shift < 64) value |= uint64_t{byte & 0x7fu} << shift;
-      if ((byte & 0x80) == 0) return value;
+      if (shift < 64)
+        value |= uint64_t{byte & 0x7fu} << shift;
+      if ((byte & 0x80) == 0)
+        return value;
     }
   }
   int64_t sleb() {
@@ -93,10 +102,12 @@ public:
         return 0;
       }
       uint8_t byte = base_[position_++];
-      if (shift < 64) value |= uint64_t{byte & 0x7fu} << shift;
+      if (shift < 64)
+        value |= uint64_t{byte & 0x7fu} << shift;
       shift += 7;
       if ((byte & 0x80) == 0) {
-        if (shift < 64 && (byte & 0x40) != 0) value |= ~uint64_t{0} << shift;
+        if (shift < 64 && (byte & 0x40) != 0)
+          value |= ~uint64_t{0} << shift;
         return static_cast<int64_t>(value);
       }
     }
@@ -130,7 +141,7 @@ public:
     position_ = size_;
   }
 
-private:
+ private:
   template <typename T> T fixed() {
     if (sizeof(T) > remaining()) {
       fail();
@@ -154,4 +165,4 @@ inline std::string_view c_string_at(Bytes bytes, uint64_t offset) {
   return cursor.c_string();
 }
 
-}  // namespace hl
+} // namespace hl

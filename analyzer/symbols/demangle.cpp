@@ -28,7 +28,8 @@ constexpr RustEscape kRustEscapes[] = {{"SP", "@"}, {"BP", "*"}, {"RF", "&"}, {"
 
 void append_rust_segment(std::string_view segment, std::string& out) {
   // A leading '_' only protects an escape: "_$LT$impl..." is "<impl...".
-  if (segment.starts_with("_$")) segment.remove_prefix(1);
+  if (segment.starts_with("_$"))
+    segment.remove_prefix(1);
   while (!segment.empty()) {
     if (segment.starts_with("..")) {
       out += "::";
@@ -37,7 +38,8 @@ void append_rust_segment(std::string_view segment, std::string& out) {
       std::string_view code = segment.substr(1, segment.find('$', 1) - 1);
       std::string_view text;
       for (const RustEscape& escape : kRustEscapes) {
-        if (escape.code == code) text = escape.text;
+        if (escape.code == code)
+          text = escape.text;
       }
       if (!text.empty()) {
         out += text;
@@ -58,7 +60,8 @@ void append_rust_segment(std::string_view segment, std::string& out) {
 
 // _ZN <length segment>... 17h<16 hex digits> E: a C++ nested name whose last part is a hash.
 std::string demangle_rust_legacy(std::string_view name) {
-  if (!name.starts_with("_ZN")) return {};
+  if (!name.starts_with("_ZN"))
+    return {};
   name.remove_prefix(3);
   constexpr size_t kHashSegmentBytes = 17;
   std::string result;
@@ -68,7 +71,8 @@ std::string demangle_rust_legacy(std::string_view name) {
     while (digits < name.size() && digits < 6 && name[digits] >= '0' && name[digits] <= '9') {
       length = length * 10 + static_cast<size_t>(name[digits++] - '0');
     }
-    if (digits == 0 || length == 0 || length > name.size() - digits) return {};
+    if (digits == 0 || length == 0 || length > name.size() - digits)
+      return {};
     std::string_view segment = name.substr(digits, length);
     name.remove_prefix(digits + length);
     bool is_last = name.starts_with('E');
@@ -76,7 +80,8 @@ std::string demangle_rust_legacy(std::string_view name) {
       bool is_hash = length == kHashSegmentBytes && segment[0] == 'h' && is_lower_hex(segment.substr(1));
       return is_hash ? result : std::string{};
     }
-    if (!result.empty()) result += "::";
+    if (!result.empty())
+      result += "::";
     append_rust_segment(segment, result);
   }
   return {};
@@ -93,14 +98,17 @@ void take_demangled(const char* text, size_t length, void* opaque) {
   auto* output = static_cast<BoundedOutput*>(opaque);
   // The demangler is C code without cleanup, so that leaving it this way loses nothing. It cannot be told to
   // stop, and a 300-byte name can expand to petabytes.
-  if (length > kMaxDemangledBytes - output->text.size()) std::longjmp(output->overflow, 1);
+  if (length > kMaxDemangledBytes - output->text.size())
+    std::longjmp(output->overflow, 1);
   output->text.append(text, length);
 }
 
 std::string demangle_cpp(const std::string& name) {
   auto output = std::make_unique<BoundedOutput>();
-  if (setjmp(output->overflow) != 0) return {};
-  if (__gcclibcxx_demangle_callback(name.c_str(), take_demangled, output.get()) != 0) return {};
+  if (setjmp(output->overflow) != 0)
+    return {};
+  if (__gcclibcxx_demangle_callback(name.c_str(), take_demangled, output.get()) != 0)
+    return {};
   return std::move(output->text);
 }
 
@@ -116,11 +124,13 @@ std::string demangle_cpp(const std::string& name) {
 
 #endif
 
-}  // namespace
+} // namespace
 
 std::string demangle(std::string_view linkage_name) {
-  if (!linkage_name.starts_with("_Z") && !linkage_name.starts_with("__Z")) return {};
-  if (linkage_name.starts_with("__Z")) linkage_name.remove_prefix(1);  // as on macOS
+  if (!linkage_name.starts_with("_Z") && !linkage_name.starts_with("__Z"))
+    return {};
+  if (linkage_name.starts_with("__Z"))
+    linkage_name.remove_prefix(1); // as on macOS
   std::string rust = demangle_rust_legacy(linkage_name);
   return rust.empty() ? demangle_cpp(std::string(linkage_name)) : rust;
 }
@@ -129,7 +139,8 @@ StringId Demangler::demangled(StringId linkage_name, StringId fallback) {
   {
     std::lock_guard lock(mutex_);
     auto found = known_.find(static_cast<uint32_t>(linkage_name));
-    if (found != known_.end()) return found->second == StringId::kEmpty ? fallback : found->second;
+    if (found != known_.end())
+      return found->second == StringId::kEmpty ? fallback : found->second;
   }
   // Outside the lock: two threads may rarely demangle the same name, with the same result.
   StringId result = pool_.intern(demangle(pool_.text(linkage_name)));
@@ -138,4 +149,4 @@ StringId Demangler::demangled(StringId linkage_name, StringId fallback) {
   return result == StringId::kEmpty ? fallback : result;
 }
 
-}  // namespace hl
+} // namespace hl

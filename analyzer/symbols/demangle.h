@@ -6,9 +6,9 @@
 // machine. GCC's demangler refuses names over 1024 characters; callers then fall back to a shorter name.
 #pragma once
 
+#include <mutex>
 #include <string>
 #include <string_view>
-#include <mutex>
 #include <unordered_map>
 
 #include "symbols/string_pool.h"
@@ -22,15 +22,15 @@ std::string demangle(std::string_view linkage_name);
 
 // Demangles each distinct name once for all threads.
 class Demangler {
-public:
+ public:
   explicit Demangler(StringPool& pool) : pool_(pool) {}
   // The interned readable form; `fallback` if there is none.
   StringId demangled(StringId linkage_name, StringId fallback);
 
-private:
+ private:
   StringPool& pool_;
   std::mutex mutex_;
-  std::unordered_map<uint32_t, StringId> known_;  // kEmpty: cannot be demangled
+  std::unordered_map<uint32_t, StringId> known_; // kEmpty: cannot be demangled
 };
 
-}  // namespace hl
+} // namespace hl

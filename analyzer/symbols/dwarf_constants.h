@@ -125,4 +125,4 @@ enum LineExtendedOpcode : uint8_t {
   kLneDefineFile = 0x03,
 };
 
-}  // namespace hl::dwarf
+} // namespace hl::dwarf

@@ -1,9 +1,10 @@
 // The DWARF of one ELF file as immutable data: its sections, the headers of its units, abbreviation tables
 // and the decoding of attribute values.
 //
-// Split by who may change what: a DwarfFile is immutable after load() and shared by threads; everything lazily
-// decoded (abbreviations, unit roots) lives in a DwarfReader, one per thread of work. Every count, offset and
-// reference here comes from a hostile file: reads are bounded by ByteCursor, total work by a WorkBudget.
+// Split by who may change what: a DwarfFile is immutable after load() and shared by threads; everything
+// lazily decoded (abbreviations, unit roots) lives in a DwarfReader, one per thread of work. Every count,
+// offset and reference here comes from a hostile file: reads are bounded by ByteCursor, total work by a
+// WorkBudget.
 #pragma once
 
 #include <cstdint>
@@ -20,22 +21,22 @@ namespace hl {
 
 // Header of one unit of .debug_info. Offsets are into that section.
 struct DwarfUnit {
-  uint64_t offset = 0;      // of the header
-  uint64_t die_offset = 0;  // of the root DIE
+  uint64_t offset = 0;     // of the header
+  uint64_t die_offset = 0; // of the root DIE
   uint64_t end = 0;
   uint64_t abbrev_offset = 0;
   uint16_t version = 0;
-  uint8_t type = 0;  // dwarf::UnitType
+  uint8_t type = 0; // dwarf::UnitType
   uint8_t address_bytes = 0;
-  uint8_t offset_bytes = 0;  // 4, or 8 in 64-bit DWARF
+  uint8_t offset_bytes = 0; // 4, or 8 in 64-bit DWARF
 };
 
 struct DwarfFile {
   Bytes info, abbrev, line, str, line_str, ranges, rnglists, addr, str_offsets, aranges;
-  std::vector<DwarfUnit> units;            // sorted by offset
-  std::vector<CodeRange> code_ranges;      // of the module: addresses outside are tombstones of dropped code
-  const DwarfFile* alternate = nullptr;    // dwz's common file, if found
-  bool damaged = false;                    // a unit header made no sense; what follows it is lost
+  std::vector<DwarfUnit> units;         // sorted by offset
+  std::vector<CodeRange> code_ranges;   // of the module: addresses outside are tombstones of dropped code
+  const DwarfFile* alternate = nullptr; // dwz's common file, if found
+  bool damaged = false;                 // a unit header made no sense; what follows it is lost
 
   // Reads sections and unit headers. Null if the file has no .debug_info.
   static std::unique_ptr<DwarfFile> load(const ElfFile& elf, const std::vector<CodeRange>& code_ranges);
@@ -48,7 +49,7 @@ struct DwarfFile {
 // Bytes of work a module may still cost. Honest files need a few times their size; a hostile file whose lists
 // are shared by thousands of entries is given up, not followed.
 class WorkBudget {
-public:
+ public:
   explicit WorkBudget(uint64_t bytes) : left_(bytes) {}
   bool spend(uint64_t bytes) {
     if (bytes > left_) {
@@ -60,7 +61,7 @@ public:
   }
   bool exhausted() const { return left_ == 0; }
 
-private:
+ private:
   uint64_t left_;
 };
 
@@ -74,23 +75,23 @@ struct Abbreviation {
   uint64_t code = 0;
   uint16_t tag = 0;
   bool has_children = false;
-  bool has_pc = false;       // has DW_AT_low_pc or DW_AT_ranges
+  bool has_pc = false; // has DW_AT_low_pc or DW_AT_ranges
   bool has_sibling = false;
-  int32_t fixed_bytes = -1;  // size of all attribute values if it is always the same
+  int32_t fixed_bytes = -1; // size of all attribute values if it is always the same
   uint32_t first_spec = 0;
   uint32_t spec_count = 0;
 };
 
 class AbbreviationTable {
-public:
+ public:
   const Abbreviation* find(uint64_t code) const;
   std::vector<Abbreviation> entries;
   std::vector<AttributeSpec> specs;
-  bool is_dense = true;  // entries[i].code == i + 1
+  bool is_dense = true; // entries[i].code == i + 1
 };
 
 struct AttributeValue {
-  uint16_t form = 0;  // 0: the attribute is absent
+  uint16_t form = 0; // 0: the attribute is absent
   uint64_t value = 0;
   explicit operator bool() const { return form != 0; }
 };
@@ -103,17 +104,17 @@ struct UnitContext {
   uint16_t root_tag = 0;
   bool root_has_children = false;
   AttributeValue low_pc, high_pc, ranges, stmt_list, comp_dir, name;
-  uint64_t base_address = 0;  // of relative range lists
+  uint64_t base_address = 0; // of relative range lists
   uint64_t str_offsets_base = 0, addr_base = 0, rnglists_base = 0;
 };
 
 struct DieReference {
-  const DwarfFile* file = nullptr;  // null: no such DIE
+  const DwarfFile* file = nullptr; // null: no such DIE
   uint64_t offset = 0;
 };
 
 class DwarfReader {
-public:
+ public:
   explicit DwarfReader(WorkBudget& budget) : budget_(budget) {}
 
   // Null if the unit's abbreviations or root DIE cannot be read. Cached.
@@ -127,7 +128,7 @@ public:
                      const AttributeValue& ranges, std::vector<CodeRange>& result);
   WorkBudget& budget() { return budget_; }
 
-private:
+ private:
   std::shared_ptr<const AbbreviationTable> abbreviations(const DwarfFile& file, const DwarfUnit& unit);
   uint64_t indexed_address(const UnitContext& unit, uint64_t index) const;
   void append_range_list(const UnitContext& unit, uint64_t offset, std::vector<CodeRange>& result);
@@ -138,7 +139,7 @@ private:
   struct CachedTable {
     const DwarfFile* file = nullptr;
     uint64_t offset = 0;
-    uint32_t shape = 0;  // version, address and offset sizes: they decide fixed_bytes
+    uint32_t shape = 0; // version, address and offset sizes: they decide fixed_bytes
     std::shared_ptr<const AbbreviationTable> table;
   };
   std::vector<CachedTable> recent_tables_;
@@ -160,4 +161,4 @@ void read_attributes(ByteCursor& cursor, const DwarfUnit& unit, const Abbreviati
   }
 }
 
-}  // namespace hl
+} // namespace hl

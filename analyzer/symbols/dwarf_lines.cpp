@@ -28,15 +28,18 @@ std::vector<EntryFormat> read_entry_formats(ByteCursor& cursor) {
   return formats;
 }
 
-}  // namespace
+} // namespace
 
 bool LineTable::load(DwarfReader& reader, const UnitContext& unit) {
-  if (!unit.stmt_list) return false;
+  if (!unit.stmt_list)
+    return false;
   compilation_directory_ = reader.string(unit, unit.comp_dir);
   unit_name_ = reader.string(unit, unit.name);
   Header header;
-  if (!read_header(reader, unit, unit.stmt_list.value, header)) return false;
-  if (!reader.budget().spend(header.program_end - unit.stmt_list.value)) return false;
+  if (!read_header(reader, unit, unit.stmt_list.value, header))
+    return false;
+  if (!reader.budget().spend(header.program_end - unit.stmt_list.value))
+    return false;
   run_program(unit, header);
   std::stable_sort(sequences_.begin(), sequences_.end(),
                    [](const Sequence& a, const Sequence& b) { return a.begin < b.begin; });
@@ -50,30 +53,35 @@ bool LineTable::read_header(DwarfReader& reader, const UnitContext& unit, uint64
     length = cursor.u64();
     header.offset_bytes = 8;
   }
-  if (cursor.failed()) return false;
+  if (cursor.failed())
+    return false;
   // A truncated section keeps what is there.
   header.program_end = cursor.position() + std::min(length, cursor.remaining());
   header.version = cursor.u16();
-  if (header.version < 2 || header.version > 5) return false;
+  if (header.version < 2 || header.version > 5)
+    return false;
   version_ = header.version;
   header.address_bytes = unit.unit->address_bytes;
   if (header.version >= 5) {
     header.address_bytes = cursor.u8();
-    cursor.skip(1);  // segment selector size
+    cursor.skip(1); // segment selector size
   }
   uint64_t header_length = cursor.unsigned_of(header.offset_bytes);
-  if (cursor.failed() || header_length > cursor.remaining()) return false;
+  if (cursor.failed() || header_length > cursor.remaining())
+    return false;
   header.program_begin = cursor.position() + header_length;
   header.minimum_instruction_bytes = cursor.u8();
-  if (header.version >= 4) cursor.skip(1);  // maximum operations: VLIW is not supported
-  cursor.skip(1);                           // default_is_stmt
+  if (header.version >= 4)
+    cursor.skip(1); // maximum operations: VLIW is not supported
+  cursor.skip(1);   // default_is_stmt
   header.line_base = static_cast<int8_t>(cursor.u8());
   header.line_range = cursor.u8();
   header.opcode_base = cursor.u8();
   for (unsigned opcode = 1; opcode < header.opcode_base; ++opcode) {
     header.operand_counts.push_back(cursor.u8());
   }
-  if (cursor.failed() || header.line_range == 0 || header.program_begin > header.program_end) return false;
+  if (cursor.failed() || header.line_range == 0 || header.program_begin > header.program_end)
+    return false;
 
   // The tables may use another offset size than the unit that refers to them.
   DwarfUnit table_unit = *unit.unit;
@@ -95,16 +103,18 @@ void LineTable::read_legacy_tables(ByteCursor& cursor) {
   files_.push_back({unit_name_, 0});
   while (!cursor.failed()) {
     std::string_view directory = cursor.c_string();
-    if (directory.empty()) break;
+    if (directory.empty())
+      break;
     directories_.push_back(directory);
   }
   while (!cursor.failed()) {
     FileEntry entry;
     entry.name = cursor.c_string();
-    if (entry.name.empty()) break;
+    if (entry.name.empty())
+      break;
     entry.directory = cursor.uleb();
-    cursor.uleb();  // modification time
-    cursor.uleb();  // length
+    cursor.uleb(); // modification time
+    cursor.uleb(); // length
     files_.push_back(entry);
   }
 }
@@ -127,7 +137,8 @@ void LineTable::read_entry_table(DwarfReader& reader, const UnitContext& unit, c
       }
     }
     // Entries of no bytes would let a count of 2^64 run for ever.
-    if (cursor.failed() || cursor.position() == before) return;
+    if (cursor.failed() || cursor.position() == before)
+      return;
     if (is_files) {
       files_.push_back(entry);
     } else {
@@ -174,16 +185,31 @@ void LineTable::run_program(const UnitContext& unit, const Header& header) {
       cursor.seek(next);
       break;
     }
-    case kLnsCopy: rows_.push_back(state); break;
-    case kLnsAdvancePc: advance(cursor.uleb()); break;
-    case kLnsAdvanceLine: state.line += static_cast<uint32_t>(cursor.sleb()); break;
-    case kLnsSetFile: state.file = static_cast<uint32_t>(cursor.uleb()); break;
-    case kLnsSetColumn: state.column = static_cast<uint32_t>(cursor.uleb()); break;
-    case kLnsConstAddPc: advance((255u - header.opcode_base) / header.line_range); break;
-    case kLnsFixedAdvancePc: state.address += cursor.u16(); break;
+    case kLnsCopy:
+      rows_.push_back(state);
+      break;
+    case kLnsAdvancePc:
+      advance(cursor.uleb());
+      break;
+    case kLnsAdvanceLine:
+      state.line += static_cast<uint32_t>(cursor.sleb());
+      break;
+    case kLnsSetFile:
+      state.file = static_cast<uint32_t>(cursor.uleb());
+      break;
+    case kLnsSetColumn:
+      state.column = static_cast<uint32_t>(cursor.uleb());
+      break;
+    case kLnsConstAddPc:
+      advance((255u - header.opcode_base) / header.line_range);
+      break;
+    case kLnsFixedAdvancePc:
+      state.address += cursor.u16();
+      break;
     default:
       // Flags (negate_stmt, basic_block, prologue…) carry no operands; unknown opcodes say how many.
-      for (unsigned i = 0; i < header.operand_counts[opcode - 1u]; ++i) cursor.uleb();
+      for (unsigned i = 0; i < header.operand_counts[opcode - 1u]; ++i)
+        cursor.uleb();
       break;
     }
   }
@@ -193,9 +219,11 @@ void LineTable::run_program(const UnitContext& unit, const Header& header) {
 
 void LineTable::close_sequence(const DwarfFile& file, size_t first_row, uint64_t end_address) {
   auto begin = rows_.begin() + static_cast<ptrdiff_t>(first_row);
-  if (begin == rows_.end()) return;
+  if (begin == rows_.end())
+    return;
   auto by_address = [](const LineRow& a, const LineRow& b) { return a.address < b.address; };
-  if (!std::is_sorted(begin, rows_.end(), by_address)) std::stable_sort(begin, rows_.end(), by_address);
+  if (!std::is_sorted(begin, rows_.end(), by_address))
+    std::stable_sort(begin, rows_.end(), by_address);
   uint64_t begin_address = begin->address;
   if (begin_address >= end_address || !file.is_code(begin_address)) {
     rows_.resize(first_row);
@@ -210,7 +238,8 @@ const LineRow* LineTable::find(uint64_t address) const {
   // Sequences may overlap in files put together by hand: look back over a few.
   for (int tries = 0; after != sequences_.begin() && tries < 8; ++tries) {
     const Sequence& sequence = *--after;
-    if (address >= sequence.end) continue;
+    if (address >= sequence.end)
+      continue;
     auto first = rows_.begin() + static_cast<ptrdiff_t>(sequence.first_row);
     auto row = std::upper_bound(first, first + static_cast<ptrdiff_t>(sequence.row_count), address,
                                 [](uint64_t a, const LineRow& candidate) { return a < candidate.address; });
@@ -220,17 +249,21 @@ const LineRow* LineTable::find(uint64_t address) const {
 }
 
 std::string LineTable::file_path(uint64_t index) const {
-  if (index >= files_.size() || (index == 0 && version_ < 5)) return {};
+  if (index >= files_.size() || (index == 0 && version_ < 5))
+    return {};
   const FileEntry& entry = files_[index];
   std::string path;
   if (!entry.name.starts_with('/')) {
-    if (entry.directory < directories_.size()) path = directories_[entry.directory];
+    if (entry.directory < directories_.size())
+      path = directories_[entry.directory];
     if (!path.starts_with('/') && !compilation_directory_.empty() && path != compilation_directory_) {
       std::string relative = std::move(path);
       path = compilation_directory_;
-      if (!relative.empty()) path += '/' + relative;
+      if (!relative.empty())
+        path += '/' + relative;
     }
-    if (!path.empty()) path += '/';
+    if (!path.empty())
+      path += '/';
   }
   path += entry.name;
   return normalize_path(path);
@@ -244,7 +277,8 @@ std::string normalize_path(std::string_view path) {
     size_t slash = std::min(path.find('/', at), path.size());
     std::string_view part = path.substr(at, slash - at);
     at = slash + 1;
-    if (part.empty() || part == ".") continue;
+    if (part.empty() || part == ".")
+      continue;
     bool can_climb = !parts.empty() && parts.back() != "..";
     if (part == ".." && can_climb) {
       parts.pop_back();
@@ -254,10 +288,11 @@ std::string normalize_path(std::string_view path) {
   }
   std::string result;
   for (std::string_view part : parts) {
-    if (is_absolute || !result.empty()) result += '/';
+    if (is_absolute || !result.empty())
+      result += '/';
     result += part;
   }
   return result.empty() && is_absolute ? "/" : result;
 }
 
-}  // namespace hl
+} // namespace hl

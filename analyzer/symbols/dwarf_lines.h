@@ -21,7 +21,7 @@ struct LineRow {
 };
 
 class LineTable {
-public:
+ public:
   // Reads the program that the unit's DW_AT_stmt_list names. False: there is none, or it is unreadable from
   // the start. A program that breaks off keeps its whole sequences.
   bool load(DwarfReader& reader, const UnitContext& unit);
@@ -31,7 +31,7 @@ public:
   std::string file_path(uint64_t index) const;
   size_t file_count() const { return files_.size(); }
 
-private:
+ private:
   struct FileEntry {
     std::string_view name;
     uint64_t directory = 0;
@@ -74,4 +74,4 @@ private:
 // Joins and resolves "." and ".." lexically; keeps a relative path relative.
 std::string normalize_path(std::string_view path);
 
-}  // namespace hl
+} // namespace hl

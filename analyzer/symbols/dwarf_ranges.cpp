@@ -10,14 +10,16 @@ using namespace dwarf;
 
 namespace {
 
-// What one list entry is charged: its bytes and what is made of it. Lists may be shared by any number of DIEs.
+// What one list entry is charged: its bytes and what is made of it. Lists may be shared by any number of
+// DIEs.
 constexpr uint64_t kEntryCost = 64;
 
 void append_if_code(const DwarfFile& file, uint64_t begin, uint64_t end, std::vector<CodeRange>& result) {
-  if (begin < end && file.is_code(begin)) result.push_back({begin, end});
+  if (begin < end && file.is_code(begin))
+    result.push_back({begin, end});
 }
 
-}  // namespace
+} // namespace
 
 void DwarfReader::append_ranges(const UnitContext& unit, const AttributeValue& low_pc,
                                 const AttributeValue& high_pc, const AttributeValue& ranges,
@@ -26,10 +28,10 @@ void DwarfReader::append_ranges(const UnitContext& unit, const AttributeValue& l
     if (unit.unit->version >= 5) {
       uint64_t offset = ranges.value;
       if (ranges.form == kFormRnglistx) {
-        ByteCursor table(unit.file->rnglists,
-                         unit.rnglists_base + ranges.value * unit.unit->offset_bytes);
+        ByteCursor table(unit.file->rnglists, unit.rnglists_base + ranges.value * unit.unit->offset_bytes);
         offset = unit.rnglists_base + table.unsigned_of(unit.unit->offset_bytes);
-        if (table.failed()) return;
+        if (table.failed())
+          return;
       }
       append_rnglist(unit, offset, result);
     } else {
@@ -39,8 +41,10 @@ void DwarfReader::append_ranges(const UnitContext& unit, const AttributeValue& l
   }
   uint64_t begin = 0;
   uint64_t end = 0;
-  if (!low_pc || !high_pc || !address(unit, low_pc, begin)) return;
-  if (!address(unit, high_pc, end)) end = begin + high_pc.value;
+  if (!low_pc || !high_pc || !address(unit, low_pc, begin))
+    return;
+  if (!address(unit, high_pc, end))
+    end = begin + high_pc.value;
   append_if_code(*unit.file, begin, end, result);
 }
 
@@ -53,7 +57,8 @@ void DwarfReader::append_range_list(const UnitContext& unit, uint64_t offset,
   while (budget_.spend(kEntryCost)) {
     uint64_t begin = cursor.unsigned_of(word);
     uint64_t end = cursor.unsigned_of(word);
-    if (cursor.failed() || (begin == 0 && end == 0)) return;
+    if (cursor.failed() || (begin == 0 && end == 0))
+      return;
     if (begin == all_ones) {
       base = end;
     } else {
@@ -70,8 +75,12 @@ void DwarfReader::append_rnglist(const UnitContext& unit, uint64_t offset, std::
     uint64_t begin = 0;
     uint64_t end = 0;
     switch (cursor.u8()) {
-    case kRleBaseAddressx: base = indexed_address(unit, cursor.uleb()); continue;
-    case kRleBaseAddress: base = cursor.unsigned_of(word); continue;
+    case kRleBaseAddressx:
+      base = indexed_address(unit, cursor.uleb());
+      continue;
+    case kRleBaseAddress:
+      base = cursor.unsigned_of(word);
+      continue;
     case kRleStartxEndx:
       begin = indexed_address(unit, cursor.uleb());
       end = indexed_address(unit, cursor.uleb());
@@ -93,11 +102,13 @@ void DwarfReader::append_rnglist(const UnitContext& unit, uint64_t offset, std::
       end = begin + cursor.uleb();
       break;
     case kRleEndOfList:
-    default: return;
+    default:
+      return;
     }
-    if (cursor.failed()) return;
+    if (cursor.failed())
+      return;
     append_if_code(*unit.file, begin, end, result);
   }
 }
 
-}  // namespace hl
+} // namespace hl

@@ -1,8 +1,8 @@
 // Addresses of one unit to frames: joins line table, functions, inlined calls and names.
 //
 // One resolver per thread of work: the DwarfFile and the name tables are shared, all decoding caches are its
-// own. Frames it yields may have an empty function (code between functions, hand-written assembly): the caller
-// fills those from the symbol table.
+// own. Frames it yields may have an empty function (code between functions, hand-written assembly): the
+// caller fills those from the symbol table.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@
 namespace hl {
 
 class DwarfResolver {
-public:
+ public:
   DwarfResolver(const DwarfFile& file, StringPool& pool, Demangler& demangler, WorkBudget& budget)
       : file_(file), pool_(pool), demangler_(demangler), reader_(budget) {}
 
@@ -29,7 +29,7 @@ public:
   // neither a function nor a line covers it.
   void append_frames(uint64_t address, std::vector<Frame>& frames);
 
-private:
+ private:
   struct FunctionName {
     StringId function = StringId::kEmpty;
     StringId linkage_name = StringId::kEmpty;
@@ -47,8 +47,8 @@ private:
   std::optional<FunctionIndex> functions_;
   uint64_t tree_function_ = 0;
   std::optional<InlineTree> tree_;
-  std::unordered_map<uint64_t, StringId> file_names_;        // of the current unit
-  std::unordered_map<uint64_t, FunctionName> function_names_;  // by DIE offset in file_.info
+  std::unordered_map<uint64_t, StringId> file_names_;         // of the current unit
+  std::unordered_map<uint64_t, FunctionName> function_names_; // by DIE offset in file_.info
 };
 
-}  // namespace hl
+} // namespace hl

@@ -14,16 +14,19 @@ void DwarfUnitMap::build(DwarfReader& reader, const DwarfFile& file) {
   for (size_t i = 0; i < file.units.size(); ++i) {
     const DwarfUnit& unit = file.units[i];
     bool may_have_code = unit.type == dwarf::kUnitCompile || unit.type == dwarf::kUnitSkeleton;
-    if (has_aranges[i] || !may_have_code) continue;
+    if (has_aranges[i] || !may_have_code)
+      continue;
     const UnitContext* context = reader.unit_context(file, unit);
-    if (context == nullptr || context->root_tag == dwarf::kTagPartialUnit) continue;
+    if (context == nullptr || context->root_tag == dwarf::kTagPartialUnit)
+      continue;
     ranges.clear();
     reader.append_ranges(*context, context->low_pc, context->high_pc, context->ranges, ranges);
     for (const CodeRange& range : ranges) {
       extents_.push_back({range.begin, range.end, static_cast<uint32_t>(i), 0});
     }
     bool is_silent = ranges.empty() && !context->ranges && !context->high_pc && context->root_has_children;
-    if (is_silent) silent_units_.push_back(static_cast<uint32_t>(i));
+    if (is_silent)
+      silent_units_.push_back(static_cast<uint32_t>(i));
   }
   sort();
 }
@@ -38,7 +41,8 @@ void DwarfUnitMap::read_aranges(const DwarfFile& file, std::vector<bool>& has_ar
       length = section.u64();
       offset_bytes = 8;
     }
-    if (section.failed() || length > section.remaining()) return;
+    if (section.failed() || length > section.remaining())
+      return;
     uint64_t set_end = section.position() + length;
     ByteCursor set(file.aranges, section.position(), set_end);
     section.seek(set_end);
@@ -46,10 +50,12 @@ void DwarfUnitMap::read_aranges(const DwarfFile& file, std::vector<bool>& has_ar
     uint64_t info_offset = set.unsigned_of(offset_bytes);
     unsigned word = set.u8();
     uint8_t segment_bytes = set.u8();
-    if (set.failed() || version != 2 || segment_bytes != 0 || (word != 4 && word != 8)) continue;
+    if (set.failed() || version != 2 || segment_bytes != 0 || (word != 4 && word != 8))
+      continue;
     auto unit = std::lower_bound(file.units.begin(), file.units.end(), info_offset,
                                  [](const DwarfUnit& u, uint64_t offset) { return u.offset < offset; });
-    if (unit == file.units.end() || unit->offset != info_offset) continue;
+    if (unit == file.units.end() || unit->offset != info_offset)
+      continue;
     // Tuples are aligned to their size, counted from the set's begin.
     uint64_t header_bytes = set.position() - set_begin;
     set.skip((word * 2 - header_bytes % (word * 2)) % (word * 2));
@@ -57,8 +63,10 @@ void DwarfUnitMap::read_aranges(const DwarfFile& file, std::vector<bool>& has_ar
     while (set.remaining() >= word * 2) {
       uint64_t begin = set.unsigned_of(word);
       uint64_t bytes = set.unsigned_of(word);
-      if (begin == 0 && bytes == 0) break;
-      if (bytes == 0 || bytes > UINT64_MAX - begin || !file.is_code(begin)) continue;
+      if (begin == 0 && bytes == 0)
+        break;
+      if (bytes == 0 || bytes > UINT64_MAX - begin || !file.is_code(begin))
+        continue;
       extents_.push_back({begin, begin + bytes, static_cast<uint32_t>(index), 0});
       has_aranges[index] = true;
     }
@@ -69,10 +77,12 @@ void DwarfUnitMap::scan_silent_units(DwarfReader& reader, const DwarfFile& file)
   std::vector<CodeRange> ranges;
   for (uint32_t index : silent_units_) {
     const UnitContext* context = reader.unit_context(file, file.units[index]);
-    if (context == nullptr) continue;
+    if (context == nullptr)
+      continue;
     ranges.clear();
     FunctionIndex(reader, *context).append_code_ranges(ranges);
-    for (const CodeRange& range : ranges) extents_.push_back({range.begin, range.end, index, 0});
+    for (const CodeRange& range : ranges)
+      extents_.push_back({range.begin, range.end, index, 0});
   }
   silent_units_.clear();
   sort();
@@ -93,8 +103,10 @@ int64_t DwarfUnitMap::lookup(uint64_t address) const {
                                 [](uint64_t a, const Extent& extent) { return a < extent.begin; });
   for (int tries = 0; after != extents_.begin() && tries < 64; ++tries) {
     --after;
-    if (address < after->end) return after->unit;
-    if (address >= after->latest_end) break;
+    if (address < after->end)
+      return after->unit;
+    if (address >= after->latest_end)
+      break;
   }
   return -1;
 }
@@ -108,4 +120,4 @@ int64_t DwarfUnitMap::find(DwarfReader& reader, const DwarfFile& file, uint64_t 
   return unit;
 }
 
-}  // namespace hl
+} // namespace hl

@@ -1,8 +1,8 @@
 // One ELF file on disk: sections by name or index, build-id, links to its debug files, ranges of code.
 //
 // A reader of our own instead of libelf: every access goes through ByteCursor, so a truncated or garbled file
-// costs at most its own symbols, the sanitizers see all of it, and both zlib and zstd compressed sections work.
-// Little-endian ELF of 32 and 64 bits. The file is mapped, not copied: clean pages the kernel may drop.
+// costs at most its own symbols, the sanitizers see all of it, and both zlib and zstd compressed sections
+// work. Little-endian ELF of 32 and 64 bits. The file is mapped, not copied: clean pages the kernel may drop.
 // Nothing here knows DWARF, or which file is the right one for a module (module_files.h).
 #pragma once
 
@@ -35,19 +35,19 @@ struct CodeRange {
 };
 
 struct DebugLink {
-  std::string file_name;  // "" if there is none
+  std::string file_name; // "" if there is none
   uint32_t crc = 0;
 };
 
 struct AltDebugLink {
-  std::string file_name;  // "" if there is none
+  std::string file_name; // "" if there is none
   std::vector<uint8_t> build_id;
 };
 
 enum class ElfError : uint8_t { kNone, kMissing, kUnreadable, kNotElf };
 
 class ElfFile {
-public:
+ public:
   // Null on error, with the reason in `error`.
   static std::unique_ptr<ElfFile> open(const std::string& path, ElfError& error);
   ~ElfFile();
@@ -80,7 +80,7 @@ public:
   // CRC-32 of the whole file, as .gnu_debuglink has it.
   uint32_t crc32() const;
 
-private:
+ private:
   ElfFile() = default;
   bool parse();
   void parse_sections(uint64_t offset, uint64_t entry_size, uint64_t count, uint32_t names_index);
@@ -104,4 +104,4 @@ private:
   mutable std::vector<std::unique_ptr<Inflated>> inflated_;
 };
 
-}  // namespace hl
+} // namespace hl

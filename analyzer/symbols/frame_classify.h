@@ -13,10 +13,10 @@
 namespace hl {
 
 enum class FrameClass : uint8_t {
-  kAllocator,  // malloc and friends, operator new, std::allocator, xmalloc, g_malloc, PyMem_*
-  kRuntime,    // start-up, thread start, ld.so, the C++ library's internals
-  kLibrary,    // other code in a system library
-  kOwn,        // the program's own code: its executable or a library that is not the system's
+  kAllocator, // malloc and friends, operator new, std::allocator, xmalloc, g_malloc, PyMem_*
+  kRuntime,   // start-up, thread start, ld.so, the C++ library's internals
+  kLibrary,   // other code in a system library
+  kOwn,       // the program's own code: its executable or a library that is not the system's
 };
 
 std::string_view to_string(FrameClass frame_class);
@@ -35,8 +35,8 @@ bool is_system_module(std::string_view module_path);
 FrameClass classify_frame(std::string_view function, std::string_view module_path, bool is_main_executable);
 
 struct FoldedStack {
-  size_t first_shown = 0;  // index of the first frame that is the program's own, or the best stand-in
-  size_t end_shown = 0;    // one past the last frame before the folded start-up frames
+  size_t first_shown = 0; // index of the first frame that is the program's own, or the best stand-in
+  size_t end_shown = 0;   // one past the last frame before the folded start-up frames
   bool has_own_frame = false;
 };
 
@@ -44,4 +44,4 @@ struct FoldedStack {
 // frame stands in, else the first frame that is no allocator, else frame 0. Empty input gives {0, 0, false}.
 FoldedStack fold_stack(std::span<const FrameClass> innermost_first);
 
-}  // namespace hl
+} // namespace hl

@@ -15,8 +15,10 @@ std::string directory_of(std::string_view path) {
   return slash == std::string_view::npos ? "." : std::string(path.substr(0, slash));
 }
 
-// Code that never had a file: vdso, heap, JIT, memfd.
+// Code that never had a file: vdso, heap, JIT, memfd, mapped devices.
 bool is_pseudo_path(std::string_view path) {
+  if (path.starts_with("/dev/shm/"))
+    return false;
   return !path.starts_with('/') || path.starts_with("/memfd:") || path.starts_with("/dev/") ||
          path.starts_with("/SYSV") || path.starts_with("/anon_hugepage");
 }
@@ -24,7 +26,8 @@ bool is_pseudo_path(std::string_view path) {
 // DIR/.build-id/xx/yyyy + suffix; "" for an id too short to be one.
 std::string build_id_path(const std::string& directory, const std::vector<uint8_t>& build_id,
                           std::string_view suffix) {
-  if (build_id.size() < 2) return {};
+  if (build_id.size() < 2)
+    return {};
   std::string text = build_id_text(build_id);
   return directory + "/.build-id/" + text.substr(0, 2) + "/" + text.substr(2) + std::string(suffix);
 }
@@ -40,7 +43,8 @@ bool is_same_file(const std::string& a, const std::string& b) {
 
 std::vector<std::string> all_debug_dirs(const FileSearch& search) {
   std::vector<std::string> dirs = search.debug_dirs;
-  if (!search.sysroot.empty()) dirs.push_back(search.sysroot + search.system_debug_dir);
+  if (!search.sysroot.empty())
+    dirs.push_back(search.sysroot + search.system_debug_dir);
   // This machine's own may serve another machine's trace too: by build-id nothing can be mistaken.
   dirs.push_back(search.system_debug_dir);
   return dirs;
@@ -56,7 +60,8 @@ void note_rejected(ModuleState& state, ModuleStatus status, const std::string& p
 
 std::unique_ptr<ElfFile> open_verified(const std::string& path, const std::vector<uint8_t>& build_id,
                                        ModuleState& state) {
-  if (path.empty()) return nullptr;
+  if (path.empty())
+    return nullptr;
   ElfError error = ElfError::kNone;
   std::unique_ptr<ElfFile> file = ElfFile::open(path, error);
   if (file == nullptr) {
@@ -73,27 +78,34 @@ std::unique_ptr<ElfFile> find_object(const std::string& path, const std::vector<
                                      const FileSearch& search, ModuleState& state) {
   std::unique_ptr<ElfFile> file = open_verified(search.sysroot + path, build_id, state);
   for (const std::string& dir : search.debug_dirs) {
-    if (file == nullptr) file = open_verified(dir + path, build_id, state);
+    if (file == nullptr)
+      file = open_verified(dir + path, build_id, state);
   }
   // What follows is found by a name that other modules may share: only a build-id makes it safe.
-  if (build_id.empty()) return file;
+  if (build_id.empty())
+    return file;
   ModuleState ignored;
   for (const std::string& dir : search.debug_dirs) {
-    if (file == nullptr) file = open_verified(dir + "/" + std::string(module_base_name(path)), build_id, ignored);
+    if (file == nullptr)
+      file = open_verified(dir + "/" + std::string(module_base_name(path)), build_id, ignored);
   }
   for (const std::string& dir : all_debug_dirs(search)) {
-    if (file == nullptr) file = open_verified(build_id_path(dir, build_id, ""), build_id, ignored);
+    if (file == nullptr)
+      file = open_verified(build_id_path(dir, build_id, ""), build_id, ignored);
   }
-  if (file == nullptr && !search.sysroot.empty()) file = open_verified(path, build_id, ignored);
+  if (file == nullptr && !search.sysroot.empty())
+    file = open_verified(path, build_id, ignored);
   return file;
 }
 
 std::unique_ptr<ElfFile> find_by_build_id(const std::vector<uint8_t>& build_id, const FileSearch& search) {
-  if (build_id.empty()) return nullptr;
+  if (build_id.empty())
+    return nullptr;
   ModuleState ignored;
   for (const std::string& dir : all_debug_dirs(search)) {
     auto file = open_verified(build_id_path(dir, build_id, ".debug"), build_id, ignored);
-    if (file != nullptr) return file;
+    if (file != nullptr)
+      return file;
   }
   return nullptr;
 }
@@ -101,36 +113,43 @@ std::unique_ptr<ElfFile> find_by_build_id(const std::vector<uint8_t>& build_id, 
 std::unique_ptr<ElfFile> find_by_debug_link(const ElfFile& object, const std::string& module_path,
                                             const FileSearch& search) {
   DebugLink link = object.debug_link();
-  if (link.file_name.empty()) return nullptr;
+  if (link.file_name.empty())
+    return nullptr;
   std::string object_dir = directory_of(object.path());
   std::vector<std::string> candidates = {object_dir + "/" + link.file_name,
                                          object_dir + "/.debug/" + link.file_name};
   for (const std::string& dir : all_debug_dirs(search)) {
     candidates.push_back(dir + directory_of(module_path) + "/" + link.file_name);
   }
-  for (const std::string& dir : search.debug_dirs) candidates.push_back(dir + "/" + link.file_name);
+  for (const std::string& dir : search.debug_dirs)
+    candidates.push_back(dir + "/" + link.file_name);
   for (const std::string& path : candidates) {
-    if (is_same_file(path, object.path())) continue;
+    if (is_same_file(path, object.path()))
+      continue;
     ElfError error = ElfError::kNone;
     auto file = ElfFile::open(path, error);
-    if (file == nullptr) continue;
+    if (file == nullptr)
+      continue;
     bool both_have_ids = !object.build_id().empty() && !file->build_id().empty();
     bool is_right = both_have_ids ? object.build_id() == file->build_id() : file->crc32() == link.crc;
-    if (is_right) return file;
+    if (is_right)
+      return file;
   }
   return nullptr;
 }
 
 std::unique_ptr<ElfFile> find_unstripped(const std::string& module_path, const std::vector<uint8_t>& build_id,
                                          const FileSearch& search) {
-  if (build_id.empty()) return nullptr;
+  if (build_id.empty())
+    return nullptr;
   ModuleState ignored;
   std::string name = "/" + std::string(module_base_name(module_path));
   for (const std::string& dir : search.debug_dirs) {
-    for (const std::string& path : {dir + module_path, dir + module_path + ".debug", dir + name,
-                                    dir + name + ".debug"}) {
+    for (const std::string& path :
+         {dir + module_path, dir + module_path + ".debug", dir + name, dir + name + ".debug"}) {
       auto file = open_verified(path, build_id, ignored);
-      if (file != nullptr && has_debug_info(*file)) return file;
+      if (file != nullptr && has_debug_info(*file))
+        return file;
     }
   }
   return nullptr;
@@ -138,8 +157,10 @@ std::unique_ptr<ElfFile> find_unstripped(const std::string& module_path, const s
 
 std::unique_ptr<ElfFile> find_alternate(const ElfFile& debug, const FileSearch& search) {
   AltDebugLink link = debug.alt_debug_link();
-  if (link.file_name.empty() || link.build_id.empty()) return nullptr;
-  if (auto file = find_by_build_id(link.build_id, search)) return file;
+  if (link.file_name.empty() || link.build_id.empty())
+    return nullptr;
+  if (auto file = find_by_build_id(link.build_id, search))
+    return file;
   std::vector<std::string> candidates;
   if (link.file_name.starts_with('/')) {
     candidates = {search.sysroot + link.file_name, link.file_name};
@@ -156,17 +177,20 @@ std::unique_ptr<ElfFile> find_alternate(const ElfFile& debug, const FileSearch& 
   }
   ModuleState ignored_state;
   for (const std::string& path : candidates) {
-    if (auto file = open_verified(path, link.build_id, ignored_state)) return file;
+    if (auto file = open_verified(path, link.build_id, ignored_state))
+      return file;
   }
   return nullptr;
 }
 
 void load_dwarf(ModuleFiles& files, const FileSearch& search) {
   const ElfFile* source = files.debug != nullptr ? files.debug.get() : files.object.get();
-  if (source == nullptr) return;
+  if (source == nullptr)
+    return;
   const ElfFile& code_owner = files.object != nullptr ? *files.object : *source;
   files.dwarf = DwarfFile::load(*source, code_owner.code_ranges());
-  if (files.dwarf == nullptr) return;
+  if (files.dwarf == nullptr)
+    return;
   files.alternate = find_alternate(*source, search);
   if (files.alternate != nullptr) {
     files.alternate_dwarf = DwarfFile::load(*files.alternate, {});
@@ -182,7 +206,7 @@ void load_dwarf(ModuleFiles& files, const FileSearch& search) {
   }
 }
 
-}  // namespace
+} // namespace
 
 ModuleFiles open_module_files(const ModuleInfo& info, const FileSearch& search) {
   ModuleFiles files;
@@ -194,20 +218,23 @@ ModuleFiles open_module_files(const ModuleInfo& info, const FileSearch& search) 
   ModuleState rejected;
   files.object = find_object(path, info.build_id, search, rejected);
   files.build_id = info.build_id;
-  if (files.build_id.empty() && files.object != nullptr) files.build_id = files.object->build_id();
+  if (files.build_id.empty() && files.object != nullptr)
+    files.build_id = files.object->build_id();
 
   if (files.object == nullptr || !has_debug_info(*files.object)) {
     files.debug = find_by_build_id(files.build_id, search);
     if (files.debug == nullptr && files.object != nullptr) {
       files.debug = find_by_debug_link(*files.object, path, search);
     }
-    if (files.debug == nullptr) files.debug = find_unstripped(path, files.build_id, search);
+    if (files.debug == nullptr)
+      files.debug = find_unstripped(path, files.build_id, search);
   }
   if (files.object == nullptr && files.debug == nullptr) {
     files.state = rejected;
     return files;
   }
-  if (files.object != nullptr) files.state.object_path = files.object->path();
+  if (files.object != nullptr)
+    files.state.object_path = files.object->path();
   files.state.verified = !info.build_id.empty();
   files.symbols.load(files.object.get(), files.debug.get());
   load_dwarf(files, search);
@@ -226,7 +253,8 @@ ModuleFiles open_module_files(const ModuleInfo& info, const FileSearch& search) 
 uint64_t ModuleFiles::fingerprint() const {
   std::string identity;
   for (const ElfFile* file : {object.get(), debug.get(), alternate.get()}) {
-    if (file == nullptr) continue;
+    if (file == nullptr)
+      continue;
     identity += file->path() + '\n' + std::to_string(file->file_bytes()) + ' ' +
                 std::to_string(file->modified_ns()) + '\n';
   }
@@ -235,7 +263,8 @@ uint64_t ModuleFiles::fingerprint() const {
 
 std::string_view cleaned_module_path(std::string_view path) {
   constexpr std::string_view kDeleted = " (deleted)";
-  if (path.ends_with(kDeleted)) path.remove_suffix(kDeleted.size());
+  if (path.ends_with(kDeleted))
+    path.remove_suffix(kDeleted.size());
   return path;
 }
 
@@ -255,4 +284,4 @@ std::string build_id_text(const std::vector<uint8_t>& build_id) {
   return text;
 }
 
-}  // namespace hl
+} // namespace hl

@@ -35,7 +35,8 @@ bool write_all(int fd, const std::vector<uint8_t>& bytes) {
   size_t done = 0;
   while (done < bytes.size()) {
     ssize_t wrote = ::write(fd, bytes.data() + done, bytes.size() - done);
-    if (wrote <= 0) return false;
+    if (wrote <= 0)
+      return false;
     done += static_cast<size_t>(wrote);
   }
   return true;
@@ -53,28 +54,33 @@ void trim_directory(const std::string& directory, uint64_t limit_bytes) {
   uint64_t total = 0;
   std::error_code error;
   for (fs::directory_iterator it(directory, error), end; !error && it != end; it.increment(error)) {
-    if (it->path().extension() != ".symbols") continue;
+    if (it->path().extension() != ".symbols")
+      continue;
     std::error_code ignored;
     uint64_t bytes = it->file_size(ignored);
-    if (ignored) continue;
+    if (ignored)
+      continue;
     files.push_back({it->last_write_time(ignored), bytes, it->path()});
     total += bytes;
   }
   std::sort(files.begin(), files.end(), [](const Known& a, const Known& b) { return a.written < b.written; });
   for (const Known& file : files) {
-    if (total <= limit_bytes) break;
+    if (total <= limit_bytes)
+      break;
     fs::remove(file.path, error);
     total -= file.bytes;
   }
 }
 
-}  // namespace
+} // namespace
 
 std::string default_cache_directory() {
   const char* base = std::getenv("XDG_CACHE_HOME");
-  if (base != nullptr && base[0] == '/') return std::string(base) + "/heapledger";
+  if (base != nullptr && base[0] == '/')
+    return std::string(base) + "/heapledger";
   const char* home = std::getenv("HOME");
-  if (home != nullptr && home[0] == '/') return std::string(home) + "/.cache/heapledger";
+  if (home != nullptr && home[0] == '/')
+    return std::string(home) + "/.cache/heapledger";
   return {};
 }
 
@@ -87,12 +93,15 @@ ResultCache::ResultCache(std::string directory, const std::vector<uint8_t>& buil
   }
 }
 
-std::string ResultCache::file_path() const { return directory_ + "/" + build_id_text(build_id_) + ".symbols"; }
+std::string ResultCache::file_path() const {
+  return directory_ + "/" + build_id_text(build_id_) + ".symbols";
+}
 
 bool ResultCache::read_file(const std::string& path) {
   int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return false;
-  struct stat status{};
+  if (fd < 0)
+    return false;
+  struct stat status {};
   std::vector<uint8_t> bytes;
   bool is_good = fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0 &&
                  static_cast<uint64_t>(status.st_size) <= kMaxFileBytes;
@@ -101,7 +110,8 @@ bool ResultCache::read_file(const std::string& path) {
     size_t got = 0;
     while (got < bytes.size()) {
       ssize_t count = ::read(fd, bytes.data() + got, bytes.size() - got);
-      if (count <= 0) break;
+      if (count <= 0)
+        break;
       got += static_cast<size_t>(count);
     }
     is_good = got == bytes.size();
@@ -114,11 +124,15 @@ bool ResultCache::parse(const std::vector<uint8_t>& bytes) {
   ByteCursor cursor{Bytes(bytes)};
   Bytes magic = cursor.bytes(sizeof kMagic);
   uint64_t checksum = cursor.u64();
-  if (cursor.failed() || std::memcmp(magic.data(), kMagic, sizeof kMagic) != 0) return false;
-  if (XXH3_64bits(bytes.data() + kChecksummedFrom, bytes.size() - kChecksummedFrom) != checksum) return false;
-  if (cursor.u64() != fingerprint_) return false;
+  if (cursor.failed() || std::memcmp(magic.data(), kMagic, sizeof kMagic) != 0)
+    return false;
+  if (XXH3_64bits(bytes.data() + kChecksummedFrom, bytes.size() - kChecksummedFrom) != checksum)
+    return false;
+  if (cursor.u64() != fingerprint_)
+    return false;
   Bytes build_id = cursor.bytes(cursor.u32());
-  if (!std::equal(build_id.begin(), build_id.end(), build_id_.begin(), build_id_.end())) return false;
+  if (!std::equal(build_id.begin(), build_id.end(), build_id_.begin(), build_id_.end()))
+    return false;
   uint64_t entry_count = cursor.u32();
   uint64_t frame_count = cursor.u32();
   uint64_t string_count = cursor.u32();
@@ -132,10 +146,9 @@ bool ResultCache::parse(const std::vector<uint8_t>& bytes) {
     Bytes text = cursor.bytes(cursor.u32());
     strings.push_back(pool_.intern({reinterpret_cast<const char*>(text.data()), text.size()}));
   }
-  if (cursor.failed()) return false;
-  auto string_at = [&](uint32_t index) {
-    return index < strings.size() ? strings[index] : StringId::kEmpty;
-  };
+  if (cursor.failed())
+    return false;
+  auto string_at = [&](uint32_t index) { return index < strings.size() ? strings[index] : StringId::kEmpty; };
   for (uint64_t i = 0; i < frame_count; ++i) {
     Frame frame;
     frame.function = string_at(frames.u32());
@@ -144,7 +157,8 @@ bool ResultCache::parse(const std::vector<uint8_t>& bytes) {
     frame.line = frames.u32();
     frame.column = frames.u32();
     frame.inlined = frames.u8() != 0;
-    frame.source = static_cast<NameSource>(std::min<uint8_t>(frames.u8(), uint8_t(NameSource::kModuleOffset)));
+    frame.source =
+        static_cast<NameSource>(std::min<uint8_t>(frames.u8(), uint8_t(NameSource::kModuleOffset)));
     frames.skip(2);
     frames_.push_back(frame);
   }
@@ -155,7 +169,8 @@ bool ResultCache::parse(const std::vector<uint8_t>& bytes) {
     entry.frame_count = entries.u32();
     bool is_inside = entry.frame_count != 0 && uint64_t{entry.first_frame} + entry.frame_count <= frame_count;
     bool ascends = entries_.empty() || entries_.back().address < entry.address;
-    if (!is_inside || !ascends) return false;
+    if (!is_inside || !ascends)
+      return false;
     entries_.push_back(entry);
   }
   return true;
@@ -164,7 +179,8 @@ bool ResultCache::parse(const std::vector<uint8_t>& bytes) {
 std::vector<Frame> ResultCache::find(uint64_t address) {
   auto found = std::lower_bound(entries_.begin(), entries_.end(), address,
                                 [](const Entry& entry, uint64_t a) { return entry.address < a; });
-  if (found == entries_.end() || found->address != address) return {};
+  if (found == entries_.end() || found->address != address)
+    return {};
   auto first = frames_.begin() + found->first_frame;
   return {first, first + found->frame_count};
 }
@@ -185,8 +201,10 @@ std::vector<uint8_t> ResultCache::serialize() const {
   std::unordered_map<uint32_t, uint32_t> numbers;
   std::vector<StringId> strings;
   auto number_of = [&](StringId id) {
-    auto [slot, is_new] = numbers.try_emplace(static_cast<uint32_t>(id), static_cast<uint32_t>(strings.size()));
-    if (is_new) strings.push_back(id);
+    auto [slot, is_new] =
+        numbers.try_emplace(static_cast<uint32_t>(id), static_cast<uint32_t>(strings.size()));
+    if (is_new)
+      strings.push_back(id);
     return slot->second;
   };
   std::vector<uint8_t> frames;
@@ -225,15 +243,19 @@ std::vector<uint8_t> ResultCache::serialize() const {
 }
 
 void ResultCache::save() const {
-  if (added_.empty()) return;
+  if (added_.empty())
+    return;
   std::error_code error;
   std::filesystem::create_directories(directory_, error);
-  if (error) return;
+  if (error)
+    return;
   std::vector<uint8_t> bytes = serialize();
-  if (bytes.size() > kMaxFileBytes) return;
+  if (bytes.size() > kMaxFileBytes)
+    return;
   std::string temporary = directory_ + "/.writing-XXXXXX";
   int fd = ::mkostemp(temporary.data(), O_CLOEXEC);
-  if (fd < 0) return;
+  if (fd < 0)
+    return;
   bool is_written = write_all(fd, bytes);
   is_written = ::close(fd) == 0 && is_written;
   if (!is_written || ::rename(temporary.c_str(), file_path().c_str()) != 0) {
@@ -243,4 +265,4 @@ void ResultCache::save() const {
   trim_directory(directory_, kMaxDirectoryBytes);
 }
 
-}  // namespace hl
+} // namespace hl

@@ -2,8 +2,9 @@
 //
 // Worth having only for modules with debug information; symbol tables are faster than a cache of them. The
 // file is believed only if version, build-id, the fingerprint of the files it came from and the XXH3 of its
-// contents agree, so that installing a debug package or a torn write costs a new lookup, never a wrong answer.
-// It is replaced by rename(2): readers see the old or the new one. Where nothing can be written, nothing is.
+// contents agree, so that installing a debug package or a torn write costs a new lookup, never a wrong
+// answer. It is replaced by rename(2): readers see the old or the new one. Where nothing can be written,
+// nothing is.
 //
 //   offset  size  field (little-endian)
 //        0     8  magic "HLSYMC01"
@@ -12,8 +13,8 @@
 //       24     4  length of the build-id, then its bytes
 //        …   4×3  number of entries, frames, strings
 //        …    16  each entry: address u64, first frame u32, number of frames u32; ascending addresses
-//        …    24  each frame: function, linkage name, file (string numbers), line, column u32; inlined, source u8; 0 u16
-//        …     …  each string: length u32, bytes
+//        …    24  each frame: function, linkage name, file (string numbers), line, column u32; inlined,
+//        source u8; 0 u16 …     …  each string: length u32, bytes
 #pragma once
 
 #include <cstdint>
@@ -27,9 +28,9 @@
 namespace hl {
 
 class ResultCache {
-public:
+ public:
   static constexpr uint64_t kMaxFileBytes = 64 << 20;
-  static constexpr uint64_t kMaxDirectoryBytes = 1ull << 30;  // oldest files go first
+  static constexpr uint64_t kMaxDirectoryBytes = 1ull << 30; // oldest files go first
 
   // Opens the cache of one build in `directory`; a missing or unusable file is an empty cache.
   ResultCache(std::string directory, const std::vector<uint8_t>& build_id, uint64_t fingerprint,
@@ -42,7 +43,7 @@ public:
   void save() const;
   size_t size() const { return entries_.size(); }
 
-private:
+ private:
   struct Entry {
     uint64_t address;
     uint32_t first_frame;
@@ -57,7 +58,7 @@ private:
   std::vector<uint8_t> build_id_;
   uint64_t fingerprint_;
   StringPool& pool_;
-  std::vector<Entry> entries_;  // as loaded: sorted by address
+  std::vector<Entry> entries_; // as loaded: sorted by address
   std::vector<Entry> added_;
   std::vector<Frame> frames_;
 };
@@ -65,4 +66,4 @@ private:
 // $XDG_CACHE_HOME/heapledger, or ~/.cache/heapledger; "" if neither can be told.
 std::string default_cache_directory();
 
-}  // namespace hl
+} // namespace hl

@@ -19,7 +19,8 @@ StringId StringPool::intern(std::string_view text) {
   text = text.substr(0, kMaxTextBytes);
   std::lock_guard lock(mutex_);
   auto found = ids_.find(text);
-  if (found != ids_.end()) return found->second;
+  if (found != ids_.end())
+    return found->second;
   std::string_view stored(store(text), text.size());
   StringId id{static_cast<uint32_t>(texts_.size())};
   texts_.push_back(stored);
@@ -46,10 +47,11 @@ const char* StringPool::store(std::string_view text) {
     chunks_.push_back(std::make_unique_for_overwrite<char[]>(chunk_size_));
   }
   char* place = chunks_.back().get() + chunk_used_;
-  if (!text.empty()) std::memcpy(place, text.data(), text.size());
+  if (!text.empty())
+    std::memcpy(place, text.data(), text.size());
   place[text.size()] = '\0';
   chunk_used_ += needed;
   return place;
 }
 
-}  // namespace hl
+} // namespace hl

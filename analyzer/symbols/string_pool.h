@@ -18,7 +18,7 @@
 namespace hl {
 
 class StringPool {
-public:
+ public:
   static constexpr size_t kMaxTextBytes = 64 * 1024;
 
   StringPool();
@@ -30,7 +30,7 @@ public:
   std::string_view text(StringId id) const;
   size_t size() const;
 
-private:
+ private:
   const char* store(std::string_view text);
 
   mutable std::mutex mutex_;
@@ -41,4 +41,4 @@ private:
   size_t chunk_size_ = 0;
 };
 
-}  // namespace hl
+} // namespace hl

@@ -1,8 +1,10 @@
-// Orchestration of a batch: group the queries, open modules, ask cache, DWARF and symbol tables in that order.
+// Orchestration of a batch: group the queries, open modules, ask cache, DWARF and symbol tables in that
+// order.
 //
-// Three parallel steps without shared mutable state but the interned texts: (1) per module: open files, ask the
-// cache, group what is left by unit; (2) per run of units: DWARF; (3) per module: symbol-table fallback, cache
-// update. Results are laid out by module and address, so a batch's answer does not depend on the thread count.
+// Three parallel steps without shared mutable state but the interned texts: (1) per module: open files, ask
+// the cache, group what is left by unit; (2) per run of units: DWARF; (3) per module: symbol-table fallback,
+// cache update. Results are laid out by module and address, so a batch's answer does not depend on the thread
+// count.
 #include "symbols/symbolizer.h"
 
 #include <algorithm>
@@ -34,22 +36,22 @@ constexpr uint64_t kBudgetBaseBytes = 64 << 20;
 struct Slot {
   uint64_t lookup_address;
   bool is_return_address;
-  std::vector<Frame> const* frames = nullptr;  // where the answer is: a cache's, a task's or a module's list
+  std::vector<Frame> const* frames = nullptr; // where the answer is: a cache's, a task's or a module's list
   uint32_t first = 0;
   uint32_t count = 0;
 };
 
 struct UnitGroup {
   uint32_t unit;
-  std::vector<uint32_t> slots;  // ascending addresses
+  std::vector<uint32_t> slots; // ascending addresses
 };
 
 // The part of a batch that concerns one module.
 struct ModuleWork {
   uint32_t module = 0;
-  std::vector<Slot> slots;  // ascending (lookup address, is_return_address)
+  std::vector<Slot> slots; // ascending (lookup address, is_return_address)
   std::vector<UnitGroup> groups;
-  std::vector<Frame> own_frames;  // from cache and symbol table
+  std::vector<Frame> own_frames; // from cache and symbol table
   std::optional<ResultCache> cache;
 };
 
@@ -58,7 +60,7 @@ struct DwarfTask {
   size_t first_group = 0;
   size_t end_group = 0;
   std::vector<Frame> frames;
-  bool is_damaged = false;  // a unit could not be read, or cost too much
+  bool is_damaged = false; // a unit could not be read, or cost too much
 };
 
 template <typename Do> void parallel_for(unsigned threads, size_t count, Do&& run) {
@@ -76,7 +78,8 @@ template <typename Do> void parallel_for(unsigned threads, size_t count, Do&& ru
     }
   };
   std::vector<std::jthread> helpers;
-  for (size_t i = 1; i < threads && i < count; ++i) helpers.emplace_back(work);
+  for (size_t i = 1; i < threads && i < count; ++i)
+    helpers.emplace_back(work);
   work();
 }
 
@@ -86,15 +89,19 @@ std::string hex_offset(std::string_view module, uint64_t address) {
   return std::string(module) + "+0x" + std::string(digits, end);
 }
 
-}  // namespace
+} // namespace
 
 class Symbolizer::Impl {
-public:
+ public:
   explicit Impl(Options options) : options_(std::move(options)), demangler_(pool_) {
-    if (options_.cache_dir.empty()) options_.cache_dir = default_cache_directory();
-    if (options_.cache_dir.empty()) options_.use_cache = false;
-    if (options_.threads == 0) options_.threads = std::max(1u, std::thread::hardware_concurrency());
-    while (options_.sysroot.ends_with('/')) options_.sysroot.pop_back();
+    if (options_.cache_dir.empty())
+      options_.cache_dir = default_cache_directory();
+    if (options_.cache_dir.empty())
+      options_.use_cache = false;
+    if (options_.threads == 0)
+      options_.threads = std::max(1u, std::thread::hardware_concurrency());
+    while (options_.sysroot.ends_with('/'))
+      options_.sysroot.pop_back();
     search_.sysroot = options_.sysroot;
     search_.debug_dirs = options_.debug_dirs;
   }
@@ -114,7 +121,7 @@ public:
   }
   StringPool& pool() { return pool_; }
 
-private:
+ private:
   // Keeps queries apart by what they ask, whatever order they came in.
   struct Key {
     uint32_t module;
@@ -122,8 +129,10 @@ private:
     bool is_return_address;
     uint32_t query;
     bool operator<(const Key& other) const {
-      if (module != other.module) return module < other.module;
-      if (lookup_address != other.lookup_address) return lookup_address < other.lookup_address;
+      if (module != other.module)
+        return module < other.module;
+      if (lookup_address != other.lookup_address)
+        return lookup_address < other.lookup_address;
       return is_return_address < other.is_return_address;
     }
     bool same_question(const Key& other) const { return !(*this < other) && !(other < *this); }
@@ -158,7 +167,8 @@ ModuleId Symbolizer::Impl::add_module(ModuleInfo info) {
 }
 
 void Symbolizer::Impl::prepare(ModuleWork& work) {
-  if (work.module >= modules_.size()) return;
+  if (work.module >= modules_.size())
+    return;
   Module& module = *modules_[work.module];
   ModuleFiles& files = module.files;
   if (!module.is_open) {
@@ -170,7 +180,8 @@ void Symbolizer::Impl::prepare(ModuleWork& work) {
       module.unit_map.build(reader, *files.dwarf);
     }
   }
-  if (files.dwarf == nullptr) return;
+  if (files.dwarf == nullptr)
+    return;
   if (options_.use_cache && !files.build_id.empty()) {
     work.cache.emplace(options_.cache_dir, files.build_id, files.fingerprint(), pool_);
   }
@@ -190,9 +201,11 @@ void Symbolizer::Impl::prepare(ModuleWork& work) {
       }
     }
     int64_t unit = module.unit_map.find(reader, *files.dwarf, slot.lookup_address);
-    if (unit < 0) continue;
+    if (unit < 0)
+      continue;
     auto [place, is_new] = group_of.try_emplace(static_cast<uint32_t>(unit), work.groups.size());
-    if (is_new) work.groups.push_back({static_cast<uint32_t>(unit), {}});
+    if (is_new)
+      work.groups.push_back({static_cast<uint32_t>(unit), {}});
     work.groups[place->second].slots.push_back(static_cast<uint32_t>(i));
   }
 }
@@ -233,29 +246,35 @@ void Symbolizer::Impl::run_dwarf(DwarfTask& task) {
       Slot& slot = task.work->slots[index];
       size_t first = task.frames.size();
       resolver.append_frames(slot.lookup_address, task.frames);
-      if (task.frames.size() == first) continue;
+      if (task.frames.size() == first)
+        continue;
       name_outermost(module, slot, task.frames.back());
       slot.frames = &task.frames;
       slot.first = static_cast<uint32_t>(first);
       slot.count = static_cast<uint32_t>(task.frames.size() - first);
     }
   }
-  if (budget.exhausted()) task.is_damaged = true;
+  if (budget.exhausted())
+    task.is_damaged = true;
 }
 
 // The function itself (not what was inlined into it) has a symbol, which helps where DWARF gave no name, only
-// an unqualified one of a mangled function, or an internal one of a public C function (_IO_new_fopen is fopen).
+// an unqualified one of a mangled function, or an internal one of a public C function (_IO_new_fopen is
+// fopen).
 void Symbolizer::Impl::name_outermost(const Module& module, const Slot& slot, Frame& frame) {
   if (frame.function == StringId::kEmpty) {
     add_symbol_name(module, slot, frame);
     return;
   }
-  if (pool_.text(frame.linkage_name).starts_with("_Z")) return;
+  if (pool_.text(frame.linkage_name).starts_with("_Z"))
+    return;
   const Symbol* symbol = module.files.symbols.find(slot.lookup_address);
-  if (symbol == nullptr || symbol->origin == SymbolOrigin::kPlt) return;
+  if (symbol == nullptr || symbol->origin == SymbolOrigin::kPlt)
+    return;
   bool is_mangled = symbol->name.starts_with("_Z");
   bool is_more_public = leading_underscores(symbol->name) < leading_underscores(pool_.text(frame.function));
-  if (!is_mangled && !is_more_public) return;
+  if (!is_mangled && !is_more_public)
+    return;
   NameSource source = frame.source;
   frame.linkage_name = StringId::kEmpty;
   add_symbol_name(module, slot, frame);
@@ -275,14 +294,19 @@ void Symbolizer::Impl::add_symbol_name(const Module& module, const Slot& slot, F
   StringId linkage = pool_.intern(linkage_name);
   frame.function = demangler_.demangled(linkage, linkage);
   switch (symbol->origin) {
-  case SymbolOrigin::kSymtab: frame.source = NameSource::kSymbolTable; break;
-  case SymbolOrigin::kExported: frame.source = NameSource::kExported; break;
+  case SymbolOrigin::kSymtab:
+    frame.source = NameSource::kSymbolTable;
+    break;
+  case SymbolOrigin::kExported:
+    frame.source = NameSource::kExported;
+    break;
   case SymbolOrigin::kPlt:
     frame.source = NameSource::kPlt;
     frame.function = pool_.intern(std::string(pool_.text(frame.function)) + "@plt");
     return;
   }
-  if (linkage != frame.function) frame.linkage_name = linkage;
+  if (linkage != frame.function)
+    frame.linkage_name = linkage;
 }
 
 void Symbolizer::Impl::finish(ModuleWork& work) {
@@ -304,7 +328,8 @@ void Symbolizer::Impl::finish(ModuleWork& work) {
       work.cache->add(slot.lookup_address, frames);
     }
   }
-  if (work.cache) work.cache->save();
+  if (work.cache)
+    work.cache->save();
 }
 
 SymbolizedFrames Symbolizer::Impl::symbolize(std::span<const AddressQuery> queries) {
@@ -321,7 +346,8 @@ SymbolizedFrames Symbolizer::Impl::symbolize(std::span<const AddressQuery> queri
   std::vector<ModuleWork> works;
   for (size_t i = 0; i < keys.size(); ++i) {
     bool is_new_module = i == 0 || keys[i].module != keys[i - 1].module;
-    if (is_new_module) works.emplace_back().module = keys[i].module;
+    if (is_new_module)
+      works.emplace_back().module = keys[i].module;
     if (is_new_module || !keys[i].same_question(keys[i - 1])) {
       Slot slot{};
       slot.lookup_address = keys[i].lookup_address;
@@ -339,7 +365,8 @@ SymbolizedFrames Symbolizer::Impl::symbolize(std::span<const AddressQuery> queri
   size_t key = 0;
   const std::vector<Frame> no_answer(1);
   for (const DwarfTask& task : tasks) {
-    if (task.is_damaged) modules_[task.work->module]->files.state.debug_damaged = true;
+    if (task.is_damaged)
+      modules_[task.work->module]->files.state.debug_damaged = true;
   }
   for (ModuleWork& work : works) {
     for (Slot& slot : work.slots) {
@@ -363,7 +390,9 @@ SymbolizedFrames Symbolizer::Impl::symbolize(std::span<const AddressQuery> queri
 Symbolizer::Symbolizer(Options options) : impl_(std::make_unique<Impl>(std::move(options))) {}
 Symbolizer::~Symbolizer() = default;
 
-ModuleId Symbolizer::add_module(ModuleInfo info) { return impl_->add_module(std::move(info)); }
+ModuleId Symbolizer::add_module(ModuleInfo info) {
+  return impl_->add_module(std::move(info));
+}
 
 SymbolizedFrames Symbolizer::symbolize(std::span<const AddressQuery> queries) {
   return impl_->symbolize(queries);
@@ -381,22 +410,35 @@ const ModuleInfo& Symbolizer::module_info(ModuleId module) const {
   return found != nullptr ? found->info : kNothing;
 }
 
-std::string_view Symbolizer::text(StringId id) const { return impl_->pool().text(id); }
-StringId Symbolizer::intern(std::string_view text) { return impl_->pool().intern(text); }
+std::string_view Symbolizer::text(StringId id) const {
+  return impl_->pool().text(id);
+}
+StringId Symbolizer::intern(std::string_view text) {
+  return impl_->pool().intern(text);
+}
 
 std::string_view describe(ModuleStatus status) {
   switch (status) {
-  case ModuleStatus::kNotLoaded: return "not looked at";
-  case ModuleStatus::kDebugInfo: return "debug information";
-  case ModuleStatus::kSymbolTable: return "no debug information, function names only";
-  case ModuleStatus::kExportedOnly: return "stripped, names of exported functions only";
-  case ModuleStatus::kNoSymbols: return "no symbols at all";
-  case ModuleStatus::kBuildIdMismatch: return "the file on disk is a different build";
-  case ModuleStatus::kUnreadable: return "the file is not a readable ELF file";
-  case ModuleStatus::kMissingFile: return "file not found";
-  case ModuleStatus::kPseudo: return "not a file";
+  case ModuleStatus::kNotLoaded:
+    return "not looked at";
+  case ModuleStatus::kDebugInfo:
+    return "debug information";
+  case ModuleStatus::kSymbolTable:
+    return "no debug information, function names only";
+  case ModuleStatus::kExportedOnly:
+    return "stripped, names of exported functions only";
+  case ModuleStatus::kNoSymbols:
+    return "no symbols at all";
+  case ModuleStatus::kBuildIdMismatch:
+    return "the file on disk is a different build";
+  case ModuleStatus::kUnreadable:
+    return "the file is not a readable ELF file";
+  case ModuleStatus::kMissingFile:
+    return "file not found";
+  case ModuleStatus::kPseudo:
+    return "not a file";
   }
   return "unknown";
 }
 
-}  // namespace hl
+} // namespace hl

@@ -29,21 +29,21 @@ enum class ModuleId : uint32_t {};
 
 // What the trace recorded about a module instance.
 struct ModuleInfo {
-  std::string path;               // as the traced process saw it; a trailing " (deleted)" is ignored
-  std::vector<uint8_t> build_id;  // empty: none was recorded, so the file on disk cannot be verified
+  std::string path;              // as the traced process saw it; a trailing " (deleted)" is ignored
+  std::vector<uint8_t> build_id; // empty: none was recorded, so the file on disk cannot be verified
 };
 
 // How good the answers for a module can be, and if poor, why. Ordered from best to worst.
 enum class ModuleStatus : uint8_t {
-  kNotLoaded,        // no address of it has been asked for yet
-  kDebugInfo,        // DWARF: functions, inlined frames, files and lines
-  kSymbolTable,      // no debug information; names from .symtab
-  kExportedOnly,     // no debug information, stripped; names of exported functions from .dynsym alone
-  kNoSymbols,        // a readable ELF file that names nothing
-  kBuildIdMismatch,  // a file is there, but it is another build: not used
-  kUnreadable,       // the file is there but is no ELF file we can read (or permission is missing)
-  kMissingFile,      // nothing found on disk
-  kPseudo,           // never a file: [vdso], [heap], anonymous code
+  kNotLoaded,       // no address of it has been asked for yet
+  kDebugInfo,       // DWARF: functions, inlined frames, files and lines
+  kSymbolTable,     // no debug information; names from .symtab
+  kExportedOnly,    // no debug information, stripped; names of exported functions from .dynsym alone
+  kNoSymbols,       // a readable ELF file that names nothing
+  kBuildIdMismatch, // a file is there, but it is another build: not used
+  kUnreadable,      // the file is there but is no ELF file we can read (or permission is missing)
+  kMissingFile,     // nothing found on disk
+  kPseudo,          // never a file: [vdso], [heap], anonymous code
 };
 
 // One line of plain English for reports, e.g. "the file on disk is a different build".
@@ -51,28 +51,28 @@ std::string_view describe(ModuleStatus status);
 
 struct ModuleState {
   ModuleStatus status = ModuleStatus::kNotLoaded;
-  bool verified = false;       // a build-id was recorded and every file used carries it
-  bool debug_damaged = false;  // debug information was found but parts of it could not be read
-  std::string object_path;     // the file used for symbols ("" if none); of a mismatch: the rejected file
-  std::string debug_path;      // the file whose DWARF is used ("" if none; may equal object_path)
+  bool verified = false;      // a build-id was recorded and every file used carries it
+  bool debug_damaged = false; // debug information was found but parts of it could not be read
+  std::string object_path;    // the file used for symbols ("" if none); of a mismatch: the rejected file
+  std::string debug_path;     // the file whose DWARF is used ("" if none; may equal object_path)
 };
 
 // Where a frame's function name comes from.
 enum class NameSource : uint8_t {
-  kDebugInfo,      // DWARF
-  kSymbolTable,    // .symtab
-  kExported,       // .dynsym
-  kPlt,            // a PLT entry, named `callee@plt`
-  kModuleOffset,   // nothing known: function is "module+0x1234"
+  kDebugInfo,    // DWARF
+  kSymbolTable,  // .symtab
+  kExported,     // .dynsym
+  kPlt,          // a PLT entry, named `callee@plt`
+  kModuleOffset, // nothing known: function is "module+0x1234"
 };
 
 struct Frame {
-  StringId function = StringId::kEmpty;      // demangled, never empty in a result
-  StringId linkage_name = StringId::kEmpty;  // as the linker knows it; empty if there is none
-  StringId file = StringId::kEmpty;          // absolute where the debug information allows it; empty: unknown
-  uint32_t line = 0;                         // 0: unknown
-  uint32_t column = 0;                       // 0: unknown
-  bool inlined = false;                      // this frame was inlined into the next one
+  StringId function = StringId::kEmpty;     // demangled, never empty in a result
+  StringId linkage_name = StringId::kEmpty; // as the linker knows it; empty if there is none
+  StringId file = StringId::kEmpty;         // absolute where the debug information allows it; empty: unknown
+  uint32_t line = 0;                        // 0: unknown
+  uint32_t column = 0;                      // 0: unknown
+  bool inlined = false;                     // this frame was inlined into the next one
   NameSource source = NameSource::kModuleOffset;
 
   friend bool operator==(const Frame&, const Frame&) = default;
@@ -81,13 +81,13 @@ struct Frame {
 // One address to look up.
 struct AddressQuery {
   ModuleId module{};
-  uint64_t address = 0;           // ELF virtual address: pc - load bias of the module instance
-  bool is_return_address = true;  // look up address - 1: the call, not what follows it
+  uint64_t address = 0;          // ELF virtual address: pc - load bias of the module instance
+  bool is_return_address = true; // look up address - 1: the call, not what follows it
 };
 
 // The answers to a batch, in the order of its queries. Equal queries share their frames.
 class SymbolizedFrames {
-public:
+ public:
   // Frames of query `index`, innermost first; never empty.
   std::span<const Frame> operator[](size_t index) const {
     const Extent& extent = extents_[index];
@@ -95,7 +95,7 @@ public:
   }
   size_t size() const { return extents_.size(); }
 
-private:
+ private:
   friend class Symbolizer;
   struct Extent {
     uint32_t first;
@@ -106,16 +106,17 @@ private:
 };
 
 struct SymbolizerOptions {
-  std::string sysroot;                  // prefix for the paths in a trace; "" = this machine
-  std::vector<std::string> debug_dirs;  // searched first, in order; may hold .build-id/ trees, path trees or files
-  std::string cache_dir;                // "" = $XDG_CACHE_HOME/heapledger or ~/.cache/heapledger
+  std::string sysroot; // prefix for the paths in a trace; "" = this machine
+  std::vector<std::string>
+      debug_dirs;        // searched first, in order; may hold .build-id/ trees, path trees or files
+  std::string cache_dir; // "" = $XDG_CACHE_HOME/heapledger or ~/.cache/heapledger
   bool use_cache = true;
-  unsigned threads = 0;  // 0 = as many as there are processors
+  unsigned threads = 0; // 0 = as many as there are processors
 };
 
 // Not thread-safe from outside: one caller at a time. It uses threads of its own inside symbolize().
 class Symbolizer {
-public:
+ public:
   using Options = SymbolizerOptions;
 
   explicit Symbolizer(Options options);
@@ -139,9 +140,9 @@ public:
   // Interns a text of the caller's, so that ids of one kind can be compared.
   StringId intern(std::string_view text);
 
-private:
+ private:
   class Impl;
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace hl
+} // namespace hl

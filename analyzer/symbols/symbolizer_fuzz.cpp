@@ -1,5 +1,5 @@
-// libFuzzer entry: the input is a module's ELF file; every address must get an answer, whatever the bytes are.
-// Seeds: any small programs with debug information, e.g. the fixtures of this folder's tests.
+// libFuzzer entry: the input is a module's ELF file; every address must get an answer, whatever the bytes
+// are. Seeds: any small programs with debug information, e.g. the fixtures of this folder's tests.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -11,7 +11,8 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   int fd = memfd_create("module", MFD_CLOEXEC);
-  if (fd < 0 || write(fd, data, size) != static_cast<ssize_t>(size)) std::abort();
+  if (fd < 0 || write(fd, data, size) != static_cast<ssize_t>(size))
+    std::abort();
   std::string path = "/proc/self/fd/" + std::to_string(fd);
 
   hl::SymbolizerOptions options;
@@ -19,7 +20,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   options.threads = 1;
   hl::Symbolizer symbolizer(options);
   hl::ModuleId module = symbolizer.add_module({path, {}});
-  std::vector<hl::AddressQuery> queries = {{module, 0, true}, {module, 0x1000, true}, {module, UINT64_MAX, true}};
+  std::vector<hl::AddressQuery> queries = {
+      {module, 0, true}, {module, 0x1000, true}, {module, UINT64_MAX, true}};
   hl::ElfError error{};
   if (auto file = hl::ElfFile::open(path, error)) {
     for (const hl::CodeRange& range : file->code_ranges()) {
@@ -31,9 +33,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   hl::SymbolizedFrames frames = symbolizer.symbolize(queries);
   for (size_t i = 0; i < queries.size(); ++i) {
-    if (frames[i].empty() || frames[i].back().inlined) std::abort();
+    if (frames[i].empty() || frames[i].back().inlined)
+      std::abort();
     for (const hl::Frame& frame : frames[i]) {
-      if (frame.function == hl::StringId::kEmpty) std::abort();
+      if (frame.function == hl::StringId::kEmpty)
+        std::abort();
     }
   }
   close(fd);

@@ -20,7 +20,8 @@ void must_answer(const std::string& path, const std::vector<uint64_t>& addresses
   REQUIRE(frames.size() == addresses.size());
   for (size_t i = 0; i < frames.size(); ++i) {
     REQUIRE(!frames[i].empty());
-    for (const Frame& frame : frames[i]) REQUIRE(frame.function != StringId::kEmpty);
+    for (const Frame& frame : frames[i])
+      REQUIRE(frame.function != StringId::kEmpty);
     CHECK_FALSE(frames[i].back().inlined);
   }
 }
@@ -34,7 +35,8 @@ std::vector<Extent> section_extents(const std::vector<std::string>& names) {
   auto file = open_elf(kProgram);
   std::vector<Extent> extents;
   for (const std::string& name : names) {
-    if (const ElfSection* section = file->find(name)) extents.push_back({section->offset, section->size});
+    if (const ElfSection* section = file->find(name))
+      extents.push_back({section->offset, section->size});
   }
   return extents;
 }
@@ -46,7 +48,8 @@ TEST_CASE("truncated files") {
   auto addresses = random_text_addresses(kProgram, 40);
   std::mt19937 random(1);
   std::vector<size_t> sizes = {0, 1, 4, 15, 16, 20, 52, 63, 64, 65, 100, whole.size() - 1};
-  for (int i = 0; i < 60; ++i) sizes.push_back(random() % whole.size());
+  for (int i = 0; i < 60; ++i)
+    sizes.push_back(random() % whole.size());
   for (size_t size : sizes) {
     CAPTURE(size);
     write_file(path, std::vector<char>(whole.begin(), whole.begin() + static_cast<ptrdiff_t>(size)));
@@ -63,7 +66,7 @@ TEST_CASE("garbled headers, symbols and debug information") {
       {".debug_info", ".debug_abbrev", ".debug_line", ".debug_line_str", ".debug_rnglists", ".debug_aranges",
        ".debug_str", ".symtab", ".strtab", ".rela.plt", ".plt", ".dynsym", ".note.gnu.build-id"});
   targets.push_back({0, 64});
-  targets.push_back({64, 600});  // program headers
+  targets.push_back({64, 600}); // program headers
   uint64_t section_headers = 0;
   std::memcpy(&section_headers, whole.data() + 40, sizeof section_headers);
   targets.push_back({section_headers, whole.size() - section_headers});
@@ -98,10 +101,11 @@ TEST_CASE("one unit is damaged, its neighbours still answer") {
   ModuleId module = symbolizer.add_module({path, {}});
   SymbolizedFrames frames = symbolizer.symbolize(exact_queries(module, addresses));
   size_t named = 0;
-  for (size_t i = 0; i < frames.size(); ++i) named += frames[i][0].source == NameSource::kSymbolTable;
+  for (size_t i = 0; i < frames.size(); ++i)
+    named += frames[i][0].source == NameSource::kSymbolTable;
   CHECK(named > 30);
   CHECK(symbolizer.module_state(module).debug_damaged);
 }
 
-}  // namespace
-}  // namespace hl::test
+} // namespace
+} // namespace hl::test

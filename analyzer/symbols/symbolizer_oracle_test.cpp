@@ -26,7 +26,8 @@ std::ostream& operator<<(std::ostream& out, const OracleFrame& frame) {
 
 std::string find_oracle() {
   for (const char* name : {"llvm-symbolizer-14", "llvm-symbolizer"}) {
-    if (std::system((std::string("command -v ") + name + " >/dev/null 2>&1").c_str()) == 0) return name;
+    if (std::system((std::string("command -v ") + name + " >/dev/null 2>&1").c_str()) == 0)
+      return name;
   }
   return {};
 }
@@ -36,11 +37,12 @@ std::vector<std::vector<OracleFrame>> ask_oracle(const std::string& oracle, cons
                                                  const std::vector<uint64_t>& addresses) {
   TemporaryDirectory directory;
   std::ostringstream list;
-  for (uint64_t address : addresses) list << "0x" << std::hex << address << "\n";
+  for (uint64_t address : addresses)
+    list << "0x" << std::hex << address << "\n";
   std::string text = list.str();
   write_file(directory / "addresses", {text.begin(), text.end()});
-  std::istringstream output(output_of(oracle + " --obj=" + object + " --inlines --no-demangle < " +
-                                      (directory / "addresses")));
+  std::istringstream output(
+      output_of(oracle + " --obj=" + object + " --inlines --no-demangle < " + (directory / "addresses")));
   std::vector<std::vector<OracleFrame>> answers(1);
   std::string function, place;
   while (std::getline(output, function)) {
@@ -59,11 +61,13 @@ std::vector<std::vector<OracleFrame>> ask_oracle(const std::string& oracle, cons
   return answers;
 }
 
-// C1 and D1 (complete object) to C2 and D2 (base object), where an argument list or the end of a scope follows.
+// C1 and D1 (complete object) to C2 and D2 (base object), where an argument list or the end of a scope
+// follows.
 std::string as_base_object(std::string name) {
   for (size_t at = 0; at + 2 < name.size(); ++at) {
     bool is_structor = (name[at] == 'C' || name[at] == 'D') && name[at + 1] == '1';
-    if (is_structor && (name[at + 2] == 'E' || name[at + 2] == 'I')) name[at + 1] = '2';
+    if (is_structor && (name[at + 2] == 'E' || name[at + 2] == 'I'))
+      name[at + 1] = '2';
   }
   return name;
 }
@@ -77,10 +81,12 @@ std::vector<OracleFrame> normalized(std::vector<OracleFrame> frames) {
     frame.function = as_base_object(frame.function);
     // 3. Paths are made canonical here.
     frame.file = frame.file == "??" ? "" : normalize_path(frame.file);
-    if (frame.function == "??") frame.function.clear();
+    if (frame.function == "??")
+      frame.function.clear();
   }
   // 4. Without line information the oracle takes the file from STT_FILE symbols.
-  if (frames.size() == 1 && frames[0].line == 0) frames[0].file.clear();
+  if (frames.size() == 1 && frames[0].line == 0)
+    frames[0].file.clear();
   return frames;
 }
 
@@ -91,7 +97,8 @@ std::vector<OracleFrame> ours(const Symbolizer& symbolizer, std::span<const Fram
     OracleFrame plain{symbolizer.c_str(has_linkage_name ? frame.linkage_name : frame.function),
                       symbolizer.c_str(frame.file), frame.line, frame.column};
     // 5. Code that nothing names: "??" there, module+offset here.
-    if (frame.source == NameSource::kModuleOffset) plain.function.clear();
+    if (frame.source == NameSource::kModuleOffset)
+      plain.function.clear();
     result.push_back(plain);
   }
   return result;
@@ -120,8 +127,10 @@ TEST_CASE("frames equal llvm-symbolizer's on random addresses") {
       std::vector<OracleFrame> got = normalized(ours(symbolizer, frames[i]));
       std::vector<OracleFrame> wanted = normalized(expected[i]);
       REQUIRE(got.size() == wanted.size());
-      for (size_t k = 0; k < got.size(); ++k) CHECK(got[k] == wanted[k]);
-      for (size_t k = 0; k < got.size(); ++k) CHECK(frames[i][k].inlined == (k + 1 < got.size()));
+      for (size_t k = 0; k < got.size(); ++k)
+        CHECK(got[k] == wanted[k]);
+      for (size_t k = 0; k < got.size(); ++k)
+        CHECK(frames[i][k].inlined == (k + 1 < got.size()));
       inlined += got.size() - 1;
     }
     // The fixture is worthless for this test if the compiler did not inline.
@@ -131,5 +140,5 @@ TEST_CASE("frames equal llvm-symbolizer's on random addresses") {
   CHECK(fixture_count >= 2);
 }
 
-}  // namespace
-}  // namespace hl::test
+} // namespace
+} // namespace hl::test

@@ -1,8 +1,11 @@
-// Where symbols come from: separate debug files, symbol tables, wrong builds, other machines' trees, the cache.
+// Where symbols come from: separate debug files, symbol tables, wrong builds, other machines' trees, the
+// cache.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <iostream>
 
 #include "symbols/module_files.h"
 #include "symbols/result_cache.h"
@@ -15,7 +18,7 @@ const std::string kProgram = HL_SYMBOL_FIXTURE;
 const std::string kObjcopy = std::string(HL_OBJCOPY) + " ";
 
 struct Answer {
-  std::vector<std::vector<std::string>> frames;  // "function file:line:column"
+  std::vector<std::vector<std::string>> frames; // "function file:line:column"
   ModuleState state;
   bool operator==(const Answer& other) const { return frames == other.frames; }
 };
@@ -25,7 +28,8 @@ Answer ask(SymbolizerOptions options, const ModuleInfo& info, const std::vector<
   Symbolizer symbolizer(std::move(options));
   ModuleId module = symbolizer.add_module(info);
   auto queries = exact_queries(module, addresses);
-  for (AddressQuery& query : queries) query.is_return_address = are_returns;
+  for (AddressQuery& query : queries)
+    query.is_return_address = are_returns;
   SymbolizedFrames result = symbolizer.symbolize(queries);
   Answer answer;
   answer.state = symbolizer.module_state(module);
@@ -60,7 +64,9 @@ struct Split {
   void place(const std::string& from, const std::string& to) const { write_file(to, read_file(from)); }
 };
 
-std::vector<uint64_t> some_addresses() { return random_text_addresses(kProgram, 200); }
+std::vector<uint64_t> some_addresses() {
+  return random_text_addresses(kProgram, 200);
+}
 
 uint64_t address_of(const std::string& name) {
   auto file = open_elf(kProgram);
@@ -69,13 +75,16 @@ uint64_t address_of(const std::string& name) {
   const ElfSection* text = file->find(".text");
   for (uint64_t at = text->address; at < text->address + text->size; ++at) {
     const Symbol* symbol = symbols.find(at);
-    if (symbol != nullptr && symbol->name == name) return at;
+    if (symbol != nullptr && symbol->name == name)
+      return at;
   }
   FAIL("no symbol " << name);
   return 0;
 }
 
-Answer whole_program() { return ask(without_cache(), {kProgram, {}}, some_addresses()); }
+Answer whole_program() {
+  return ask(without_cache(), {kProgram, {}}, some_addresses());
+}
 
 TEST_CASE("debug information is found by build-id in a debug directory") {
   Split split;
@@ -128,6 +137,29 @@ TEST_CASE("debug information is found by .gnu_debuglink, checked by CRC where th
   CHECK(bad.state.status != ModuleStatus::kDebugInfo);
 }
 
+TEST_CASE("debug information shared by dwz is found, and its absence is said") {
+  if (std::system("command -v dwz >/dev/null 2>&1") != 0) {
+    std::cout << "SKIPPED: dwz is not installed\n";
+    return;
+  }
+  TemporaryDirectory directory;
+  std::string program = directory / "program";
+  std::string twin = directory / "twin";
+  output_of("cp " + kProgram + " " + program + " && cp " + kProgram + " " + twin);
+  output_of("cd " + directory.path() + " && dwz -m common.debug program twin 2>&1");
+  REQUIRE(open_elf(program)->find(".gnu_debugaltlink") != nullptr);
+  Answer shared = ask(without_cache(), {program, {}}, some_addresses());
+  CHECK_FALSE(shared.state.debug_damaged);
+  CHECK(shared.frames == whole_program().frames);
+
+  std::filesystem::remove(directory / "common.debug");
+  Answer without = ask(without_cache(), {program, {}}, some_addresses());
+  CHECK(without.state.debug_damaged);
+  // Depth and lines remain; only names that were moved away are missing.
+  for (size_t i = 0; i < without.frames.size(); ++i)
+    CHECK(without.frames[i].size() == shared.frames[i].size());
+}
+
 TEST_CASE("without debug information the symbol table names functions") {
   Split split("--strip-debug");
   Answer answer = ask(without_cache(), {split.stripped, split.build_id}, {address_of("main") + 4});
@@ -150,15 +182,19 @@ TEST_CASE("PLT entries carry the name of what they call") {
   auto file = open_elf(kProgram);
   std::vector<uint64_t> addresses;
   for (const ElfSection& section : file->sections()) {
-    if (!section.name.starts_with(".plt") || section.type != 1) continue;
-    for (uint64_t at = section.address; at < section.address + section.size; at += 8) addresses.push_back(at);
+    if (!section.name.starts_with(".plt") || section.type != 1)
+      continue;
+    for (uint64_t at = section.address; at < section.address + section.size; at += 8)
+      addresses.push_back(at);
   }
   REQUIRE(!addresses.empty());
   Answer answer = ask(without_cache(), {kProgram, {}}, addresses);
   auto has_plt_name = [](const auto& frames) { return frames[0].find("@plt") != std::string::npos; };
   size_t named = static_cast<size_t>(std::count_if(answer.frames.begin(), answer.frames.end(), has_plt_name));
   CHECK(named > addresses.size() / 2);
-  auto is_delete = [](const auto& frames) { return frames[0].starts_with("operator delete(void*, unsigned long)@plt"); };
+  auto is_delete = [](const auto& frames) {
+    return frames[0].starts_with("operator delete(void*, unsigned long)@plt");
+  };
   CHECK(std::any_of(answer.frames.begin(), answer.frames.end(), is_delete));
 }
 
@@ -227,7 +263,9 @@ TEST_CASE("equal questions share their answer and keep their order") {
   ModuleId unknown{77};
   uint64_t main_begin = address_of("main");
   uint64_t entry = address_of("exported_entry");
-  std::vector<AddressQuery> queries = {{program, main_begin, false}, {unknown, 5, false}, {program, entry, false},
+  std::vector<AddressQuery> queries = {{program, main_begin, false},
+                                       {unknown, 5, false},
+                                       {program, entry, false},
                                        {program, main_begin, false}};
   SymbolizedFrames frames = symbolizer.symbolize(queries);
   REQUIRE(frames.size() == 4);
@@ -291,5 +329,5 @@ TEST_CASE("answers come from the cache, and only while its source is the same") 
   }
 }
 
-}  // namespace
-}  // namespace hl::test
+} // namespace
+} // namespace hl::test

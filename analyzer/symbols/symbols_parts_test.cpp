@@ -65,7 +65,8 @@ TEST_CASE("equal texts get equal ids, from any thread") {
   CHECK(pool.text(StringId{12345}) == "");
   {
     auto work = [&] {
-      for (int i = 0; i < 2000; ++i) pool.intern("name" + std::to_string(i % 500));
+      for (int i = 0; i < 2000; ++i)
+        pool.intern("name" + std::to_string(i % 500));
     };
     std::jthread a(work), b(work);
   }
@@ -147,5 +148,5 @@ TEST_CASE("a work budget once spent stays spent") {
   CHECK_FALSE(other.spend(1));
 }
 
-}  // namespace
-}  // namespace hl
+} // namespace
+} // namespace hl

@@ -21,7 +21,7 @@
 namespace hl::test {
 
 class TemporaryDirectory {
-public:
+ public:
   TemporaryDirectory() {
     std::string pattern = (std::filesystem::temp_directory_path() / "hl-symbols-XXXXXX").string();
     REQUIRE(mkdtemp(pattern.data()) != nullptr);
@@ -34,7 +34,7 @@ public:
   std::string operator/(const std::string& name) const { return path_ + "/" + name; }
   const std::string& path() const { return path_; }
 
-private:
+ private:
   std::string path_;
 };
 
@@ -44,7 +44,8 @@ inline std::string output_of(const std::string& command) {
   REQUIRE(pipe != nullptr);
   std::string output;
   char buffer[4096];
-  while (size_t got = fread(buffer, 1, sizeof buffer, pipe)) output.append(buffer, got);
+  while (size_t got = fread(buffer, 1, sizeof buffer, pipe))
+    output.append(buffer, got);
   INFO("command: " << command);
   REQUIRE(pclose(pipe) == 0);
   return output;
@@ -73,13 +74,15 @@ inline std::vector<uint64_t> random_text_addresses(const std::string& path, size
   REQUIRE(text != nullptr);
   std::mt19937_64 random(20240607);
   std::vector<uint64_t> addresses;
-  for (size_t i = 0; i < count; ++i) addresses.push_back(text->address + random() % text->size);
+  for (size_t i = 0; i < count; ++i)
+    addresses.push_back(text->address + random() % text->size);
   return addresses;
 }
 
 inline std::vector<AddressQuery> exact_queries(ModuleId module, const std::vector<uint64_t>& addresses) {
   std::vector<AddressQuery> queries;
-  for (uint64_t address : addresses) queries.push_back({module, address, false});
+  for (uint64_t address : addresses)
+    queries.push_back({module, address, false});
   return queries;
 }
 
@@ -91,4 +94,4 @@ inline SymbolizerOptions without_cache() {
   return options;
 }
 
-}  // namespace hl::test
+} // namespace hl::test

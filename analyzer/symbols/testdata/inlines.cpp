@@ -34,7 +34,7 @@ struct Polygon : Shape {
   }
 };
 
-}  // namespace
+} // namespace
 
 template <int Depth> struct Digits {
   static std::string of(int x) { return Digits<Depth - 1>::of(x) + std::to_string(x * Depth); }
@@ -44,7 +44,8 @@ template <> struct Digits<0> {
 };
 
 __attribute__((noinline)) static int parse(const std::string& text) {
-  if (text.empty()) throw std::runtime_error("nothing to parse in " + text);
+  if (text.empty())
+    throw std::runtime_error("nothing to parse in " + text);
   return std::stoi(text);
 }
 
@@ -59,14 +60,17 @@ int main(int argc, char** argv) {
     steps[Digits<8>::of(i)] = [&shape, i](int x) { return shape->area(x + i); };
   }
   int result = 0;
-  for (auto& [name, step] : steps) result += step(static_cast<int>(name.size()));
+  for (auto& [name, step] : steps)
+    result += step(static_cast<int>(name.size()));
   std::regex pattern("a(b|c)*d+");
   std::stringstream joined;
-  for (int i = 0; i < argc; i++) joined << argv[i];
+  for (int i = 0; i < argc; i++)
+    joined << argv[i];
   result += std::regex_search(joined.str(), pattern);
   std::unordered_map<std::string, int> seen;
   seen[joined.str()] = result;
-  for (auto& entry : seen) std::cout << entry.first << entry.second << "\n";
+  for (auto& entry : seen)
+    std::cout << entry.first << entry.second << "\n";
   try {
     result += exported_entry(argc > 1 ? argv[1] : "");
   } catch (const std::exception& error) {
