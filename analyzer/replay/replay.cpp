@@ -214,6 +214,7 @@ void Replay::extended(const TraceEvent& event, const EventBatch& batch) {
     named->name = std::string(call.text.substr(0, 64));
     break;
   }
+  case ExtendedKind::lost: result_.lost_events[std::min<uint64_t>(call.a, kLossCauses - 1)] += call.b; break;
   case ExtendedKind::mark:
     if (result_.marks.size() < ReplayResult::kMaxMarks)
       result_.marks.push_back({std::string(call.text), event.ticks, result_.steps});
@@ -260,6 +261,10 @@ bool Replay::consume(const EventBatch& batch) {
   for (size_t i = 0; i < count; ++i) {
     const TraceEvent& event = events[i];
     if (event.ticks > limits_.last_ticks || result_.steps >= limits_.last_step) return false;
+    // A realloc under way at the limit has not happened: its block is the old one.
+    if (event.is_release() && i + 1 < count && events[i + 1].ticks > limits_.last_ticks &&
+        events[i + 1].thread_index == event.thread_index && (events[i + 1].flags & kStepAfterRelease) != 0)
+      return false;
     if (i + kAhead < count) prefetch(events[i + kAhead]);
     if (i + kAhead / 2 < count) {
       const TraceEvent& soon = events[i + kAhead / 2];

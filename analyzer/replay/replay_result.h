@@ -104,6 +104,8 @@ struct ReplayResult {
     uint64_t ticks;
     uint64_t step;
   };
+  uint64_t lost_events[kLossCauses] = {};  // by LossCause, from the `lost` events of the trace
+
   std::vector<Mark> marks;            // the first kMaxMarks
   static constexpr size_t kMaxMarks = 4096;
 };

@@ -1,0 +1,47 @@
+// See heap_question.h.
+#include "cli/heap_question.h"
+
+#include "cli/progress.h"
+#include "cli/verbs.h"
+
+namespace hl {
+namespace {
+
+// A list for people and a list for programs; --top 0 lifts either.
+constexpr size_t kTopText = 5, kTopJson = 10000;
+
+}  // namespace
+
+void HeapQuestion::add_options(CLI::App& app) {
+  options.add_trace(app, true);
+  app.add_option("--by", by, "sites are put together by stack, line, function or module (text; default: line)")
+      ->option_text("WHAT")
+      ->check(CLI::IsMember({"stack", "line", "function", "module"}));
+  app.add_option("--top", top, "entries of each list (default: 5; JSON: 10000; 0: all)")->option_text("N");
+  options.add_output(app);
+  options.add_limits(app);
+  options.add_symbols(app);
+}
+
+int HeapQuestion::answer(const std::function<void(const HeapAnswer&)>& print) const {
+  const std::vector<Limit> limits = parse_limits(options.limits);
+  const OpenedTrace opened = open_trace(options);
+  const Trace& trace = *opened.trace;
+  Progress progress("replaying");
+  std::string why;
+  const auto replay_limits = resolve_moment(trace, opened.moment, why);
+  if (!replay_limits) throw UsageError(why);
+  const HeapReplay heap = replay_heap(trace, *replay_limits, progress.callback());
+  StackResolver resolver(trace, options.symbolizer_options());
+  std::vector<StackId> stacks = allocating_stacks(heap.result());
+  for (const auto& [site, use] : heap.result().mappings.by_site()) {
+    if (heap.result().site_stacks[site] != 0) stacks.push_back(heap.result().site_stacks[site]);
+  }
+  resolver.resolve(stacks);
+  progress.clear();
+  print(HeapAnswer{trace, heap, resolver, opened.moment, *parse_group_by(by),
+                   top.value_or(options.json ? kTopJson : kTopText)});
+  return limits.empty() ? int{kExitFine} : apply_limits(limits, metrics_of(trace, heap));
+}
+
+}  // namespace hl

@@ -1,0 +1,229 @@
+// See run_directory.h.
+#include "reader/run_directory.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <tuple>
+
+#include "reader/chunk_scanner.h"
+#include "reader/metadata_parser.h"
+#include "reader/session_file.h"
+#include "reader/trace_error.h"
+
+namespace hl {
+namespace fs = std::filesystem;
+namespace {
+
+std::string command_of(const TraceMetadata& metadata) {
+  std::string command;
+  for (const std::string& argument : metadata.arguments) command += (command.empty() ? "" : " ") + argument;
+  return command.empty() ? metadata.executable : command;
+}
+
+// nullopt: not a trace that tells who it is.
+std::optional<RunImage> identify(const std::string& path) {
+  try {
+    const InputFile file(path);
+    TracePreamble preamble;
+    if (!file.read_struct(0, preamble) || preamble.magic != kTraceMagic) return {};
+    RunImage image;
+    image.path = path;
+    image.file_bytes = file.size();
+    std::memcpy(image.uuid.data(), preamble.uuid, 16);
+    ProblemLog ignored;
+    ChunkScanner scanner(file, sizeof preamble, ignored);
+    ChunkPlace place;
+    std::vector<uint8_t> payload;
+    TraceMetadata metadata;
+    // The header chunk is the first; a damaged one is looked for a little further.
+    for (int i = 0; i < 4 && scanner.next(place); ++i) {
+      if (place.kind != ChunkKind::header || !read_payload(file, place, payload, ignored)) continue;
+      if (parse_header(payload, metadata)) break;
+    }
+    if (metadata.has_header) {
+      std::memcpy(image.parent_uuid.data(), metadata.header.parent_uuid, 16);
+      image.pid = metadata.header.pid;
+      image.parent_pid = metadata.header.parent_pid;
+      image.image_number = metadata.header.image_number;
+      image.is_root = metadata.header.is_root != 0;
+      image.started_ns = metadata.header.started.realtime_ns;
+      image.command = command_of(metadata);
+    }
+    image.closed = !read_index(file, sizeof preamble).empty();
+    return image;
+  } catch (const TraceError&) {
+    return {};
+  }
+}
+
+void add_session_images(const std::string& path, std::vector<RunImage>& images) {
+  try {
+    const SessionFile session(path);
+    for (const SessionFile::Image& image : session.images()) {
+      const Uuid uuid = image.uuid();
+      if (std::any_of(images.begin(), images.end(), [&](const RunImage& known) { return known.uuid == uuid; })) continue;
+      TraceMetadata metadata;
+      session.load_metadata(image, metadata);
+      RunImage found;
+      found.path = path;
+      found.session_only = true;
+      found.uuid = uuid;
+      std::memcpy(found.parent_uuid.data(), metadata.header.parent_uuid, 16);
+      found.pid = metadata.header.pid;
+      found.parent_pid = metadata.header.parent_pid;
+      found.image_number = metadata.header.image_number;
+      found.is_root = metadata.header.is_root != 0;
+      found.started_ns = metadata.header.started.realtime_ns;
+      found.command = command_of(metadata);
+      images.push_back(std::move(found));
+    }
+  } catch (const TraceError&) {
+    // A session file that cannot be read speaks when a trace needs it.
+  }
+}
+
+std::vector<RunImage> parents_first(std::vector<RunImage> images) {
+  std::sort(images.begin(), images.end(), [](const RunImage& a, const RunImage& b) {
+    return std::tie(a.started_ns, a.path) < std::tie(b.started_ns, b.path);
+  });
+  std::multimap<Uuid, size_t> children;
+  std::map<Uuid, size_t> known;
+  for (size_t i = 0; i < images.size(); ++i) known.emplace(images[i].uuid, i);
+  std::vector<size_t> roots;
+  for (size_t i = 0; i < images.size(); ++i) {
+    const auto parent = known.find(images[i].parent_uuid);
+    if (is_nil(images[i].parent_uuid) || parent == known.end() || parent->second == i) roots.push_back(i);
+    else children.emplace(images[i].parent_uuid, i);
+  }
+  std::vector<RunImage> ordered;
+  std::vector<bool> taken(images.size(), false);
+  std::vector<size_t> stack(roots.rbegin(), roots.rend());
+  const auto visit_all = [&] {
+    while (!stack.empty()) {
+      const size_t i = stack.back();
+      stack.pop_back();
+      if (taken[i]) continue;
+      taken[i] = true;
+      ordered.push_back(images[i]);
+      std::vector<size_t> below;
+      const auto [from, to] = children.equal_range(images[i].uuid);
+      for (auto child = from; child != to; ++child) below.push_back(child->second);
+      stack.insert(stack.end(), below.rbegin(), below.rend());
+    }
+  };
+  visit_all();
+  for (size_t i = 0; i < images.size(); ++i) {  // damaged: parents in a circle
+    stack.push_back(i);
+    visit_all();
+  }
+  return ordered;
+}
+
+// The children of FILE.hlt are FILE.PID.N.hlt.
+std::vector<RunImage> list_family(const fs::path& root) {
+  std::vector<RunImage> images;
+  std::error_code error;
+  const fs::path directory = root.has_parent_path() ? root.parent_path() : fs::path(".");
+  const std::string stem = root.stem().string() + ".";
+  for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (entry->path().extension() != ".hlt" || (name != root.filename().string() && name.rfind(stem, 0) != 0)) continue;
+    if (auto image = identify(entry->path().string())) images.push_back(std::move(*image));
+  }
+  return parents_first(std::move(images));
+}
+
+TraceChoice chosen(const RunImage& image, const std::string& directory) {
+  TraceChoice choice{image.path, {}, directory};
+  if (image.session_only) choice.session_image = image.uuid;
+  return choice;
+}
+
+TraceChoice choose_among(const std::vector<RunImage>& images, const std::string& where, const std::string& directory,
+                         std::optional<uint32_t> pid) {
+  if (!pid) {
+    for (const RunImage& image : images)
+      if (image.is_root) return chosen(image, directory);
+    return chosen(images.front(), directory);
+  }
+  // An exec keeps the pid: the last image is what the process became.
+  const RunImage* found = nullptr;
+  for (const RunImage& image : images)
+    if (image.pid == *pid && (found == nullptr || image.image_number >= found->image_number)) found = &image;
+  if (found != nullptr) return chosen(*found, directory);
+  std::string pids;
+  for (size_t i = 0; i < images.size() && i < 12; ++i) pids += (i == 0 ? "" : ", ") + std::to_string(images[i].pid);
+  if (images.size() > 12) pids += ", ...";
+  throw TraceError(TraceErrorKind::no_such_process, where,
+                   "no process " + std::to_string(*pid) + " was recorded; there are " + pids);
+}
+
+}  // namespace
+
+std::vector<RunImage> list_run(const std::string& directory) {
+  std::error_code error;
+  if (!fs::is_directory(directory, error))
+    throw TraceError(TraceErrorKind::not_found, directory, "no such directory");
+  std::vector<RunImage> images;
+  std::vector<std::string> sessions;
+  for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
+    if (entry->path().extension() == ".hlt") {
+      if (auto image = identify(entry->path().string())) images.push_back(std::move(*image));
+    } else if (entry->path().extension() == ".hls") {
+      sessions.push_back(entry->path().string());
+    }
+  }
+  for (const std::string& session : sessions) add_session_images(session, images);
+  return parents_first(std::move(images));
+}
+
+std::string newest_run(const std::string& directory) {
+  std::string newest;
+  fs::file_time_type newest_time{};
+  std::error_code error;
+  for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    std::error_code ignored;
+    const bool is_run = entry->is_directory(ignored) && name.rfind("heapledger-", 0) == 0;
+    if (!is_run && entry->path().extension() != ".hlt") continue;
+    const auto written = fs::last_write_time(entry->path(), ignored);
+    if (!newest.empty() && written <= newest_time) continue;
+    if (is_run ? list_run(entry->path().string()).empty() : [&] {
+          const auto image = identify(entry->path().string());
+          return !image || !image->is_root;
+        }())
+      continue;
+    newest = entry->path().string();
+    newest_time = written;
+  }
+  return newest;
+}
+
+TraceChoice choose_trace(const std::string& named, std::optional<uint32_t> pid) {
+  std::string path = named;
+  if (path.empty()) {
+    const char* configured = std::getenv("HEAPLEDGER_DIR");
+    if (configured != nullptr && *configured != '\0') path = newest_run(configured);
+    if (path.empty()) path = newest_run(".");
+    if (path.empty())
+      throw TraceError(TraceErrorKind::not_found, fs::current_path().string(),
+                       "no run here; name a trace file or a run directory");
+  }
+  std::error_code error;
+  if (fs::is_directory(path, error)) {
+    const std::vector<RunImage> images = list_run(path);
+    if (images.empty()) throw TraceError(TraceErrorKind::not_found, path, "no trace in this directory");
+    return choose_among(images, path, path, pid);
+  }
+  if (pid && fs::path(path).extension() == ".hlt") {
+    const std::vector<RunImage> images = list_family(path);
+    if (!images.empty()) return choose_among(images, path, "", pid);
+  }
+  return {path, {}, ""};
+}
+
+}  // namespace hl
