@@ -45,12 +45,12 @@ namespace hl {
 
 inline constexpr uint8_t kColumnCodecPredicted = 1;
 inline constexpr uint32_t kMaxEventsPerChunk = 1u << 17;      // what a writer puts in; a reader accepts more
-inline constexpr uint32_t kMaxChunkDistance = 0xfffe;
+inline constexpr uint32_t kMaxChunkDistance = 32767;
 
 // What both ends remember of the chunk so far.
 class ColumnModel {
  public:
-  static constexpr uint32_t kRing = 65536;
+  static constexpr uint32_t kRing = 32768;
   static constexpr uint32_t kStackContexts = 4096;
   static constexpr uint32_t kStackCandidates = 3;
   static constexpr uint32_t kSizeSlots = 4096;
@@ -79,6 +79,10 @@ class ColumnModel {
   uint64_t address_of(uint64_t ordinal) const { return addresses_[ordinal % kRing]; }
   bool known(uint64_t ordinal) const {
     return ordinal != 0 && ordinal < next_ordinal_ && next_ordinal_ - ordinal <= kMaxChunkDistance;
+  }
+  void prefetch(uint64_t ordinal) const {
+    __builtin_prefetch(&addresses_[ordinal % kRing]);
+    __builtin_prefetch(&classes_[ordinal % kRing]);
   }
   // What a program that frees in the order of allocation frees next.
   uint64_t predicted_freed() const { return last_freed_ + 1; }
@@ -187,13 +191,14 @@ struct RawColumn {
 class EventColumnsEncoder {
  public:
   EventColumnsEncoder() : ordinals_(kSearchSlots) {}
+  EventColumnsEncoder(const EventColumnsEncoder&) = delete;   // its buffers hold pointers into themselves
+  EventColumnsEncoder& operator=(const EventColumnsEncoder&) = delete;
 
   void reset(UsablePredictor predictor) {
     model_.reset(predictor);
     segments_.clear();
-    op_.clear();
-    for (SplitColumn* c : {&time_, &address_, &size_}) c->clear();
-    for (auto* tail : {&stack_, &extra_, &extended_}) tail->clear();
+    for (Bytes* b : all_) b->clear();
+    room_events_ = 0;
     first_ticks_ = ~uint64_t{0};
     last_ticks_ = 0;
   }
@@ -205,8 +210,11 @@ class EventColumnsEncoder {
     model_.begin_segment(segment);
   }
 
-  // Events of the current segment in their order. Sizes fit: segments hold less than 2^32 events.
+  // Events of the current segment in their order. Addresses are below 2^57.
   void add(const Event& e);
+  // Fetches what add() will look at; worth while some ten events ahead, and again some five ahead.
+  void prefetch(const Event& e) const { __builtin_prefetch(&ordinals_[search_slot(e.address)]); }
+  void prefetch_deeper(const Event& e) const { model_.prefetch(ordinals_[search_slot(e.address)]); }
 
   std::span<EventSegment> segments() { return segments_; }
   uint32_t events() const { return static_cast<uint32_t>(op_.size()); }
@@ -217,33 +225,59 @@ class EventColumnsEncoder {
   uint64_t first_ticks() const { return first_ticks_; }
   uint64_t last_ticks() const { return last_ticks_; }
   std::array<RawColumn, 7> columns() const {
-    return {RawColumn{ColumnId::op, events(), {op_, {}, {}}},
+    return {RawColumn{ColumnId::op, events(), {op_.span(), {}, {}}},
             time_.column(ColumnId::time),
             address_.column(ColumnId::address),
-            RawColumn{ColumnId::stack, 0, {stack_, {}, {}}},
+            RawColumn{ColumnId::stack, 0, {stack_.span(), {}, {}}},
             size_.column(ColumnId::size),
-            RawColumn{ColumnId::extra, 0, {extra_, {}, {}}},
-            RawColumn{ColumnId::extended, 0, {extended_, {}, {}}}};
+            RawColumn{ColumnId::extra, 0, {extra_.span(), {}, {}}},
+            RawColumn{ColumnId::extended, 0, {extended_.span(), {}, {}}}};
   }
 
  private:
-  using Bytes = std::vector<uint8_t>;
-  static void put_leb(Bytes& out, uint64_t v) {
-    uint8_t buffer[10];
-    out.insert(out.end(), buffer, block_codec::put_leb(buffer, v));
-  }
+  // Appended to without checks: reserve() has made room for the most an event may add.
+  class Bytes {
+   public:
+    void clear() { end_ = data_.data(); }
+    void reserve(size_t more) {
+      const size_t used = size();
+      if (data_.size() - used >= more) return;
+      data_.resize(used + more + data_.size() / 2);
+      end_ = data_.data() + used;
+    }
+    size_t size() const { return static_cast<size_t>(end_ - data_.data()); }
+    std::span<const uint8_t> span() const { return {data_.data(), size()}; }
+    void push_back(uint8_t b) { *end_++ = b; }
+    void put_leb(uint64_t v) { end_ = block_codec::put_leb(end_, v); }
+    void append(const uint8_t* bytes, size_t count) {
+      if (count != 0) std::memcpy(end_, bytes, count);
+      end_ += count;
+    }
+
+   private:
+    std::vector<uint8_t> data_;
+    uint8_t* end_ = data_.data();
+  };
+  static void put_leb(Bytes& out, uint64_t v) { out.put_leb(v); }
   struct SplitColumn {
     Bytes low, high, tail;
-    void clear() { low.clear(); high.clear(); tail.clear(); }
     void put(uint64_t v) {
       const uint32_t short_value = v < 0xffff ? static_cast<uint32_t>(v) : 0xffff;
       low.push_back(static_cast<uint8_t>(short_value));
       high.push_back(static_cast<uint8_t>(short_value >> 8));
-      if (short_value == 0xffff) put_leb(tail, v);
+      if (short_value == 0xffff) [[unlikely]] put_leb(tail, v);
     }
     size_t raw_bytes() const { return low.size() + high.size() + tail.size(); }
-    RawColumn column(ColumnId id) const { return {id, static_cast<uint32_t>(low.size()), {low, high, tail}}; }
+    RawColumn column(ColumnId id) const {
+      return {id, static_cast<uint32_t>(low.size()), {low.span(), high.span(), tail.span()}};
+    }
   };
+  static constexpr uint32_t kRoomEvents = 1024;
+  static constexpr size_t kMostBytesPerEvent = 60;   // in any one stream, but for the payload of extended events
+  void make_room() {
+    for (Bytes* b : all_) b->reserve(kRoomEvents * kMostBytesPerEvent);
+    room_events_ = kRoomEvents;
+  }
 
   // Where an address was allocated last in this chunk, as far as the small table remembers. Only a search aid:
   // a wrong or forgotten entry costs bytes, never correctness, since the model is asked whether it agrees.
@@ -269,11 +303,17 @@ class EventColumnsEncoder {
   std::vector<EventSegment> segments_;
   SplitColumn time_, address_, size_;
   Bytes op_, stack_, extra_, extended_;
+  const std::array<Bytes*, 13> all_{&time_.low, &time_.high, &time_.tail, &address_.low, &address_.high,
+                                    &address_.tail, &size_.low, &size_.high, &size_.tail, &op_,
+                                    &stack_, &extra_, &extended_};
+  uint32_t room_events_ = 0;
   uint64_t first_ticks_ = ~uint64_t{0}, last_ticks_ = 0;
 };
 
 inline void EventColumnsEncoder::add(const Event& e) {
   using namespace column_codec;
+  if (room_events_ == 0) [[unlikely]] make_room();
+  room_events_--;
   BlockCursor& cursor = model_.cursor();
   time_.put(e.ticks - cursor.ticks);
   cursor.ticks = e.ticks;
@@ -300,9 +340,10 @@ inline void EventColumnsEncoder::add(const Event& e) {
   }
   if (e.kind == EventKind::extended) {
     op_.push_back(static_cast<uint8_t>(kExtendedOps + code_stack(kind, e.stack)));
+    extended_.reserve(kRoomEvents * kMostBytesPerEvent + e.payload_bytes);
     extended_.push_back(static_cast<uint8_t>(e.extended_kind));
     put_leb(extended_, e.payload_bytes);
-    extended_.insert(extended_.end(), e.payload, e.payload + e.payload_bytes);
+    extended_.append(e.payload, e.payload_bytes);
     return;
   }
 

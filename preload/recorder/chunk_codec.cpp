@@ -1,6 +1,10 @@
 // See chunk_codec.h.
 #include "chunk_codec.h"
 
+#define ZSTD_STATIC_LINKING_ONLY   // ZSTD_c_literalCompressionMode
+
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <new>
 
@@ -10,9 +14,15 @@ namespace hl {
 
 void ChunkCodec::FreeContext::operator()(ZSTD_CCtx_s* context) const { ZSTD_freeCCtx(context); }
 
-ChunkCodec::ChunkCodec(int zstd_level) : context_(ZSTD_createCCtx()) {
+namespace {
+constexpr int kNoiseLevel = -30;   // looks for repetitions in every thirtieth place only
+}
+
+ChunkCodec::ChunkCodec(int zstd_level) : level_(zstd_level), context_(ZSTD_createCCtx()) {
   if (context_ == nullptr) throw std::bad_alloc();
   ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_compressionLevel, zstd_level);
+  // Literals are entropy-coded at negative levels too.
+  ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_literalCompressionMode, ZSTD_ps_enable);
 }
 
 size_t ChunkCodec::compress(std::span<const uint8_t> raw, std::vector<uint8_t>& out) {
@@ -23,27 +33,42 @@ size_t ChunkCodec::compress(std::span<const uint8_t> raw, std::vector<uint8_t>& 
   return out.size() - at;
 }
 
-// Appends one column to payload_. Each part starts a zstd block of its own: low bytes are noise and high bytes are
-// not, and one table for both would serve neither.
+namespace {
+
+// Is there nothing to find but the frequency of byte values, or not even that? By the entropy of single bytes.
+bool is_noise(std::span<const uint8_t> bytes) {
+  if (bytes.size() < 1024) return false;
+  uint32_t counts[4][256] = {};
+  const size_t sampled = std::min<size_t>(bytes.size(), 16384) & ~size_t{3};
+  for (size_t i = 0; i < sampled; i += 4)
+    for (size_t k = 0; k < 4; k++) counts[k][bytes[i + k]]++;
+  double bits = 0;
+  for (size_t v = 0; v < 256; v++) {
+    const uint32_t count = counts[0][v] + counts[1][v] + counts[2][v] + counts[3][v];
+    if (count != 0) bits -= count * std::log2(static_cast<double>(count) / static_cast<double>(sampled));
+  }
+  return bits > 6.5 * static_cast<double>(sampled);
+}
+
+}  // namespace
+
+// Appends one column to payload_. Each part is a zstd frame of its own (a decoder takes frames that follow each
+// other as one): low bytes are noise and high bytes are not, one table for both would serve neither, and where
+// there is noise a search for repetitions finds nothing and costs most.
 size_t ChunkCodec::compress_column(const RawColumn& column, uint8_t& compression) {
   const size_t raw_bytes = column.raw_bytes();
   const size_t at = payload_.size();
-  size_t room = ZSTD_compressBound(raw_bytes) + 3 * 64;
   if (raw_bytes >= 64) {
-    payload_.resize(at + room);
-    ZSTD_outBuffer out{payload_.data() + at, room, 0};
-    ZSTD_CCtx_reset(context_.get(), ZSTD_reset_session_only);
-    ZSTD_CCtx_setPledgedSrcSize(context_.get(), raw_bytes);
     bool good = true;
     for (size_t i = 0; i < 3 && good; i++) {
-      ZSTD_inBuffer in{column.parts[i].data(), column.parts[i].size(), 0};
-      const size_t left = ZSTD_compressStream2(context_.get(), &out, &in, i == 2 ? ZSTD_e_end : ZSTD_e_flush);
-      good = left == 0;
+      const std::span<const uint8_t> part = column.parts[i];
+      if (part.empty()) continue;
+      ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_compressionLevel, is_noise(part) ? kNoiseLevel : level_);
+      good = compress(part, payload_) != 0;
     }
-    if (good && out.pos < raw_bytes) {
-      payload_.resize(at + out.pos);
+    if (good && payload_.size() - at < raw_bytes) {
       compression = 1;
-      return out.pos;
+      return payload_.size() - at;
     }
     payload_.resize(at);
   }

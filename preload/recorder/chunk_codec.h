@@ -25,6 +25,7 @@ class ChunkCodec {
  private:
   size_t compress_column(const RawColumn& column, uint8_t& compression);
 
+  const int level_;
   struct FreeContext { void operator()(ZSTD_CCtx_s* context) const; };
   std::unique_ptr<ZSTD_CCtx_s, FreeContext> context_;
   std::vector<uint8_t> payload_;

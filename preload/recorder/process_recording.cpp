@@ -225,16 +225,30 @@ void ProcessRecording::drain_block(OpenBlock& b) {
                        static_cast<UsablePredictor>(process_.usable_predictor));
   ThreadTally& thread = threads_[b.thread_index];
   thread.tid = b.tid;
-  Event e;
-  e.thread_index = b.thread_index;
   // Relaxed: stored before the commit that was acquired.
   const uint32_t written = block->events.load(std::memory_order_relaxed);
-  uint32_t events = 0;
-  while (decoder.next(e)) {
-    if (((e.address | e.old_address) & kAddressMask) != 0 || b.drained_events + events >= written) {
-      b.damaged = true;
-      break;
+  // Decoded a little ahead of the encoder, whose tables are larger than the nearest cache.
+  constexpr uint32_t kAhead = 12, kDeeperAhead = 6;
+  Event ring[16];
+  uint32_t decoded = 0, events = 0;
+  for (bool more = true; more || events < decoded;) {
+    if (more) {
+      Event& e = ring[decoded % 16];
+      more = decoder.next(e);
+      if (more && (((e.address | e.old_address) & kAddressMask) != 0 || b.drained_events + decoded >= written)) {
+        b.damaged = true;
+        more = false;
+      }
+      if (more) {
+        e.thread_index = b.thread_index;
+        shop_.encoder.prefetch(e);
+        decoded++;
+        if (decoded > kDeeperAhead) shop_.encoder.prefetch_deeper(ring[(decoded - kDeeperAhead) % 16]);
+        if (decoded - events < kAhead) continue;
+      }
+      if (events == decoded) break;
     }
+    const Event& e = ring[events % 16];
     if (events++ == 0) thread.first_ticks = std::min(thread.first_ticks, e.ticks);
     tally_.count(e);
     shop_.encoder.add(e);

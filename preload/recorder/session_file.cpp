@@ -166,10 +166,10 @@ void SessionFile::give_back(uint32_t index) {
 }
 
 void SessionFile::wake_waiters() {
-  header_->space_futex.fetch_add(1, std::memory_order_release);
-  // Seq_cst on both sides of (waiters += 1; read futex) and (futex += 1; read waiters): one of the two sees the other.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (header_->space_waiters.load(std::memory_order_relaxed) != 0)
+  // Sequentially consistent, as (waiters += 1; read the word) of a waiter should be: one of the two sees the other.
+  // A waiter that was missed tries again by itself after a slice of its wait.
+  header_->space_futex.fetch_add(1, std::memory_order_seq_cst);
+  if (header_->space_waiters.load(std::memory_order_seq_cst) != 0)
     futex(header_->space_futex, FUTEX_WAKE, INT_MAX, nullptr);
 }
 

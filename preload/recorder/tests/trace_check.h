@@ -87,7 +87,7 @@ inline TraceFacts check_trace(const std::string& path) {
       if (e.size != seen) f.out_of_order++;
       seen = e.size + 1;
       if (e.ticks_before < low_water) f.below_low_water++;
-      if (e.stack == 0 || e.stack > known_nodes) f.unknown_stacks++;
+      if (e.stack > known_nodes) f.unknown_stacks++;
       f.all_events++;
     }
     if (decoder.damaged()) return f.why = "damaged", f.readable = false, f;
