@@ -78,6 +78,11 @@ class Replay:
                 self._free(event["old"], line)
                 self.free_calls += 1
             self._allocate(event["address"], event["size"], line)
+        elif kind == "realloc_begin":
+            # A realloc with other threads' events between its two moments: the old block goes here, the line
+            # kind=realloc that follows has no old=.
+            self._free(event["old"], line)
+            self.free_calls += 1
         elif kind == "free":
             self._free(event["address"], line)
             self.free_calls += 1

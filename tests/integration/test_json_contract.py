@@ -17,9 +17,9 @@ INFO = {"format_version": int, "uuid": TEXT, "complete": TRUTH, "recovered": TRU
         "events": {"allocations": int, "frees": int, "reallocations": int, "maps": int, "unmaps": int},
         "lost": {"events": int, "by_cause": dict}, "threads": int, "stacks": int, "bytes_per_event": NUMBER,
         "duration_ns": int}
-REPORT = {"totals": {"allocation_calls": int, "free_calls": int, "bytes_requested": int,
-                     "peak": {"bytes": int, "blocks": int, "time_ns": int}, "at_exit": {"bytes": int, "blocks": int},
-                     "temporary_allocations": int}, "sites": [SITE]}
+REPORT = {"totals": {"allocation_calls": int, "free_calls": int, "bytes_requested": int},
+          "peak": {"bytes": int, "blocks": int, "time_ns": int}, "at_exit": {"bytes": int, "blocks": int},
+          "temporary_allocations": int, "sites": [SITE]}
 LIVE = {"bytes": int, "blocks": int, "sites": [{"frames": [FRAME]}]}
 
 
@@ -68,9 +68,9 @@ class JsonContract(harness.TestCase):
         totals = report["totals"]
         for key in ("allocation_calls", "bytes_requested"):
             self.assertEqual(sum(site[key] for site in report["sites"]), totals[key], "sites add up to totals")
-        self.assertEqual(sum(site["peak_bytes"] for site in report["sites"]), totals["peak"]["bytes"])
-        self.assertEqual(sum(site["exit_bytes"] for site in report["sites"]), totals["at_exit"]["bytes"])
-        self.assertEqual(sum(site["exit_blocks"] for site in report["sites"]), totals["at_exit"]["blocks"])
+        self.assertEqual(sum(site["peak_bytes"] for site in report["sites"]), report["peak"]["bytes"])
+        self.assertEqual(sum(site["exit_bytes"] for site in report["sites"]), report["at_exit"]["bytes"])
+        self.assertEqual(sum(site["exit_blocks"] for site in report["sites"]), report["at_exit"]["blocks"])
 
     def test_live(self):
         self.assert_shape(analyze("live", self.recorded.trace), LIVE)
