@@ -34,6 +34,8 @@ uint32_t wait_for_block(BlockPool pool) {
   uint32_t index = kNoBlock;
   uint64_t waited_ns = 0;
   header->space_waiters.fetch_add(1, std::memory_order_relaxed);
+  // The recorder sleeps on this word while it is 0.
+  sys::futex_wake(&header->space_waiters);
   for (;;) {
     // Acquire: the word is read before the pool is tried, so a return in between changes it.
     const uint32_t word = header->space_futex.load(std::memory_order_acquire);

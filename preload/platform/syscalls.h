@@ -67,6 +67,7 @@ inline void futex_wait(const void* word, uint32_t expected, uint64_t ns) {
   const timespec t{static_cast<time_t>(ns / 1000000000u), static_cast<long>(ns % 1000000000u)};
   raw_syscall(SYS_futex, pointer_arg(word), FUTEX_WAIT, static_cast<long>(expected), pointer_arg(&t));
 }
+inline void futex_wake(const void* word) { raw_syscall(SYS_futex, pointer_arg(word), FUTEX_WAKE, 1); }
 inline void sleep_ns(uint64_t ns) {
   timespec t{static_cast<time_t>(ns / 1000000000u), static_cast<long>(ns % 1000000000u)};
   raw_syscall(SYS_nanosleep, pointer_arg(&t));
