@@ -29,17 +29,20 @@ static_assert(sizeof(PidfdInfo) == 64);
 constexpr uint64_t kPidfdInfoExit = 1u << 3;
 constexpr unsigned long kPidfdGetInfo = _IOWR(0xff, 11, PidfdInfo);
 
+// Field `number` of /proc/PID/stat, counted from 1 as in proc(5); "" unknown.
+std::string stat_field(uint32_t pid, int number) {
+  const std::string stat = read_small_file("/proc/" + std::to_string(pid) + "/stat");
+  size_t at = stat.rfind(')');   // the second field, the name, may hold anything
+  for (int field = 2; field < number && at != std::string::npos; field++) at = stat.find(' ', at + 1);
+  if (at == std::string::npos) return "";
+  return stat.substr(at + 1, stat.find_first_of(" \n", at + 1) - at - 1);
+}
+
 // Start time in ns since boot; 0 unknown.
 uint64_t start_of(uint32_t pid) {
-  const std::string stat = read_small_file("/proc/" + std::to_string(pid) + "/stat");
-  const size_t name_end = stat.rfind(')');   // the name may hold anything
-  if (name_end == std::string::npos) return 0;
-  const char* p = stat.c_str() + name_end + 1;
-  for (int field = 2; field < 21; field++) {
-    p = std::strchr(p + 1, ' ');
-    if (p == nullptr) return 0;
-  }
-  return std::strtoull(p + 1, nullptr, 10) * (1'000'000'000u / static_cast<uint64_t>(sysconf(_SC_CLK_TCK)));
+  constexpr int kStartTime = 22;
+  return std::strtoull(stat_field(pid, kStartTime).c_str(), nullptr, 10) *
+         (1'000'000'000u / static_cast<uint64_t>(sysconf(_SC_CLK_TCK)));
 }
 
 }  // namespace
@@ -91,10 +94,16 @@ bool ProcessWatch::ended() {
 }
 
 std::optional<int> ProcessWatch::exit_status() const {
-  PidfdInfo info{};
-  info.mask = kPidfdInfoExit;
-  if (fd_ < 0 || ioctl(fd_, kPidfdGetInfo, &info) != 0 || (info.mask & kPidfdInfoExit) == 0) return std::nullopt;
-  return info.exit_code;
+  // The kernel keeps it in /proc until its parent has asked for it, and for the holder of a pidfd afterwards. In this
+  // order twice: its parent may ask in between.
+  for (int attempt = 0; attempt < 2 && fd_ >= 0; attempt++) {
+    constexpr int kState = 3, kExitCode = 52;
+    if (stat_field(pid_, kState) == "Z") return std::atoi(stat_field(pid_, kExitCode).c_str());
+    PidfdInfo info{};
+    info.mask = kPidfdInfoExit;
+    if (ioctl(fd_, kPidfdGetInfo, &info) == 0 && (info.mask & kPidfdInfoExit) != 0) return info.exit_code;
+  }
+  return std::nullopt;
 }
 
 bool ProcessWatch::has_thread(uint32_t tid) const {

@@ -22,7 +22,7 @@ class ProcessWatch {
   bool ended();
   uint32_t pid() const { return pid_; }
 
-  // wait() status of an ended process where the kernel tells strangers (since 6.15).
+  // wait() status of an ended process, as far as the kernel tells strangers: a zombie's; later only since Linux 6.15.
   std::optional<int> exit_status() const;
   // Is `tid` a thread of it? True when in doubt.
   bool has_thread(uint32_t tid) const;
