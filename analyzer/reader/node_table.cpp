@@ -65,6 +65,7 @@ bool NodeTable::add_chunk(std::span<const uint8_t> payload) {
 
 void NodeTable::finish() {
   canonical_.assign(nodes_.size(), 0);
+  count_ = 0;
   if (nodes_.empty()) return;
   const uint64_t slots = std::bit_ceil(nodes_.size() * 2);
   std::vector<uint32_t> table(slots, 0);
@@ -79,6 +80,7 @@ void NodeTable::finish() {
       const uint32_t other = table[slot];
       if (other == 0) {
         table[slot] = canonical_[id] = id;
+        ++count_;
         break;
       }
       const TraceNode& known = nodes_[other];

@@ -37,12 +37,15 @@ public:
   bool defined(uint32_t id) const { return id < nodes_.size() && nodes_[id].pc != 0; }
   // defined(id) only.
   const TraceNode& operator[](uint32_t id) const { return nodes_[id]; }
-  // One more than the greatest id.
+  // Distinct nodes, after finish().
+  uint32_t count() const { return count_; }
+  // Ids are below; many may be undefined.
   uint32_t size() const { return static_cast<uint32_t>(nodes_.size()); }
 
 private:
   std::vector<TraceNode> nodes_;  // by id; [0] is none
   std::vector<uint32_t> canonical_;
+  uint32_t count_ = 0;
 };
 
 }  // namespace hl

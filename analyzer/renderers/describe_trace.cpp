@@ -42,7 +42,7 @@ std::vector<std::string> caveats(const Trace& trace, const LossSummary& lost, co
     lines.push_back("The recorder was killed; " + plural(stream.recovered_events, "event") +
                     " came from the session file " + trace.session()->path() + ".");
   if (lost.total() != 0) {
-    std::string line = plural(lost.total(), "event") + " are missing:";
+    std::string line = plural(lost.total(), "event") + (lost.total() == 1 ? " is missing:" : " are missing:");
     for (size_t i = 0; i < lost.by_cause.size(); ++i)
       if (lost.by_cause[i] != 0)
         line += " " + with_thousands(lost.by_cause[i]) + " " + std::string(name_of(static_cast<LossCause>(i))) + ",";
@@ -58,9 +58,9 @@ std::vector<std::string> caveats(const Trace& trace, const LossSummary& lost, co
   if (trace.problems().total() > trace.problems().kept().size())
     lines.push_back("... and " + with_thousands(trace.problems().total() - trace.problems().kept().size()) + " more problems.");
   if (stream.duplicate_segments != 0)
-    lines.push_back(plural(stream.duplicate_segments, "stretch") + " had been written twice and counts once.");
+    lines.push_back("Events written twice by a restarted recorder were counted once (" + with_thousands(stream.duplicate_segments) + " times).");
   if (stream.unknown_stacks != 0)
-    lines.push_back(plural(stream.unknown_stacks, "event") + " name a stack that is not in the trace.");
+    lines.push_back("The stacks of " + plural(stream.unknown_stacks, "event") + " are not in the trace.");
   return lines;
 }
 

@@ -33,9 +33,6 @@ size_t depth_of(const RunImage& image, const std::map<Uuid, const RunImage*>& by
   return depth;
 }
 
-void line(std::string& out, const char* name, const std::string& text) {
-  out += "  " + pad_right(name, 15) + text + "\n";
-}
 
 }  // namespace
 
@@ -43,10 +40,13 @@ std::string info_text(const Trace& trace, const TraceSummary& summary, const std
                       const TextStyle& style) {
   const TraceMetadata& metadata = trace.metadata();
   std::string out;
+  const auto line = [&style](std::string& to, const char* name, const std::string& text) {
+    to += wrapped(text, "  " + pad_right(name, 15), std::string(17, ' '), style);
+  };
   out += style.bold(fit(printable(command_line(metadata)), style.width, style)) + "\n";
   std::string state = trace.running() ? "still being recorded" : trace.complete() ? "complete" : "not closed cleanly";
   if (trace.recovered()) state += ", recovered from its session file";
-  line(out, "trace", printable(trace.path()));
+  line(out, "trace", fit(printable(trace.path()), style.width > 17 ? style.width - 17 : 1, style));
   line(out, "state", trace.complete() ? state : style.warning(state));
   line(out, "process", "pid " + std::to_string(metadata.header.pid) +
                            (metadata.header.image_number != 0
@@ -62,7 +62,7 @@ std::string info_text(const Trace& trace, const TraceSummary& summary, const std
   line(out, "mappings", with_thousands(summary.maps) + " mmap, " + with_thousands(summary.unmaps) + " munmap, " +
                             with_thousands(summary.remaps) + " mremap, " + with_thousands(summary.named_maps) + " named");
   line(out, "threads", with_thousands(summary.threads));
-  line(out, "stacks", with_thousands(summary.stacks) + " distinct, " + with_thousands(trace.nodes().size() == 0 ? 0 : trace.nodes().size() - 1) + " frames in the tree");
+  line(out, "stacks", with_thousands(summary.stacks) + " distinct, " + with_thousands(trace.nodes().count()) + " frames in the tree");
   if (trace.file_bytes() != 0) {
     char per_event[32];
     std::snprintf(per_event, sizeof per_event, "%.2f", summary.bytes_per_event);
@@ -104,10 +104,10 @@ std::string info_text(const Trace& trace, const TraceSummary& summary, const std
   const auto notes = caveats(trace, summary.lost, summary.stream);
   if (!notes.empty()) {
     out += "\n";
-    for (const std::string& note : notes) out += "  ! " + style.warning(note) + "\n";
+    for (const std::string& note : notes) out += wrapped(note, "  ! ", "    ", style);
   }
   if (metadata.has_unwind_check && !metadata.unwind_check_text.empty())
-    out += "\nFirst differences from libunwind:\n" + metadata.unwind_check_text + "\n";
+    out += "\nFirst differences from libunwind:\n" + metadata.unwind_check_text + "\n";  // lines of the shim's own
 
   if (run.size() > 1) {
     out += "\n" + style.title(with_thousands(run.size()) + " processes in this run") + "\n";
@@ -155,7 +155,7 @@ void info_json(const Trace& trace, const TraceSummary& summary, const std::vecto
   write_lost(json, summary.lost);
   json.member("threads", summary.threads)
       .member("stacks", summary.stacks)
-      .member("stack_nodes", uint64_t{trace.nodes().size() == 0 ? 0 : trace.nodes().size() - 1})
+      .member("stack_nodes", uint64_t{trace.nodes().count()})
       .member("bytes_per_event", summary.bytes_per_event)
       .member("duration_ns", summary.duration_ns)
       .member("file_bytes", trace.file_bytes())

@@ -1,7 +1,7 @@
 // `report` and `live` for people: the verdict first, then the lists, then what was lost. See heap_output.h.
 #include <algorithm>
 #include <cmath>
-#include <unordered_set>
+#include <unordered_map>
 
 #include "renderers/describe_trace.h"
 #include "renderers/heap_output.h"
@@ -30,9 +30,9 @@ void row(std::string& out, const char* name, const std::string& value, const std
 }
 
 // The sentence a reader should remember.
-std::string verdict(const HeapAnswer& answer, const std::vector<SiteGroup>& groups, const TextStyle& style) {
+std::vector<std::string> verdict(const HeapAnswer& answer, const std::vector<SiteGroup>& groups, const TextStyle& style) {
   const ReplayResult& result = answer.heap.result();
-  if (result.allocation_calls == 0) return "Nothing was allocated.\n";
+  if (result.allocation_calls == 0) return {"Nothing was allocated."};
   const auto who = [&](SiteMetric metric, uint64_t whole) -> std::string {
     const auto top = top_groups(groups, metric, 1);
     if (top.empty() || whole == 0) return ".";
@@ -43,17 +43,13 @@ std::string verdict(const HeapAnswer& answer, const std::vector<SiteGroup>& grou
     return ", " + human_percent(group.numbers.of(metric), whole) + " of it from " + name + place + ".";
   };
   const bool at_end = answer.moment.kind == Moment::Kind::exit;
-  std::string text = "The live heap peaked at " + human_bytes(result.peak_bytes, style) + " after " +
-                     human_ns(answer.trace.clock().ns(result.peak_ticks)) + who(SiteMetric::peak_bytes, result.peak_bytes) + "\n";
+  const std::string peak = "The live heap peaked at " + human_bytes(result.peak_bytes, style) + " after " +
+                     human_ns(answer.trace.clock().ns(result.peak_ticks)) + who(SiteMetric::peak_bytes, result.peak_bytes);
   const std::string when = !at_end ? "At the moment asked for, " : answer.trace.running() ? "So far, " : "At the end, ";
-  if (result.live_blocks == 0) text += when + "every block had been freed.\n";
-  else if (at_end && !answer.trace.running())
-    text += when + human_bytes(result.live_bytes, style) + " in " + plural(result.live_blocks, "block") +
-            " had not been freed" + who(SiteMetric::live_bytes, result.live_bytes) + "\n";
-  else
-    text += when + human_bytes(result.live_bytes, style) + " in " + plural(result.live_blocks, "block") + " were live" +
-            who(SiteMetric::live_bytes, result.live_bytes) + "\n";
-  return text;
+  if (result.live_blocks == 0) return {peak, when + "every block had been freed."};
+  return {peak, when + human_bytes(result.live_bytes, style) + " in " + plural(result.live_blocks, "block") +
+                    (at_end && !answer.trace.running() ? " had not been freed" : " were live") +
+                    who(SiteMetric::live_bytes, result.live_bytes)};
 }
 
 // What is wrong with the record stands right below the verdict, in a line; the details come last.
@@ -355,21 +351,7 @@ std::string unknown_part(const HeapAnswer& answer, const TextStyle& style) {
   if (troubles.size() > kModulesShown)
     lines.push_back("... and " + with_thousands(troubles.size() - kModulesShown) + " more modules without full symbols.");
   std::string out = rule("Lost or unknown", lines.empty() ? "nothing" : "", style);
-  for (const std::string& line : lines) {
-    // Wrapped at blanks; continuation lines are indented.
-    std::string rest = line, margin = "  - ";
-    while (!rest.empty()) {
-      size_t take = rest.size();
-      const size_t room = style.width > 24 ? style.width - 4 : 20;
-      if (display_width(rest) > room) {
-        take = rest.rfind(' ', room);
-        if (take == std::string::npos || take == 0) take = std::min(rest.find(' ', room), rest.size());
-      }
-      out += margin + rest.substr(0, take) + "\n";
-      rest.erase(0, std::min(rest.size(), take + 1));
-      margin = "    ";
-    }
-  }
+  for (const std::string& line : lines) out += wrapped(line, "  - ", "    ", style);
   return out;
 }
 
@@ -381,7 +363,7 @@ std::string report_text(const HeapAnswer& answer, const TextStyle& style) {
   SiteList list(answer, groups, style);
   const size_t shorter = answer.top == 0 ? 0 : std::max<size_t>(1, (answer.top + 1) / 2);
   std::string out = headline(answer, style);
-  out += verdict(answer, groups, style);
+  for (const std::string& sentence : verdict(answer, groups, style)) out += wrapped(sentence, "", "", style);
   out += warning_line(answer, style);
   out += numbers(answer, style);
   out += timeline(answer, style);

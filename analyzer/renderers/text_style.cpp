@@ -137,6 +137,30 @@ std::string fit(std::string_view text, size_t width, const TextStyle& style) {
   return result += text.substr(from);
 }
 
+std::string wrapped(std::string_view text, std::string_view first_margin, std::string_view margin,
+                    const TextStyle& style) {
+  std::string out, line(first_margin);
+  size_t used = display_width(line);
+  bool empty = true;
+  while (!text.empty()) {
+    const size_t blank = std::min(text.find(' '), text.size());
+    const std::string word = fit(text.substr(0, blank), style.width > margin.size() ? style.width - margin.size() : 1, style);
+    text.remove_prefix(std::min(text.size(), blank + 1));
+    const size_t width = display_width(word);
+    if (!empty && used + 1 + width > style.width) {
+      out += line + "\n";
+      line = margin;
+      used = display_width(line);
+      empty = true;
+    }
+    if (!empty) line += ' ';
+    line += word;
+    used += width + (empty ? 0 : 1);
+    empty = false;
+  }
+  return out + line + "\n";
+}
+
 std::string short_function(std::string_view name) {
   // Parameters: from the first '(' outside <> that follows a name (not `(anonymous namespace)`, not operator()).
   std::string result;

@@ -40,6 +40,9 @@ std::string pad_right(std::string text, size_t width);
 // Cut in the middle to at most `width` columns. Plain ASCII or UTF-8 without escapes.
 std::string fit(std::string_view text, size_t width, const TextStyle& style);
 
+// Lines of at most style.width columns, broken at blanks; a word that is longer is cut. Ends in a line break.
+std::string wrapped(std::string_view text, std::string_view first_margin, std::string_view margin, const TextStyle& style);
+
 // A C++ name one can read: parameters and return type left out, long template arguments folded.
 std::string short_function(std::string_view demangled);
 // The last two components of a path.
