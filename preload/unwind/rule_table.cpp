@@ -47,7 +47,8 @@ RuleEntry* RuleTable::find_any(uint64_t key, RuleEntry* after) {
 bool RuleTable::insert(uint64_t key, const Rule& rule, uint32_t epoch, uint32_t instance) {
   Level* level = newest_.load(std::memory_order_acquire);
   if (level == nullptr && (level = add_level(nullptr)) == nullptr) return false;
-  for (unsigned attempt = 0; attempt < 2; ++attempt) {
+  // `level` may be long out of date by now: each turn goes to the next one.
+  for (unsigned attempt = 0; attempt <= kLevels; ++attempt) {
     if (level->used.load(std::memory_order_relaxed) <= level->mask.load(std::memory_order_relaxed) / 2) {
       const uint64_t h = hash(key);
       for (unsigned i = 0; i < kProbes; ++i) {
