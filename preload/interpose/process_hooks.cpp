@@ -48,24 +48,29 @@ pid_t fork_body(void* function, const EntryRegisters& caller) {
   return child;
 }
 
+// False in a vfork child, which borrows its parent's memory: its exec or exit is not the parent's.
+bool owns_memory() { return g_process.slot != nullptr && g_process.slot->pid == sys::process_id(); }
+
 void record_exit(ExitKind kind, int status, const EntryRegisters& caller) {
+  if (!owns_memory()) return;
   ExtendedPayload payload;
   payload.signed_number(status).number(kind);
   record_extended(ExtendedKind::exit, payload, &caller, caller.rsp);
 }
 
-// The image is about to be replaced, unless we are a vfork child that only borrows our owner's memory.
+// The image is about to be replaced.
 class ExecScope {
  public:
-  ExecScope(const char* path, const EntryRegisters& caller) : caller_(caller) {
+  ExecScope(const char* path, const EntryRegisters& caller) : caller_(caller), owner_(owns_memory()) {
+    if (!owner_) return;
     ExtendedPayload payload;
     payload.text(path);
     record_extended(ExtendedKind::exec, payload, &caller, caller.rsp);
-    owner_ = g_process.slot != nullptr && g_process.slot->pid == sys::process_id();
     set_state(ProcessState::execing);
   }
   // The exec failed.
   int failed(int result, int error) {
+    if (!owner_) return result;
     set_state(ProcessState::running);
     ExtendedPayload payload;
     payload.number(static_cast<uint64_t>(error));
@@ -75,10 +80,10 @@ class ExecScope {
 
  private:
   void set_state(ProcessState state) {
-    if (owner_) g_process.slot->state.store(static_cast<uint32_t>(state), std::memory_order_release);
+    g_process.slot->state.store(static_cast<uint32_t>(state), std::memory_order_release);
   }
   const EntryRegisters& caller_;
-  bool owner_ = false;
+  bool owner_;
 };
 
 }  // namespace
