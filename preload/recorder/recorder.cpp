@@ -90,6 +90,13 @@ bool Recorder::pass() {
   if (now_ns_ >= next_end_check_ns_) {
     notice_ends();
     next_end_check_ns_ = now_ns_ + 2 * kMs;
+    // After all that ended with the root were closed too.
+    if (root_complete_) {
+      root_complete_->processes = recorded_;
+      root_complete_->still_recording = static_cast<uint32_t>(recordings_.size());
+      send_message(settings_.control_fd, *root_complete_);
+      root_complete_.reset();
+    }
   }
   if (now_ns_ >= next_housekeeping_ns_) {
     for (auto& r : recordings_) {
@@ -277,10 +284,10 @@ void Recorder::finish(size_t index, bool replaced_by_exec) {
   expect_children(*r);
   r->release_blocks();
   write_index_line(*r, "ended", good);
-  if (r->is_root() && !replaced_by_exec) tell_root_complete(*r, end, good);
+  if (r->is_root() && !replaced_by_exec) note_root_complete(*r, end, good);
 }
 
-void Recorder::tell_root_complete(ProcessRecording& r, const ProcessEnd& end, bool good) {
+void Recorder::note_root_complete(ProcessRecording& r, const ProcessEnd& end, bool good) {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   const auto ns = [](const timeval& t) {
@@ -300,12 +307,10 @@ void Recorder::tell_root_complete(ProcessRecording& r, const ProcessEnd& end, bo
   m.recorder_rss_bytes = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
   m.waits = r.process().waits.load(std::memory_order_relaxed);
   m.waited_ns = r.process().waited_ns.load(std::memory_order_relaxed);
-  m.processes = recorded_;
-  m.still_recording = static_cast<uint32_t>(recordings_.size());
   m.oom_kills = end.oom_kills;
   m.restarts = settings_.restarts;
   m.set_text(r.trace() == nullptr ? "" : r.trace()->path().c_str());
-  send_message(settings_.control_fd, m);
+  root_complete_ = m;
 }
 
 void Recorder::expect_children(ProcessRecording& recording) {

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -63,7 +64,7 @@ class Recorder {
   void expect_children(ProcessRecording& recording);
   bool anybody_expected();
   void write_index_line(ProcessRecording& recording, const char* event, bool clean);
-  void tell_root_complete(ProcessRecording& recording, const ProcessEnd& end, bool good);
+  void note_root_complete(ProcessRecording& recording, const ProcessEnd& end, bool good);
 
   SessionFile& session_;
   const RecorderSettings settings_;
@@ -83,6 +84,7 @@ class Recorder {
   uint64_t sleep_ns_ = 1'000'000;
   uint64_t drained_bytes_ = 0;          // of this pass
   uint32_t live_threads_ = 1;
+  std::optional<ControlMessage> root_complete_;   // to be sent
 };
 
 }  // namespace hl
