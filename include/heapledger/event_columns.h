@@ -197,7 +197,8 @@ class EventColumnsEncoder {
   void reset(UsablePredictor predictor) {
     model_.reset(predictor);
     segments_.clear();
-    for (Bytes* b : all_) b->clear();
+    for (SplitColumn* c : {&time_, &address_, &size_}) c->clear();
+    for (Bytes* b : {&op_, &stack_, &extra_, &extended_}) b->clear();
     room_events_ = 0;
     first_ticks_ = ~uint64_t{0};
     last_ticks_ = 0;
@@ -260,22 +261,37 @@ class EventColumnsEncoder {
   };
   static void put_leb(Bytes& out, uint64_t v) { out.put_leb(v); }
   struct SplitColumn {
-    Bytes low, high, tail;
+    std::vector<uint8_t> low, high;
+    size_t values = 0;
+    Bytes tail;
+    void clear() {
+      values = 0;
+      tail.clear();
+    }
+    void reserve(size_t more_values, size_t more_tail) {
+      if (low.size() - values < more_values) {
+        low.resize(values + more_values + low.size() / 2);
+        high.resize(low.size());
+      }
+      tail.reserve(more_tail);
+    }
     void put(uint64_t v) {
       const uint32_t short_value = v < 0xffff ? static_cast<uint32_t>(v) : 0xffff;
-      low.push_back(static_cast<uint8_t>(short_value));
-      high.push_back(static_cast<uint8_t>(short_value >> 8));
+      low[values] = static_cast<uint8_t>(short_value);
+      high[values] = static_cast<uint8_t>(short_value >> 8);
+      values++;
       if (short_value == 0xffff) [[unlikely]] put_leb(tail, v);
     }
-    size_t raw_bytes() const { return low.size() + high.size() + tail.size(); }
+    size_t raw_bytes() const { return 2 * values + tail.size(); }
     RawColumn column(ColumnId id) const {
-      return {id, static_cast<uint32_t>(low.size()), {low.span(), high.span(), tail.span()}};
+      return {id, static_cast<uint32_t>(values), {{low.data(), values}, {high.data(), values}, tail.span()}};
     }
   };
   static constexpr uint32_t kRoomEvents = 1024;
   static constexpr size_t kMostBytesPerEvent = 60;   // in any one stream, but for the payload of extended events
   void make_room() {
-    for (Bytes* b : all_) b->reserve(kRoomEvents * kMostBytesPerEvent);
+    for (SplitColumn* c : {&time_, &address_, &size_}) c->reserve(kRoomEvents, kRoomEvents * kMostBytesPerEvent);
+    for (Bytes* b : {&op_, &stack_, &extra_, &extended_}) b->reserve(kRoomEvents * kMostBytesPerEvent);
     room_events_ = kRoomEvents;
   }
 
@@ -303,9 +319,6 @@ class EventColumnsEncoder {
   std::vector<EventSegment> segments_;
   SplitColumn time_, address_, size_;
   Bytes op_, stack_, extra_, extended_;
-  const std::array<Bytes*, 13> all_{&time_.low, &time_.high, &time_.tail, &address_.low, &address_.high,
-                                    &address_.tail, &size_.low, &size_.high, &size_.tail, &op_,
-                                    &stack_, &extra_, &extended_};
   uint32_t room_events_ = 0;
   uint64_t first_ticks_ = ~uint64_t{0}, last_ticks_ = 0;
 };
@@ -317,8 +330,8 @@ inline void EventColumnsEncoder::add(const Event& e) {
   BlockCursor& cursor = model_.cursor();
   time_.put(e.ticks - cursor.ticks);
   cursor.ticks = e.ticks;
-  if (e.ticks_before < first_ticks_) first_ticks_ = e.ticks_before;
-  if (e.ticks > last_ticks_) last_ticks_ = e.ticks;
+  first_ticks_ = e.ticks_before < first_ticks_ ? e.ticks_before : first_ticks_;
+  last_ticks_ = e.ticks > last_ticks_ ? e.ticks : last_ticks_;
   segments_.back().events++;
   const unsigned kind = static_cast<unsigned>(e.kind);
 

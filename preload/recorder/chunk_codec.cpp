@@ -3,8 +3,6 @@
 
 #define ZSTD_STATIC_LINKING_ONLY   // ZSTD_c_literalCompressionMode
 
-#include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <new>
 
@@ -15,7 +13,9 @@ namespace hl {
 void ChunkCodec::FreeContext::operator()(ZSTD_CCtx_s* context) const { ZSTD_freeCCtx(context); }
 
 namespace {
-constexpr int kNoiseLevel = -30;   // looks for repetitions in every thirtieth place only
+constexpr int kPlainLevel = -100;   // entropy coding, and a look for repetitions in every hundredth place only
+constexpr size_t kSmallestTrial = 16384;
+constexpr uint32_t kTrialInterval = 31;
 }
 
 ChunkCodec::ChunkCodec(int zstd_level) : level_(zstd_level), context_(ZSTD_createCCtx()) {
@@ -33,39 +33,33 @@ size_t ChunkCodec::compress(std::span<const uint8_t> raw, std::vector<uint8_t>& 
   return out.size() - at;
 }
 
-namespace {
-
-// Is there nothing to find but the frequency of byte values, or not even that? By the entropy of single bytes.
-bool is_noise(std::span<const uint8_t> bytes) {
-  if (bytes.size() < 1024) return false;
-  uint32_t counts[4][256] = {};
-  const size_t sampled = std::min<size_t>(bytes.size(), 16384) & ~size_t{3};
-  for (size_t i = 0; i < sampled; i += 4)
-    for (size_t k = 0; k < 4; k++) counts[k][bytes[i + k]]++;
-  double bits = 0;
-  for (size_t v = 0; v < 256; v++) {
-    const uint32_t count = counts[0][v] + counts[1][v] + counts[2][v] + counts[3][v];
-    if (count != 0) bits -= count * std::log2(static_cast<double>(count) / static_cast<double>(sampled));
+// Each part is a zstd frame of its own (a decoder takes frames that follow each other as one): low bytes are noise and
+// high bytes are not, and one table for both would serve neither. Where a search for repetitions gains nothing it
+// would cost most; both ways are tried now and then, and the better one is kept meanwhile.
+bool ChunkCodec::compress_part(std::span<const uint8_t> part, PartHabit& habit) {
+  const size_t at = payload_.size();
+  const auto with_level = [&](int level) {
+    ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_compressionLevel, level);
+    return compress(part, payload_);
+  };
+  if (part.size() >= kSmallestTrial && habit.until_trial-- == 0) {
+    habit.until_trial = kTrialInterval;
+    const size_t plain = with_level(kPlainLevel);
+    payload_.resize(at);
+    const size_t searched = with_level(level_);
+    habit.plain = plain != 0 && plain <= searched + searched / 32;
+    return searched != 0;
   }
-  return bits > 6.5 * static_cast<double>(sampled);
+  return with_level(habit.plain ? kPlainLevel : level_) != 0;
 }
 
-}  // namespace
-
-// Appends one column to payload_. Each part is a zstd frame of its own (a decoder takes frames that follow each
-// other as one): low bytes are noise and high bytes are not, one table for both would serve neither, and where
-// there is noise a search for repetitions finds nothing and costs most.
 size_t ChunkCodec::compress_column(const RawColumn& column, uint8_t& compression) {
   const size_t raw_bytes = column.raw_bytes();
   const size_t at = payload_.size();
   if (raw_bytes >= 64) {
     bool good = true;
-    for (size_t i = 0; i < 3 && good; i++) {
-      const std::span<const uint8_t> part = column.parts[i];
-      if (part.empty()) continue;
-      ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_compressionLevel, is_noise(part) ? kNoiseLevel : level_);
-      good = compress(part, payload_) != 0;
-    }
+    for (size_t i = 0; i < 3 && good; i++)
+      if (!column.parts[i].empty()) good = compress_part(column.parts[i], habits_[static_cast<size_t>(column.id) * 3 + i]);
     if (good && payload_.size() - at < raw_bytes) {
       compression = 1;
       return payload_.size() - at;

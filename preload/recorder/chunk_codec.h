@@ -2,6 +2,7 @@
 // compressor's memory (about 1 MiB at level 1) is the recorder's largest.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -23,12 +24,18 @@ class ChunkCodec {
   size_t compress(std::span<const uint8_t> raw, std::vector<uint8_t>& out);
 
  private:
+  struct PartHabit {
+    uint32_t until_trial = 0;
+    bool plain = false;
+  };
+  bool compress_part(std::span<const uint8_t> part, PartHabit& habit);
   size_t compress_column(const RawColumn& column, uint8_t& compression);
 
   const int level_;
   struct FreeContext { void operator()(ZSTD_CCtx_s* context) const; };
   std::unique_ptr<ZSTD_CCtx_s, FreeContext> context_;
   std::vector<uint8_t> payload_;
+  std::array<PartHabit, 8 * 3> habits_;   // by column and part
 };
 
 }  // namespace hl

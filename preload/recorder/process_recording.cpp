@@ -255,6 +255,7 @@ void ProcessRecording::drain_block(OpenBlock& b) {
   }
   thread.last_ticks = std::max(thread.last_ticks, decoder.cursor().ticks);
   thread.events += events;
+  tally_.events += events;
   b.drained_events += events;
   b.cursor = decoder.cursor();
   b.drained_bytes = b.committed_bytes;
