@@ -144,10 +144,10 @@ private:
     const std::string more =
         group.sites.size() > 1 ? " (the heaviest of " + with_thousands(group.sites.size()) + " stacks)" : "";
     if (const auto known = shown_.find(site); known != shown_.end()) {
-      out += std::string(indent, ' ') + style_.dim("  (stack: see \"" + known->second + "\")") + "\n";
+      out += std::string(indent, ' ') + style_.dim("  (its stack: see " + known->second + ")") + "\n";
       return out;
     }
-    shown_.emplace(site, section.title + "\" " + std::to_string(number));
+    shown_.emplace(site, "\"" + section.title + "\", number " + std::to_string(number));
     const std::vector<ResolvedFrame> frames = answer_.resolver.frames(answer_.heap.result().site_stacks[site]);
     out += stack_lines(frames, kCallers, indent, style_);
     if (!more.empty()) out += std::string(indent, ' ') + style_.dim(" " + more) + "\n";

@@ -196,7 +196,7 @@ TraceBuilder& TraceBuilder::flush(uint64_t low_water) {
     new_nodes_.clear();
   }
 
-  encoder_.reset(UsablePredictor::glibc64);
+  encoder_->reset(UsablePredictor::glibc64);
   for (auto& [thread, stretch] : threads_) {
     if (stretch.events.empty()) continue;
     EventSegment segment{};
@@ -222,24 +222,24 @@ TraceBuilder& TraceBuilder::flush(uint64_t low_water) {
     segment.thread_index = thread;
     segment.base_ticks = kStartTicks;
     segment.base_address = 0x10000;
-    encoder_.begin_segment(segment);
-    for (const Event& event : stretch.events) encoder_.add(event);
+    encoder_->begin_segment(segment);
+    for (const Event& event : stretch.events) encoder_->add(event);
     stretch.events.clear();
   }
   payloads_.clear();
-  if (encoder_.events() == 0) return *this;
+  if (encoder_->events() == 0) return *this;
 
-  const auto columns = encoder_.columns();
+  const auto columns = encoder_->columns();
   EventsPayload head{};
   head.payload_header_bytes = sizeof head;
-  head.segment_count = static_cast<uint32_t>(encoder_.segments().size());
-  head.event_count = encoder_.events();
+  head.segment_count = static_cast<uint32_t>(encoder_->segments().size());
+  head.event_count = encoder_->events();
   head.segment_bytes = sizeof(EventSegment);
   head.column_count = static_cast<uint16_t>(columns.size());
   head.low_water_ticks = low_water == UINT64_MAX ? low_water : kStartTicks + low_water;
   std::vector<uint8_t> payload;
   append(payload, head);
-  for (const EventSegment& segment : encoder_.segments()) append(payload, segment);
+  for (const EventSegment& segment : encoder_->segments()) append(payload, segment);
   std::vector<std::vector<uint8_t>> stored;
   for (const RawColumn& column : columns) {
     std::vector<uint8_t> raw;
@@ -250,7 +250,7 @@ TraceBuilder& TraceBuilder::flush(uint64_t low_water) {
   }
   for (const auto& bytes : stored) payload.insert(payload.end(), bytes.begin(), bytes.end());
   const size_t at = out_.size();
-  chunk(ChunkKind::events, payload, head.event_count, encoder_.first_ticks(), encoder_.last_ticks());
+  chunk(ChunkKind::events, payload, head.event_count, encoder_->first_ticks(), encoder_->last_ticks());
   last_events_chunk_.assign(out_.begin() + static_cast<ptrdiff_t>(at), out_.end());
   last_events_entry_ = index_.back();
   return *this;

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -89,7 +90,7 @@ private:
   std::vector<uint8_t> last_events_chunk_;
   IndexEntry last_events_entry_{};
   uint64_t events_ = 0;
-  EventColumnsEncoder encoder_;
+  std::unique_ptr<EventColumnsEncoder> encoder_ = std::make_unique<EventColumnsEncoder>();
 };
 
 // A session file with one process image and its blocks.
