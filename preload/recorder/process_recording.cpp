@@ -134,6 +134,12 @@ uint64_t ProcessRecording::pending_bytes() const {
   return bytes;
 }
 
+uint32_t ProcessRecording::held_blocks() const {
+  return static_cast<uint32_t>(std::count_if(blocks_.begin(), blocks_.end(), [this](const OpenBlock& b) {
+    return event_block(b.index)->sealed.load(std::memory_order_relaxed) == 0;
+  }));
+}
+
 // Below the result no event will come that is not committed now. Two kinds of threads matter: those outside our code
 // will take their next stamp after `pass_ticks`; those inside have announced a floor before they took a stamp.
 uint64_t ProcessRecording::low_water(uint64_t pass_ticks) {
@@ -324,6 +330,8 @@ uint64_t ProcessRecording::lost_events() const {
 
 void ProcessRecording::housekeep(uint64_t now_ns) {
   reclaim_dead_threads();
+  // Every block an earlier recorder had begun has been found by now.
+  if (trace_ != nullptr) drained_before_.clear();
   if (trace_ == nullptr || trace_->closed() || !header_written_) return;
   wrote(definitions_.write_unloaded(*trace_));
   if (now_ns >= next_clock_ns_) {

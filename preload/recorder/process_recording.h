@@ -65,7 +65,8 @@ class ProcessRecording {
   bool open_trace(const std::vector<std::string>& candidates);
 
   void add_event_block(uint32_t index);
-  size_t event_blocks() const { return blocks_.size(); }
+  // Event blocks that threads are still filling.
+  uint32_t held_blocks() const;
   // Committed and not yet drained.
   uint64_t pending_bytes() const;
 

@@ -342,12 +342,10 @@ bool Recorder::anybody_expected() {
 
 void Recorder::extend_ahead() {
   SessionHeader& h = session_.header();
-  if (now_ns_ >= next_housekeeping_ns_ || live_threads_ <= 1) {
-    live_threads_ = 0;
-    for (const auto& r : recordings_) live_threads_ += static_cast<uint32_t>(r->event_blocks());
-  }
-  const uint32_t limit = settings_.pool_bytes / kBlockBytes + 2 * live_threads_;
-  if (limit > h.event_block_limit.load(std::memory_order_relaxed)) h.event_block_limit.store(limit, std::memory_order_relaxed);
+  // Each living thread may hold a block that stays half empty; only what goes beyond that is on its way.
+  uint32_t held = 0;
+  for (const auto& r : recordings_) held += r->held_blocks();
+  h.event_block_limit.store(settings_.pool_bytes / kBlockBytes + 2 * held, std::memory_order_relaxed);
   const uint32_t events = h.event_blocks.load(std::memory_order_relaxed);
   const uint32_t taken = h.blocks_taken.load(std::memory_order_relaxed);
   const uint32_t others = taken > events ? taken - events : 0;

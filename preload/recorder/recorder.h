@@ -83,7 +83,6 @@ class Recorder {
   uint64_t now_ns_ = 0, next_drain_ns_ = 0, next_housekeeping_ns_ = 0, next_end_check_ns_ = 0, idle_since_ns_ = 0;
   uint64_t sleep_ns_ = 1'000'000;
   uint64_t drained_bytes_ = 0;          // of this pass
-  uint32_t live_threads_ = 1;
   std::optional<ControlMessage> root_complete_;   // to be sent
 };
 
