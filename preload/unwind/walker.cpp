@@ -15,7 +15,6 @@ struct OuterEnd {
   WalkEnd why = WalkEnd::outermost;
   const volatile uint64_t* return_slot = nullptr;  // the return address was read here before the walk ended
   uint64_t return_value = 0;
-  bool looked_at_rbp = false;
 };
 
 struct State {
@@ -37,30 +36,18 @@ inline bool matches(const MemoFrame& f, const State& s) {
 
 inline uint64_t word_at(uint64_t address) { return *reinterpret_cast<const volatile uint64_t*>(address); }
 
-inline uint64_t node_pc(const MemoFrame& f) { return f.pc | (f.flags & kGuessedFrame ? kNodeGuessed : 0); }
+inline uint64_t node_pc(const MemoFrame& f) {
+  static_assert(kNodeGuessed == uint64_t{kGuessedFrame} << 61);
+  return f.pc | (uint64_t{f.flags} & kGuessedFrame) << 61;
+}
 
-// A frame's words, in the order in which first_changed_word visits them backwards: CFA, return address, rbp.
-// `outer` is the frame's caller. Updates `live`; returns the new end of words.
-inline uint32_t append_words(WalkMemo& memo, uint32_t end, const MemoFrame& f, const MemoFrame& outer,
-                             int16_t cfa_offset, bool& live) {
-  if (live && f.rbp_slot != kNotSaved) {
-    memo.words[end++] = {reinterpret_cast<const volatile uint64_t*>(f.sp + f.rbp_slot), outer.rbp};
-    live = false;
-  }
-  memo.words[end++] = {reinterpret_cast<const volatile uint64_t*>(outer.sp - 8), outer.pc};
-  if (f.kind == RuleKind::cfa_at_rbp) {
-    const uint64_t slot = f.rbp + static_cast<uint64_t>(int64_t{cfa_offset});
-    memo.words[end++] = {reinterpret_cast<const volatile uint64_t*>(slot), outer.sp};
-  }
-  live |= f.kind == RuleKind::cfa_rbp || f.kind == RuleKind::cfa_at_rbp || f.kind == RuleKind::frame_pointer;
-  return end;
+inline bool looks_at_rbp(RuleKind kind) {
+  constexpr unsigned kThoseThatDo = 1u << static_cast<unsigned>(RuleKind::cfa_rbp) |
+                                    1u << static_cast<unsigned>(RuleKind::cfa_at_rbp) |
+                                    1u << static_cast<unsigned>(RuleKind::frame_pointer);
+  return (kThoseThatDo >> static_cast<unsigned>(kind)) & 1;
 }
 constexpr uint32_t kMaxWordsPerFrame = 3;
-
-inline void keep_words_end(MemoFrame& f, uint32_t end, bool live) {
-  f.words_end = static_cast<uint16_t>(end);
-  f.flags = static_cast<uint8_t>((f.flags & kGuessedFrame) | (live ? kRbpLive : 0));
-}
 
 StackId marker(WalkContext& context, StackId parent, WalkEnd why) {
   return context.tree->intern(parent, kMarkerModule, 1 + static_cast<uint64_t>(why));
@@ -82,34 +69,68 @@ inline StackId intern(WalkMemo& memo, WalkContext& context, StackId parent, uint
   return id;
 }
 
+inline MemoWord* add_word(MemoWord* at, uint64_t address, uint64_t value) {
+  at->address = reinterpret_cast<const volatile uint64_t*>(address);
+  at->value = value;
+  return at + 1;
+}
+
 // Gives frames [fresh, kCap) their nodes and puts them behind the `count` remembered ones. `end` is null when
 // the outermost of them is called by frames[count - 1]; otherwise it ended the walk below `parent`.
 StackId remember(WalkMemo& memo, WalkContext& context, uint32_t count, uint32_t fresh, const OuterEnd* end,
                  StackId parent) {
   shrink(memo, count);
-  uint32_t words = count ? memo.frames[count - 1].words_end : 0;
-  bool live = !end && count && (memo.frames[count - 1].flags & kRbpLive);
-  bool keep = true;
-  MemoFrame outer = count ? memo.frames[count - 1] : MemoFrame{};
-  for (uint32_t i = fresh; i < kCap; ++i) {
-    MemoFrame f = memo.frames[i];
-    f.node = intern(memo, context, parent, f.module, node_pc(f));
-    parent = f.node;
-    keep = keep && words + kMaxWordsPerFrame <= WalkMemo::kWords;
-    if (keep) {
-      if (end && i == fresh) {
-        if (end->return_slot) memo.words[words++] = {end->return_slot, end->return_value};
-        live = end->looked_at_rbp;
-      } else {
-        words = append_words(memo, words, f, outer, f.cfa_offset, live);
-      }
-      keep_words_end(f, words, live);
-      memo.frames[count++] = f;
-      outer = f;
+  if (fresh == kCap) return parent;
+  MemoWord* words = memo.words + (count ? memo.frames[count - 1].words_end : 0);
+  const MemoWord* const last_words = memo.words + WalkMemo::kWords - kMaxWordsPerFrame;
+  const MemoFrame* in = memo.frames + fresh;
+  const MemoFrame* const in_end = memo.frames + kCap;
+  MemoFrame* out = memo.frames + count;
+  bool live = false;  // the rbp of the frame just outside matters
+  if (end) {
+    MemoFrame f = *in++;
+    f.node = parent = intern(memo, context, parent, f.module, node_pc(f));
+    if (end->return_slot) words = add_word(words, reinterpret_cast<uint64_t>(end->return_slot), end->return_value);
+    live = end->why != WalkEnd::depth_cap && looks_at_rbp(f.kind);
+    f.words_end = static_cast<uint16_t>(words - memo.words);
+    f.flags = static_cast<uint8_t>((f.flags & kGuessedFrame) | uint8_t{live});
+    *out++ = f;
+  } else {
+    live = out[-1].flags & kRbpLive;
+  }
+  static_assert(kRbpLive == 1);
+  // The order of a frame's words is that in which first_changed_word comes to them, backwards: CFA, return
+  // address, rbp. Source and destination may be the same frame, so all is read before anything is written.
+  for (; in != in_end && words <= last_words; ++in, ++out) {
+    const uint64_t pc = in->pc, sp = in->sp, rbp = in->rbp;
+    const uint32_t module = in->module, rbp_slot = in->rbp_slot;
+    const RuleKind kind = in->kind;
+    const uint8_t guessed = in->flags & kGuessedFrame;
+    const int64_t cfa_offset = in->cfa_offset;
+    const MemoFrame& outer = out[-1];
+    parent = intern(memo, context, parent, module, node_pc(*in));
+    if (live && rbp_slot != kNotSaved) {
+      words = add_word(words, sp + rbp_slot, outer.rbp);
+      live = false;
     }
+    words = add_word(words, outer.sp - 8, outer.pc);
+    if (kind == RuleKind::cfa_at_rbp) [[unlikely]]
+      words = add_word(words, rbp + static_cast<uint64_t>(cfa_offset), outer.sp);
+    live |= looks_at_rbp(kind);
+    out->pc = pc;
+    out->sp = sp;
+    out->rbp = rbp;
+    out->node = parent;
+    out->module = module;
+    out->rbp_slot = rbp_slot;
+    out->words_end = static_cast<uint16_t>(words - memo.words);
+    out->flags = static_cast<uint8_t>(guessed | uint8_t{live});
+    out->kind = kind;
   }
   asm volatile("" ::: "memory");
-  memo.count = count;
+  memo.count = static_cast<uint32_t>(out - memo.frames);
+  // No room for more words: the innermost frames are not remembered, only entered in the tree.
+  for (; in != in_end; ++in) parent = intern(memo, context, parent, in->module, node_pc(*in));
   return parent;
 }
 
@@ -269,16 +290,11 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
 
     uint64_t cfa = 0;
     uint8_t next_flags = 0;
-    switch (rule.kind) {
-    case RuleKind::cfa_rsp:
-      cfa = s.sp + static_cast<uint64_t>(int64_t{rule.cfa_offset});
-      break;
-    case RuleKind::cfa_rbp:
-      cfa = s.rbp + static_cast<uint64_t>(int64_t{rule.cfa_offset});
-      break;
+    if (rule.kind <= RuleKind::cfa_rbp && rule.kind != RuleKind::complex) [[likely]] {
+      cfa = (rule.kind == RuleKind::cfa_rsp ? s.sp : s.rbp) + static_cast<uint64_t>(int64_t{rule.cfa_offset});
+    } else switch (rule.kind) {
     case RuleKind::cfa_at_rbp: {
       const uint64_t slot = s.rbp + static_cast<uint64_t>(int64_t{rule.cfa_offset});
-      end.looked_at_rbp = true;
       if (s.rbp < s.sp || !memo.ranges.ensure(slot, 8) || !memo.ranges.ensure(s.rbp, 8)) {
         end.why = WalkEnd::unreadable;
         goto ended;
@@ -288,7 +304,6 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
       break;
     }
     case RuleKind::frame_pointer:
-      end.looked_at_rbp = true;
       if (s.rbp == 0) goto ended;
       if (s.rbp < s.sp || s.rbp % 8 != 0 || !memo.ranges.ensure(s.rbp, 16) || !memo.ranges.contains(s.rbp + 8)) {
         end.why = WalkEnd::no_rule;
@@ -296,10 +311,11 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
       }
       cfa = s.rbp + 16;
       next_flags = kGuessedFrame;
+      context.count_end(WalkEnd::frame_pointer_guess);
       break;
     case RuleKind::outermost:
       goto ended;
-    case RuleKind::complex:
+    default:
       return capture_fully(memo, entry, context);
     }
 
@@ -307,7 +323,6 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
       // The CFA lies outwards of the stack pointer and inside the range that was seen readable.
       const uint64_t high = memo.ranges.high();
       if (cfa - s.sp < 8 || cfa - s.sp > high - s.sp) [[unlikely]] {
-        end.looked_at_rbp |= rule.kind == RuleKind::cfa_rbp;
         if (cfa < s.sp + 8) {
           end.why = WalkEnd::bad_cfa;
           goto ended;
@@ -333,11 +348,8 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
         end.why = pc == 0 ? WalkEnd::outermost : WalkEnd::no_rule;
         end.return_slot = reinterpret_cast<const volatile uint64_t*>(cfa - 8);
         end.return_value = pc;
-        end.looked_at_rbp = rule.kind != RuleKind::cfa_rsp;
         goto ended;
       }
-      if (next_flags) context.count_end(WalkEnd::frame_pointer_guess);
-      end.looked_at_rbp = false;
       s = State{pc, cfa, rbp, next_flags};
       continue;
     }
