@@ -55,7 +55,7 @@ uint64_t wall_ns_of(const Trace& trace, uint64_t since_midnight_ns) {
 std::optional<uint64_t> parse_span_ns(std::string_view text) {
   if (text.empty()) return {};
   double total = 0;
-  while (!text.empty()) {
+  for (bool first = true; !text.empty(); first = false) {
     double value = 0;
     const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error != std::errc() || !(value >= 0)) return {};
@@ -74,7 +74,7 @@ std::optional<uint64_t> parse_span_ns(std::string_view text) {
     else if (unit == "d") scale = 86400e9;
     else return {};
     total += value * scale;
-    if (unit.empty() && !text.empty()) return {};
+    if (unit.empty() && !(first && text.empty())) return {};
   }
   if (!(total < 9e18)) return {};
   return static_cast<uint64_t>(std::llround(total));

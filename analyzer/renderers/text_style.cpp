@@ -179,6 +179,13 @@ std::string short_function(std::string_view name) {
       i = end - 1;
       continue;
     }
+    if (angle == 0 && c == '{') {
+      // {lambda(int)#1}: parentheses inside belong to the name.
+      const size_t end = std::min(name.find('}', i), name.size() - 1);
+      result += name.substr(i, end + 1 - i);
+      i = end;
+      continue;
+    }
     if (c == '<') {
       if (angle++ == 0) template_start = result.size();
       result += c;
@@ -213,13 +220,13 @@ std::string short_function(std::string_view name) {
     }
     result += c;
   }
-  // A return type stands before the last blank outside brackets ("void foo<int>").
+  // A return type stands before the last blank outside brackets ("void foo<int>"), in front of an operator's name.
   int depth = 0;
-  for (size_t i = result.size(); i > 0; --i) {
+  for (size_t i = std::min(result.find("operator"), result.size()); i > 0; --i) {
     const char c = result[i - 1];
-    if (c == '>' || c == ')' || c == '}') ++depth;
-    if (c == '<' || c == '(' || c == '{') --depth;
-    if (c == ' ' && depth == 0 && result.find("operator") > i && result.front() != '[') {
+    if (c == '>' || c == ')' || c == '}' || c == ']') ++depth;
+    if (c == '<' || c == '(' || c == '{' || c == '[') --depth;
+    if (c == ' ' && depth == 0) {
       result.erase(0, i);
       break;
     }
