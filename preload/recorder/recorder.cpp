@@ -345,12 +345,14 @@ void Recorder::extend_ahead() {
   // Each living thread may hold a block that stays half empty; only what goes beyond that is on its way.
   uint32_t held = 0;
   for (const auto& r : recordings_) held += r->held_blocks();
-  h.event_block_limit.store(settings_.pool_bytes / kBlockBytes + 2 * held, std::memory_order_relaxed);
+  const uint32_t limit = settings_.pool_bytes / kBlockBytes + 2 * held;
+  const bool raised = limit > h.event_block_limit.exchange(limit, std::memory_order_relaxed);
   const uint32_t events = h.event_blocks.load(std::memory_order_relaxed);
   const uint32_t taken = h.blocks_taken.load(std::memory_order_relaxed);
   const uint32_t others = taken > events ? taken - events : 0;
-  const uint32_t wanted = h.event_block_limit.load(std::memory_order_relaxed) + others + others / 4 + kSpareBlocks;
-  if (wanted > session_.blocks_available() && session_.extend_to(wanted)) session_.wake_waiters();
+  const uint32_t wanted = limit + others + others / 4 + kSpareBlocks;
+  const bool extended = wanted > session_.blocks_available() && session_.extend_to(wanted);
+  if (raised || extended) session_.wake_waiters();
 }
 
 // As long as a quarter of the pool lasts at the rate of this pass; ever longer while nothing comes.
