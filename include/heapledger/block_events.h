@@ -44,7 +44,10 @@ struct BlockCursor {
 
 namespace block_codec {
 
-constexpr unsigned byte_length(uint64_t v) { return (64u - static_cast<unsigned>(__builtin_clzll(v | 1)) + 7u) / 8u * (v != 0); }
+// 1..8: a zero takes a byte, which is cheaper to find out than to spare. Readers accept either.
+constexpr unsigned byte_length(uint64_t v) { return (63u - static_cast<unsigned>(__builtin_clzll(v | 1))) / 8u + 1; }
+// The stack is often the same as before: no byte then.
+constexpr unsigned stack_byte_length(uint64_t v) { return v == 0 ? 0 : byte_length(v); }
 
 // Both addresses multiples of 16 (the usual case): zigzag(delta / 16) * 2; else zigzag(delta) * 2 + 1.
 // Deltas are at most 57 bits wide, so a packed value may need more than 7 bytes only for wild addresses;
@@ -89,7 +92,7 @@ inline uint8_t* put_field(uint8_t* p, uint64_t v, unsigned bytes) {
 // time) and advances the cursor. Returns the number of bytes, or 0 if a field does not fit seven bytes
 // (an address delta or size beyond 2^54: the caller seals the block and starts another with a new base,
 // or drops and counts). `usable` is the true usable size; it is sent only if `predicted` differs.
-inline uint32_t encode_short_event(uint8_t* out, BlockCursor& cursor, const Event& e, uint64_t predicted) {
+[[gnu::always_inline]] inline uint32_t encode_short_event(uint8_t* out, BlockCursor& cursor, const Event& e, uint64_t predicted) {
   using namespace block_codec;
   const uint64_t time = e.ticks - cursor.ticks;
   const uint64_t address = pack_address(e.address, cursor.address);
@@ -99,7 +102,7 @@ inline uint32_t encode_short_event(uint8_t* out, BlockCursor& cursor, const Even
   if ((time | address | e.size) > kMaxPacked) return 0;
   const bool is_free = e.kind == EventKind::free;
   const bool flag = is_free ? has_stack : e.usable != predicted;
-  const unsigned nt = byte_length(time), na = byte_length(address), ns = byte_length(stack),
+  const unsigned nt = byte_length(time), na = byte_length(address), ns = stack_byte_length(stack),
                  nz = is_free ? 0 : byte_length(e.size);
   const uint16_t head = static_cast<uint16_t>(
       (static_cast<unsigned>(e.kind) | (flag ? 8u : 0u)) << 12 | nz << 9 | ns << 6 | na << 3 | nt);
@@ -108,7 +111,7 @@ inline uint32_t encode_short_event(uint8_t* out, BlockCursor& cursor, const Even
   p = put_field(p, time, nt);
   p = put_field(p, address, na);
   p = put_field(p, stack, ns);
-  p = put_field(p, is_free ? 0 : e.size, nz);
+  if (!is_free) p = put_field(p, e.size, nz);
   if (flag && !is_free) p = put_leb(p, e.usable);
   if (e.kind == EventKind::realloc) {
     p = put_leb(p, e.ticks - e.ticks_before);
@@ -130,7 +133,7 @@ inline uint32_t encode_extended_event(uint8_t* out, BlockCursor& cursor, Extende
   const uint64_t stack_delta = zigzag(static_cast<int64_t>(stack) - static_cast<int64_t>(cursor.stack));
   if (time > kMaxPacked) return 0;
   const uint64_t length = payload_bytes + 1;
-  const unsigned nt = byte_length(time), ns = byte_length(stack_delta), nz = byte_length(length);
+  const unsigned nt = byte_length(time), ns = stack_byte_length(stack_delta), nz = byte_length(length);
   const uint16_t head = static_cast<uint16_t>(static_cast<unsigned>(EventKind::extended) << 12 | nz << 9 | ns << 6 | nt);
   std::memcpy(out, &head, 2);
   uint8_t* p = out + 2;

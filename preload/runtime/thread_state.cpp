@@ -99,6 +99,8 @@ void release_thread_state(ThreadState* t) {
   t->depth = 0;
   t->held_floor = 0;
   t->exiting = 0;
+  t->allocations = 0;
+  t->last_allocation = 0;
   for (std::atomic<ThreadState*>& slot : g_cache) {
     ThreadState* expected = nullptr;
     // Release: pairs with the acquire in take_cached().
