@@ -29,6 +29,13 @@
 
 namespace hl {
 
+// For what is inline here and compiled into sanitized tests: it reads other functions' frames.
+#if defined(__SANITIZE_ADDRESS__)
+#define HL_READS_STACKS __attribute__((no_sanitize_address))
+#else
+#define HL_READS_STACKS
+#endif
+
 struct MemoFrame {
   uint64_t pc;
   uint64_t sp;            // stack pointer while a callee runs: CFA of the callee
@@ -95,10 +102,7 @@ static_assert(sizeof(WalkMemo) <= 56 * 1024);
 
 // Compares words [0, end), the innermost first: exactly the reads a walker would do, in its order, so nothing
 // is read that an unchanged stack does not vouch for. Returns 0, or 1 + the index of the first that differs.
-#if defined(__SANITIZE_ADDRESS__)
-__attribute__((no_sanitize_address))  // it reads other functions' frames
-#endif
-inline uint32_t first_changed_word(const MemoWord* words, uint32_t end) {
+HL_READS_STACKS inline uint32_t first_changed_word(const MemoWord* words, uint32_t end) {
   const MemoWord* p = words + end;
   while (p - words >= 4) {
     if (*p[-1].address != p[-1].value) return static_cast<uint32_t>(p - words);

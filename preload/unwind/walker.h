@@ -15,8 +15,8 @@
 // * Hooks call note_unmapped() (readable_ranges.h) for munmap and the like, and note_executable_mapping() after
 //   memory was made executable.
 //
-// On a hit the stack use is a few words; a walk of new frames stays below 512 bytes; a rule's first decoding
-// below 1 KiB, its buffers come from a pool.
+// Stack use: on a hit a few words, in a walk of new frames about 650 bytes, where a rule is decoded for the first
+// time 1.5 KiB, where a module is met for the first time 2 KiB. Larger buffers come from a pool.
 #pragma once
 
 #include <atomic>
@@ -48,7 +48,7 @@ struct WalkContext {
 // The rest of capture_stack: any walk whose innermost frame is not the remembered one.
 [[gnu::noinline]] StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, WalkContext& context);
 
-inline StackId capture_stack(WalkMemo& memo, const EntryRegisters& entry, WalkContext& context) {
+HL_READS_STACKS inline StackId capture_stack(WalkMemo& memo, const EntryRegisters& entry, WalkContext& context) {
   if (memo.count != 0 && memo.epoch == context.epoch.now()) [[likely]] {
     const MemoFrame& top = memo.frames[memo.count - 1];
     if (top.sp == entry.rsp && top.pc == entry.rip && (!(top.flags & kRbpLive) || top.rbp == entry.rbp) &&
