@@ -78,8 +78,10 @@ struct Environment {
       paths.push_back(info.path);
       return static_cast<uint32_t>(paths.size());
     };
+    // libc's own: a sanitizer's runtime interposes it.
+    void* const libc = dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD);
     context.epoch.find_load_counter(dlvsym(RTLD_DEFAULT, "_rtld_global", "GLIBC_PRIVATE"),
-                                    reinterpret_cast<uint64_t>(dlsym(RTLD_DEFAULT, "dl_iterate_phdr")));
+                                    reinterpret_cast<uint64_t>(dlsym(libc, "dl_iterate_phdr")));
   }
 
   // Frames of a stack, innermost first, as stored.
