@@ -227,7 +227,7 @@ bool EventStream::next(EventBatch& out) {
     draining_ = true;
   }
   counters_.out_of_order = merge_.out_of_order();
-  if (out.events.empty() && counters_.out_of_order != 0 && finished_)
+  if (out.events.empty() && options_.in_order && counters_.out_of_order != 0 && finished_)
     trace_.problems().add(ProblemKind::order, 0,
                           std::to_string(counters_.out_of_order) + " events could not be brought into order");
   return !out.events.empty();
