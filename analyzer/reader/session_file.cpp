@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <string>
 #include <thread>
 
 namespace hl {
@@ -40,6 +41,17 @@ Uuid own_boot_id() {
     ++digits;
   }
   return digits == 32 ? id : Uuid{};
+}
+
+// A killed process that nobody has waited for yet still has its pid, and answers kill(pid, 0).
+bool exists_and_lives(uint32_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  std::string line;
+  if (!std::getline(file, line)) return ::kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM;
+  // PID (NAME) STATE ...; the name may hold anything, parentheses too.
+  const size_t name_end = line.rfind(')');
+  const char state = name_end != line.npos && name_end + 2 < line.size() ? line[name_end + 2] : '?';
+  return state != 'Z' && state != 'X';
 }
 
 }  // namespace
@@ -93,7 +105,7 @@ bool SessionFile::recorder_alive() const {
   if (static_cast<RecorderState>(header_->recorder_state.load()) != RecorderState::running || pid == 0) return false;
   if (const Uuid boot = own_boot_id(); !is_nil(boot) && boot != uuid_from(header_->boot_id)) return false;
   if (header_->pid_namespace != 0 && header_->pid_namespace == own_pid_namespace())
-    return ::kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM;
+    return exists_and_lives(pid);
   // Another pid namespace: its pid means nothing here, its heartbeat does.
   const auto heartbeat = [this] {
     uint64_t value = 0;

@@ -153,6 +153,9 @@ bool try_attach() {
   g_process.flags = session->flags;
   const uint64_t own_namespace = pid_namespace();
   const Origin origin = find_origin(own_namespace);
+  // Not to follow means: of all that attach, the first process alone, and what it becomes by exec.
+  const bool is_first = session->next_process_serial.load(std::memory_order_relaxed) == 0 || origin.same_pid;
+  if ((g_process.flags & kSessionNoFollow) != 0 && !is_first) return false;
   if (!claim_process_slot(nullptr, 0, 0)) return false;
   SessionProcess* const slot = g_process.slot;
   slot->pid_namespace = own_namespace;

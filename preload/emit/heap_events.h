@@ -75,8 +75,7 @@ class NestedAllocations {
   NestedAllocations() : count_(t_local.state != nullptr ? t_local.state->allocations : 0) {}
   bool covers(const void* p) const {
     const ThreadState* const t = t_local.state;
-    return t != nullptr && t->allocations != count_ && count_ != 0 &&
-           t->last_allocation == reinterpret_cast<uintptr_t>(p);
+    return t != nullptr && t->allocations != count_ && t->last_allocation == reinterpret_cast<uintptr_t>(p);
   }
 
  private:
