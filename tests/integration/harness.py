@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -120,7 +121,15 @@ class Recorded(Finished):
         self.trace = trace
 
     def children(self):
-        """Traces of child processes and of images after an exec: t.PID.N.hlt beside t.hlt."""
+        """Traces of child processes and of images before an exec: t.PID.N.hlt beside t.hlt.
+
+        `record` ends with the program; the last traces of its children may be closed a moment later, and then the
+        session file is deleted.
+        """
+        session = Path(str(self.trace) + ".session")
+        deadline = time.monotonic() + 20
+        while session.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
         return sorted(path for path in self.trace.parent.glob(self.trace.stem + ".*.hlt"))
 
     def info(self):
@@ -142,8 +151,8 @@ class TestCase(unittest.TestCase):
         self.assertTrue(HEAPLEDGER.exists(), f"{HEAPLEDGER} is not built")
 
     def _remove_scratch(self):
-        failed = any(error for _, error in getattr(self._outcome, "errors", []) or []) or \
-            not getattr(self._outcome, "success", True)
+        result = self._outcome.result
+        failed = any(case is self for case, _ in result.failures + result.errors)
         if failed and os.environ.get("HEAPLEDGER_KEEP"):
             print("kept:", self.scratch, file=sys.stderr)
         else:

@@ -28,8 +28,7 @@ class ForbiddenClock(harness.TestCase):
         info = analyze("info", recorded.trace)
         self.assertEqual(info["lost"]["events"], 0, info["lost"])
         report = recorded.report()
-        own = [site for site in report["sites"]
-               if functions(site)[0] in ("allocate_before", "allocate_afterwards", "counted_malloc")]
+        own = sites_through(report, "counted_malloc")
         self.assertEqual(total(own, "allocation_calls"), int(allocations))
         self.assertEqual(total(own, "bytes_requested"), int(size))
         self.assertEqual(total(own, "exit_blocks"), int(allocations) - int(frees))

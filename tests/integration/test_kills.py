@@ -11,6 +11,9 @@ import harness
 from harness import HEAPLEDGER, analyze, dump_lines, functions, program, total
 from naive_replay import replay
 
+RECORDER_NAME = "hl-recorder"
+OWN_NAMES = {RECORDER_NAME, "hl-witness"}
+
 
 def processes_below(root):
     """Pids and names of all live descendants of a process."""
@@ -52,7 +55,7 @@ class Kills(harness.TestCase):
         time.sleep(milliseconds / 1000)
         below = processes_below(self.process.pid)
         target = [pid for pid, name in below.items() if name == "until_killed"]
-        recorder = [pid for pid, name in below.items() if name.startswith("heapledger-rec")]
+        recorder = [pid for pid, name in below.items() if name == RECORDER_NAME]
         self.assertEqual(len(target), 1, below)
         self.assertEqual(len(recorder), 1, below)
         return target[0], recorder[0]
@@ -106,7 +109,7 @@ class Kills(harness.TestCase):
         killed = set()
         while self.process.poll() is None and len(killed) < 5:
             recorders = [pid for pid, name in processes_below(self.process.pid).items()
-                         if name.startswith("heapledger-rec") and pid not in killed]
+                         if name == RECORDER_NAME and pid not in killed]
             for pid in recorders:
                 os.kill(pid, signal.SIGKILL)
                 killed.add(pid)

@@ -8,7 +8,7 @@ import time
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
 from harness import analyze, program, run
-from test_kills import processes_below
+from test_kills import OWN_NAMES, RECORDER_NAME, processes_below
 
 
 class Overload(harness.TestCase):
@@ -24,12 +24,12 @@ class Overload(harness.TestCase):
         try:
             with open(gate, "w") as writer:  # opens once the shell reads
                 below = processes_below(process.pid)
-                recorder, = [pid for pid, name in below.items() if name.startswith("heapledger-rec")]
+                recorder, = [pid for pid, name in below.items() if name == RECORDER_NAME]
                 os.kill(recorder, signal.SIGSTOP)
                 started = time.monotonic()
                 writer.write("go\n")
-            # The program is done when the supervisor has no child but the recorder.
-            while len(processes_below(process.pid)) > 1 and time.monotonic() < started + 60:
+            # The program is done when the supervisor has no children but our own.
+            while set(processes_below(process.pid).values()) - OWN_NAMES and time.monotonic() < started + 60:
                 time.sleep(0.05)
             seconds = time.monotonic() - started
             os.kill(recorder, signal.SIGCONT)

@@ -3,7 +3,7 @@ import sys
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
-from harness import analyze, dump_lines, functions, program, sites_through, total
+from harness import analyze, dump_lines, program, sites_through, total
 from naive_replay import replay
 
 
@@ -14,7 +14,7 @@ class Threads(harness.TestCase):
         info = self.assert_nothing_lost(recorded.trace)
         _, allocations, frees, size = recorded.stdout.split()
         report = recorded.report()
-        own = [site for site in report["sites"] if functions(site)[0] in ("work", "at_thread_exit")]
+        own = sites_through(report, "counted_malloc")
         self.assertEqual(total(own, "allocation_calls"), int(allocations))
         self.assertEqual(total(own, "bytes_requested"), int(size))
         self.assertEqual(total(own, "exit_blocks"), int(allocations) - int(frees))

@@ -11,7 +11,8 @@
 #include <unistd.h>
 
 __attribute__((noinline)) static void* allocate_until_killed(uint64_t number) {
-  return malloc(24 + number % 8 * 16);
+  void* volatile block = malloc(24 + number % 8 * 16); // not a tail call: this function must be in the stack
+  return block;
 }
 
 int main(int argc, char** argv) {
