@@ -244,8 +244,9 @@ TraceBuilder& TraceBuilder::flush(uint64_t low_water) {
   for (const RawColumn& column : columns) {
     std::vector<uint8_t> raw;
     for (const auto& part : column.parts) raw.insert(raw.end(), part.begin(), part.end());
-    stored.push_back(compressed(raw, level_));
-    append(payload, ColumnEntry{static_cast<uint8_t>(column.id), kColumnCodecPredicted, 1, 0, column.values,
+    stored.push_back(level_ == 0 ? raw : compressed(raw, level_));
+    const uint8_t compression = level_ == 0 ? 0 : 1;
+    append(payload, ColumnEntry{static_cast<uint8_t>(column.id), kColumnCodecPredicted, compression, 0, column.values,
                                 static_cast<uint32_t>(raw.size()), static_cast<uint32_t>(stored.back().size())});
   }
   for (const auto& bytes : stored) payload.insert(payload.end(), bytes.begin(), bytes.end());

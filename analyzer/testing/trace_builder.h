@@ -27,6 +27,7 @@ Event realloc_event(uint64_t before, uint64_t at, uint64_t old_address, uint64_t
 
 class TraceBuilder {
 public:
+  // Level 0: columns are stored as they are.
   explicit TraceBuilder(int compression_level = 1) : level_(compression_level) {}
 
   struct Identity {
