@@ -46,16 +46,6 @@ size_t read_link(const char* path, char* to, size_t room) {
   return sys::failed(n) ? 0 : static_cast<size_t>(n);
 }
 
-uint64_t pid_namespace() {
-  char text[64];
-  const size_t bytes = read_link("/proc/self/ns/pid", text, sizeof text);
-  uint64_t inode = 0;
-  for (size_t i = 0; i < bytes; ++i) {
-    if (text[i] >= '0' && text[i] <= '9') inode = inode * 10 + static_cast<uint64_t>(text[i] - '0');
-  }
-  return inode;
-}
-
 // The environment as the process was started with: `environ` may not be set up yet.
 bool session_path(char* path) {
   if (environ != nullptr) {
@@ -151,7 +141,7 @@ bool try_attach() {
   if (!map_session() || !prepare_fork_word()) return false;
   SessionHeader* const session = g_process.view.header();
   g_process.flags = session->flags;
-  const uint64_t own_namespace = pid_namespace();
+  const uint64_t own_namespace = own_pid_namespace();
   const Origin origin = find_origin(own_namespace);
   // Not to follow means: of all that attach, the first process alone, and what it becomes by exec.
   const bool is_first = session->next_process_serial.load(std::memory_order_relaxed) == 0 || origin.same_pid;

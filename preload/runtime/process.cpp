@@ -56,6 +56,17 @@ bool publish_slot(SessionProcess* slot, uint32_t block_index) {
 
 }  // namespace
 
+uint64_t own_pid_namespace() {
+  char text[64];
+  const long bytes = sys::raw_syscall(SYS_readlinkat, AT_FDCWD, sys::pointer_arg("/proc/self/ns/pid"),
+                                      sys::pointer_arg(text), sizeof text);
+  uint64_t inode = 0;
+  for (long i = 0; i < bytes; ++i) {  // pid:[4026531836]; none if it failed
+    if (text[i] >= '0' && text[i] <= '9') inode = inode * 10 + static_cast<uint64_t>(text[i] - '0');
+  }
+  return inode;
+}
+
 bool claim_process_slot(const SessionProcess* parent, uint32_t parent_slot, uint64_t fork_ticks) {
   SessionHeader* const session = g_process.view.header();
   BlockPool pool = g_process.view.pool();
@@ -74,7 +85,9 @@ bool claim_process_slot(const SessionProcess* parent, uint32_t parent_slot, uint
   slot->parent_slot = parent != nullptr ? parent_slot : 0xffffffffu;
   if (parent != nullptr) {
     memcpy(slot->parent_uuid, parent->uuid, 16);
-    slot->pid_namespace = parent->pid_namespace;
+    // A parent outside of the child's namespace shows as 0: the first process of a namespace that was unshared or
+    // entered. Only then /proc is asked; a sandbox may forbid it.
+    slot->pid_namespace = slot->parent_pid != 0 ? parent->pid_namespace : own_pid_namespace();
     slot->heap_kind = parent->heap_kind;
     slot->module_epoch_source = parent->module_epoch_source;
     slot->usable_predictor = parent->usable_predictor;

@@ -46,6 +46,9 @@ inline void count_loss(LossCause cause, uint64_t n = 1) {
   }
 }
 
+// The inode of the caller's pid namespace, 0 if /proc does not tell.
+uint64_t own_pid_namespace();
+
 // Claims a process slot in the mapped session and fills g_process.slot. `fork_ticks` nonzero: a forked
 // child of the process whose slot is `parent`. Returns false when the table or the file is full.
 bool claim_process_slot(const SessionProcess* parent, uint32_t parent_slot, uint64_t fork_ticks);
