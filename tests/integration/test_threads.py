@@ -34,7 +34,7 @@ class Threads(harness.TestCase):
 
     def test_nothing_hangs_when_everything_takes_the_loaders_lock(self):
         recorded = self.record(program("loader_storm"), harness.PROGRAMS / "reused_first.so",
-                               str(2000 * harness.SCALE), timeout=60 + 10 * harness.SCALE)
+                               str(1000 * harness.SCALE), timeout=60 + 10 * harness.SCALE)
         self.assertEqual(recorded.stdout, b"finished\n")
         self.assert_nothing_lost(recorded.trace)
         naive = replay(line.decode() for line in dump_lines(recorded.trace)).result()
