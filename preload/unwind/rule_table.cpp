@@ -10,7 +10,7 @@ RuleTable::Level* RuleTable::add_level(Level* full) {
   const unsigned index = full ? static_cast<unsigned>(full - levels_) + 1 : 0;
   if (index == kLevels) return nullptr;
   Level* level = &levels_[index];
-  const uint64_t slots = uint64_t{1} << (kFirstLevelBits + 2 * index);
+  const uint64_t slots = uint64_t{1} << (kFirstLevelBits + index);
   // Two threads may come here at once. The entries pointer decides, and the loser gives its
   // memory back.
   RuleEntry* expected = level->entries.load(std::memory_order_acquire);
@@ -49,7 +49,7 @@ bool RuleTable::insert(uint64_t key, const Rule& rule, uint32_t epoch, uint32_t 
   if (level == nullptr && (level = add_level(nullptr)) == nullptr) return false;
   // `level` may be long out of date by now: each turn goes to the next one.
   for (unsigned attempt = 0; attempt <= kLevels; ++attempt) {
-    if (level->used.load(std::memory_order_relaxed) <= level->mask.load(std::memory_order_relaxed) / 2) {
+    if (level->used.load(std::memory_order_relaxed) <= level->mask.load(std::memory_order_relaxed) / 8 * 5) {
       const uint64_t h = hash(key);
       for (unsigned i = 0; i < kProbes; ++i) {
         RuleEntry& e = level->at(h + i);

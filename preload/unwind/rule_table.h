@@ -1,8 +1,8 @@
 // pc -> rule, for the whole process: one probe a frame, no lock.
 //
 // Open addressing. Entries are only ever added; an entry's key is stored last (release), so whoever finds the
-// key (acquire) finds the rest. When a level is half full the next, four times as large, is made and takes
-// the new entries; a hit in an older level is copied to the newest, so hot pcs are found by the first probe.
+// key (acquire) finds the rest. When a level is five eighths full the next, twice as large, is made and takes
+// the new entries (no larger than needed: a sparse table costs the application cache lines and TLB entries); a hit in an older level is copied to the newest, so hot pcs are found by the first probe.
 // Lost races cost a duplicate entry, never a wrong one.
 //
 // An entry holds for one module epoch; in the next it must be confirmed (revalidate) before use, once.
@@ -29,7 +29,7 @@ class RuleTable {
  public:
   static constexpr uint64_t kExactPcKey = uint64_t{1} << 63;
   static constexpr uint64_t kBusy = uint64_t{1} << 62;   // being filled
-  static constexpr unsigned kLevels = 4;               // 128 KiB to 8 MiB
+  static constexpr unsigned kLevels = 7;               // 128 KiB to 8 MiB
   static constexpr unsigned kFirstLevelBits = 12;
   static constexpr unsigned kProbes = 16;
 
