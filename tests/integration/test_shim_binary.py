@@ -59,6 +59,25 @@ class ShimBinary(unittest.TestCase):
         self.assertNotRegex(readelf("-d"), r"TEXTREL")
         self.assertRegex(readelf("-l"), r"GNU_STACK\s+\S+\s+\S+\s+\S+\s+\S+\s+\S+\s+RW\s")
 
+    def test_an_event_on_a_remembered_stack_takes_at_most_512_bytes_of_stack(self):
+        # The compiler's frames along the path of a hit, from the caller's call instruction inwards.
+        code = subprocess.run(["objdump", "-d", "--no-show-raw-insn", str(SHIM)], capture_output=True, text=True,
+                              check=True).stdout
+        functions = {name: body for name, body in re.findall(r"^[0-9a-f]+ <([^>]+)>:\n(.*?)(?:\n\n|\Z)", code,
+                                                             re.MULTILINE | re.DOTALL)}
+
+        def frame_bytes(part):
+            names = [name for name in functions if part == name or (part.startswith("*") and part[1:] in name)]
+            self.assertTrue(names or part.startswith("*"), part)  # a helper may have been inlined
+            sizes = [8 + 8 * len(re.findall(r"\bpush\b", functions[name])) +
+                     max([int(n, 16) for n in re.findall(r"\bsub +\$0x([0-9a-f]+),%rsp", functions[name])], default=0)
+                     for name in names]
+            return max(sizes, default=0)
+
+        for hook in ("malloc", "calloc", "free"):
+            path = [hook, f"hl_hook_{hook}", f"*{hook}_body", "*13capture_stackERNS"]
+            self.assertLessEqual(sum(map(frame_bytes, path)), 512, hook)
+
     def test_runs_nothing_at_unload(self):
         # A destructor of the shim would run before those of libraries that still free.
         sizes = [int(size) for size in re.findall(r"\(FINI_ARRAYSZ\)\s+(\d+)", readelf("-d"))]
