@@ -18,8 +18,6 @@
 #include "platform/spawn.h"
 #include "platform/syscalls.h"
 
-extern "C" int setenv(const char*, const char*, int);
-
 namespace hl {
 
 namespace {
@@ -131,8 +129,18 @@ bool launch_without_supervisor(char* path, size_t room) {
   return true;
 }
 
+// setenv would allocate, and the program's trace would show it: a longer array of our own takes its place.
 void announce_session() {
-  if (g_session_path[0] != '\0') setenv(kEnvSession, g_session_path, 1);
+  if (g_session_path[0] == '\0' || environ == nullptr) return;
+  static char entry[sizeof kEnvSession + kPathBytes];
+  Text(entry, sizeof entry).add(kEnvSession).add("=").add(g_session_path);
+  size_t count = 0;
+  while (environ[count] != nullptr) ++count;
+  char** const longer = static_cast<char**>(sys::map_anonymous((count + 2) * sizeof(char*)));
+  if (longer == nullptr) return;
+  memcpy(longer, environ, count * sizeof(char*));
+  longer[count] = entry;
+  environ = longer;
 }
 
 }  // namespace hl
