@@ -9,6 +9,8 @@ ReallocScope::ReallocScope(const EntryRegisters& caller) {
   EventWriter w(caller.rsp);
   if (!w) {
     before_ = stamp_now();
+    // With a state there is no other reason than one that was counted: one realloc is one lost event.
+    lost_ = g_process.phase.load(std::memory_order_relaxed) == Phase::recording && t_local.state != nullptr;
     return;
   }
   before_ = w.stamp_before_call();
@@ -30,6 +32,7 @@ void ReallocScope::release_floor() {
 }
 
 void ReallocScope::record(void* old, void* p, size_t size, const EntryRegisters& caller) {
+  if (lost_) [[unlikely]] return;
   EventWriter w(caller.rsp);
   if (!w) return;
   Event e;
@@ -47,6 +50,7 @@ void ReallocScope::record(void* old, void* p, size_t size, const EntryRegisters&
 }
 
 void ReallocScope::record_free(void* old, const EntryRegisters& caller) {
+  if (lost_) [[unlikely]] return;
   EventWriter w(caller.rsp);
   if (!w) return;
   Event e;

@@ -39,8 +39,10 @@ namespace hl {
   w.commit(buffer, bytes, cursor);
 }
 
+// `usable`: called for the usable size of `p`.
+template <typename Usable>
 [[gnu::always_inline]] inline void record_allocation(EventKind kind, void* p, size_t size, size_t alignment,
-                                                     const EntryRegisters& caller) {
+                                                     const EntryRegisters& caller, Usable usable) {
   EventWriter w(caller.rsp);
   if (!w) [[unlikely]] return;
   Event e;
@@ -48,7 +50,7 @@ namespace hl {
   e.stack = capture(w, caller);
   e.address = reinterpret_cast<uintptr_t>(p);
   e.size = size;
-  e.usable = usable_size(p, size);
+  e.usable = usable();
   e.alignment = static_cast<uint32_t>(alignment);
   e.ticks = w.stamp_after_call();
   w.thread().allocations += 1;
@@ -56,9 +58,24 @@ namespace hl {
   write_short(w, e, predict_usable(g_process.predictor, size));
 }
 
+[[gnu::always_inline]] inline void record_allocation(EventKind kind, void* p, size_t size, size_t alignment,
+                                                     const EntryRegisters& caller) {
+  record_allocation(kind, p, size, alignment, caller, [&] { return usable_size(p, size); });
+}
+
+// The block's operator delete has recorded its end already, and now calls free through its public name. Once
+// only: were the address allocated again before operator delete returns, that block's free counts. A mark whose
+// frame is not around this call is stale (a handler inside operator delete left by longjmp) and is dropped.
+[[gnu::always_inline]] inline bool was_recorded_by_delete(ThreadState& t, const void* p, const EntryRegisters& caller) {
+  if (t.being_deleted != reinterpret_cast<uintptr_t>(p)) [[likely]] return false;
+  t.being_deleted = 0;
+  return caller.rsp < t.deleting_frame;
+}
+
 [[gnu::always_inline]] inline void record_free(void* p, const EntryRegisters& caller) {
   EventWriter w(caller.rsp);
   if (!w) [[unlikely]] return;
+  if (was_recorded_by_delete(w.thread(), p, caller)) [[unlikely]] return;
   Event e;
   e.kind = EventKind::free;
   if ((g_process.flags & kSessionFreeStacks) != 0) e.stack = capture(w, caller);
@@ -72,7 +89,9 @@ void record_trim(size_t pad, int result, const EntryRegisters& caller);
 // Tells whether a real function, called meanwhile, came back through another hook that recorded its block.
 class NestedAllocations {
  public:
-  NestedAllocations() : count_(t_local.state != nullptr ? t_local.state->allocations : 0) {}
+  NestedAllocations() : NestedAllocations(count_now()) {}
+  explicit NestedAllocations(uint64_t count) : count_(count) {}
+  static uint64_t count_now() { return t_local.state != nullptr ? t_local.state->allocations : 0; }
   bool covers(const void* p) const {
     const ThreadState* const t = t_local.state;
     return t != nullptr && t->allocations != count_ && t->last_allocation == reinterpret_cast<uintptr_t>(p);
@@ -98,6 +117,7 @@ class ReallocScope {
   void release_floor();
 
   bool holds_floor_ = false;
+  bool lost_ = false;
   uint64_t before_ = 0;
 };
 
