@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import shutil
 import statistics
 import subprocess
@@ -52,6 +53,12 @@ class Measured:
             raise RuntimeError(f"{' '.join(map(str, command))} ended with {process.returncode}\n{self.stderr[-2000:]}")
 
 
+    def numbers(self):
+        """The workload's line of numbers; heaptrack writes lines of its own around it."""
+        line, = re.findall(r"^[\d.]+(?: [\d.]+)+$", self.stdout, re.MULTILINE)
+        return [float(word) for word in line.split()]
+
+
 class Bench:
     def __init__(self, arguments):
         self.quick = arguments.quick
@@ -78,7 +85,7 @@ class Bench:
             if path not in keep and path.suffix != ".ii":
                 path.unlink() if path.is_file() else shutil.rmtree(path)
 
-    def interleaved(self, name, command, rounds=None, env=None, heaptrack_options=(), last_word=None, options=()):
+    def interleaved(self, name, command, rounds=None, env=None, heaptrack_options=(), says_numbers=False, options=()):
         """Runs the command in the three ways, in turn; returns {way: [Measured]}; keeps the last trace as self.trace."""
         ways = {"untraced": lambda: Measured(command, env), "heapledger": lambda: self.heapledger(command, env, options)}
         if shutil.which("heaptrack"):
@@ -89,7 +96,7 @@ class Bench:
             for way, run in ways.items():
                 results[way].append(run())
         self.data[name] = {way: [{"wall": m.wall, "cpu": m.cpu, "peak_bytes": m.peak_bytes,
-                                  "said": m.stdout.split() if last_word is not None else None} for m in measured]
+                                  "numbers": m.numbers() if says_numbers else None} for m in measured]
                            for way, measured in results.items()}
         return results
 
@@ -104,8 +111,7 @@ class Bench:
         return json.loads(Measured([HEAPLEDGER, "info", trace, "--json"]).stdout)
 
     def bytes_per_event(self, what, trace, limit):
-        events = self.info(trace)["events"]
-        count = sum(events.values())
+        count = self.info(trace)["events"]["total"]
         size = trace.stat().st_size / count
         self.row(what, f"{size:.2f} B of {count / 1e6:.1f} M events", f"<= {limit} B", size <= limit)
 
@@ -114,9 +120,9 @@ class Bench:
     def loop(self, threads, times_less):
         iterations = 600_000 if self.quick else 3_000_000
         command = [WORKLOADS / "loop", str(threads), str(iterations)]
-        results = self.interleaved(f"loop{threads}", command, rounds=max(self.rounds, 1 if self.quick else 5), last_word=0)
-        ns = {way: statistics.median(float(m.stdout.split()[0]) for m in measured) for way, measured in results.items()}
-        cpu = {way: statistics.median(float(m.stdout.split()[1]) for m in measured) for way, measured in results.items()}
+        results = self.interleaved(f"loop{threads}", command, rounds=max(self.rounds, 1 if self.quick else 5), says_numbers=True)
+        ns = {way: statistics.median(m.numbers()[0] for m in measured) for way, measured in results.items()}
+        cpu = {way: statistics.median(m.numbers()[1] for m in measured) for way, measured in results.items()}
         added = {way: (ns[way] - ns["untraced"]) / 3 for way in ns if way != "untraced"}
         label = f"loop, depth 38, {threads} thread{'s' if threads > 1 else ''}: added per event"
         detail = f"{added['heapledger']:.0f} ns"
@@ -139,7 +145,7 @@ class Bench:
             self.drop_traces()
             untraced.append(Measured(command))
             recorded.append(self.heapledger(command, None))
-        own = [statistics.median(float(m.stdout.split()[1]) for m in runs) * iterations / 1e9 for runs in (untraced, recorded)]
+        own = [statistics.median(m.numbers()[1] for m in runs) * iterations / 1e9 for runs in (untraced, recorded)]
         whole = [statistics.median(m.cpu for m in runs) for runs in (untraced, recorded)]
         added_by_application, added_in_all = own[1] - own[0], whole[1] - whole[0]
         ratio = added_in_all / added_by_application
@@ -178,14 +184,14 @@ class Bench:
                         heaptrack_options=["--raw"], rounds=min(self.rounds, 3))
         info = self.info(self.trace)
         self.data["cc1plus"]["info"] = info
-        self.row("cc1plus: events and stacks", f"{sum(info['events'].values()) / 1e6:.1f} M events, "
+        self.row("cc1plus: events and stacks", f"{info['events']['total'] / 1e6:.1f} M events, "
                  f"{info['stacks'] / 1e3:.0f} k stacks, {info['bytes_per_event']:.1f} B/event", "", None)
 
     def resident(self):
         for threads in (1, 16):
             command = [WORKLOADS / "rss_probe", str(threads), "13" if self.quick else "15"]
-            alone = int(Measured(command).stdout.split()[0])
-            recorded, _, nodes = (int(word) for word in self.heapledger(command, None).stdout.split())
+            alone = int(Measured(command).numbers()[0])
+            recorded, _, nodes = (int(number) for number in self.heapledger(command, None).numbers())
             limit = 16 * MIB + 64 * 1024 * threads + 32 * nodes
             extra = recorded - alone
             self.row(f"extra resident memory, {threads} thread{'s' if threads > 1 else ''}, {nodes / 1e3:.0f} k nodes",
@@ -197,7 +203,7 @@ class Bench:
         for slots, least in ((4096, 15), (1_000_000, 8)):
             self.drop_traces()
             self.heapledger([WORKLOADS / "loop", "1", str(iterations), str(slots)], None)
-            events = sum(self.info(self.trace)["events"].values())
+            events = self.info(self.trace)["events"]["total"]
             runs = [Measured([HEAPLEDGER, "report", self.trace, "--json"]) for _ in range(min(self.rounds, 3))]
             rate = events / statistics.median(m.wall for m in runs) / 1e6
             memory = max(m.peak_bytes for m in runs) / MIB

@@ -102,7 +102,7 @@ class Limits(harness.TestCase):
     def test_a_program_that_closes_every_descriptor_and_uses_their_numbers(self):
         code = ("import os\nos.closerange(3, 4096)\nfds = [os.open('/dev/null', os.O_WRONLY) for _ in range(50)]\n"
                 "print(fds[0], fds[-1])\nx = [bytes(1000) for _ in range(20000)]\nprint(len(x))")
-        recorded = self.assert_same_output([harness.PYTHON, "-I", "-S", "-c", code],
+        recorded = self.assert_same_output([harness.PYTHON, "-S", "-c", code],
                                            env=harness.clean_environment(PYTHONMALLOC="malloc"))
         self.assertEqual(recorded.stdout, b"3 52\n20000\n")
         self.assert_nothing_lost(recorded.trace)
