@@ -50,6 +50,10 @@ static_assert(sizeof(StackKey) == 16);
 struct AnonymousMemory {
   static void* map(size_t bytes) { return sys::map_anonymous(bytes); }
   static void unmap(void* p, size_t bytes) { sys::unmap(p, bytes); }
+  // The memory stays mapped and reads as zeros.
+  static void clear(void* p, size_t bytes) {
+    sys::raw_syscall(SYS_madvise, sys::pointer_arg(p), static_cast<long>(bytes), MADV_DONTNEED);
+  }
 };
 
 template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> class BasicStackTree {
@@ -79,23 +83,19 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
            hint_pages_.load(std::memory_order_relaxed) * sizeof(HintPage);
   }
 
-  // For the child of a fork, before storage.init(): forgets the parent's nodes. No other thread may run.
+  // For the child of a fork, before storage.init(): forgets the parent's nodes. No other thread may run. All memory
+  // stays mapped: fork may have been called by a handler that interrupted intern(), which then goes on.
   void reset() {
     Segment* last = nullptr;
-    for (uint32_t i = 0; i < kDirectoryEntries; ++i) {
-      const Directory entry = directory_[i].load(std::memory_order_relaxed);
-      if (entry == 0) continue;
-      // A segment stands at a run of entries; unmap it at the first and skip the rest by comparing.
-      if (segment_at(entry) != last) Memory::unmap(segment_at(entry), sizeof(Segment));
-      last = segment_at(entry);
-      directory_[i].store(0, std::memory_order_relaxed);
+    for (const auto& entry : directory_) {
+      const Directory d = entry.load(std::memory_order_relaxed);
+      // A segment stands at a run of entries; once is enough.
+      if (d != 0 && segment_at(d) != last) Memory::clear(segment_at(d), sizeof(Segment));
+      last = d != 0 ? segment_at(d) : nullptr;
     }
-    segments_.store(0, std::memory_order_relaxed);
-    for (auto& entry : hints_) {
-      HintPage* const page = entry.exchange(nullptr, std::memory_order_relaxed);
-      if (page != nullptr) Memory::unmap(page, sizeof(HintPage));
+    for (const auto& entry : hints_) {
+      if (HintPage* const page = entry.load(std::memory_order_relaxed)) Memory::clear(page, sizeof(HintPage));
     }
-    hint_pages_.store(0, std::memory_order_relaxed);
     for (RecentNode& recent : recent_) {
       if (recent.value != 0) recent = RecentNode{};
     }

@@ -310,6 +310,9 @@ bool ModuleTable::revalidate(uint32_t index, uint64_t pc, uint32_t epoch) {
 
 void ModuleTable::reset() {
   const uint32_t n = count();
+  for (uint32_t i = 0; i < n; ++i) slots_[i].load(std::memory_order_acquire)->dead.store(1, std::memory_order_relaxed);
+  if (n < kMaxInstances / 2) return;
+  // Dozens of generations of forks without exec: begin anew.
   for (uint32_t i = 0; i < n; ++i) slots_[i].store(nullptr, std::memory_order_relaxed);
   count_.store(0, std::memory_order_relaxed);
 }

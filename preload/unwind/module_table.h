@@ -79,7 +79,7 @@ class ModuleTable {
   uint32_t count() const { return count_.load(std::memory_order_acquire); }
 
   // For the child of a fork: forgets all, so that modules are published again, into the child's own records.
-  // Only while no other thread runs.
+  // Only while no other thread runs. The old instances stay readable, for a walk that was interrupted by the fork.
   void reset();
 
   ModuleStorage storage;

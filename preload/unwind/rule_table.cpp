@@ -74,11 +74,12 @@ bool RuleTable::insert(uint64_t key, const Rule& rule, uint32_t epoch, uint32_t 
 
 void RuleTable::reset() {
   for (Level& level : levels_) {
-    RuleEntry* entries = level.entries.exchange(nullptr, std::memory_order_relaxed);
-    if (entries) sys::unmap(entries, (level.mask.load(std::memory_order_relaxed) + 1) * sizeof(RuleEntry));
+    RuleEntry* entries = level.entries.load(std::memory_order_relaxed);
+    if (entries == nullptr) continue;
+    const uint64_t bytes = (level.mask.load(std::memory_order_relaxed) + 1) * sizeof(RuleEntry);
+    sys::raw_syscall(SYS_madvise, sys::pointer_arg(entries), static_cast<long>(bytes), MADV_DONTNEED);
     level.used.store(0, std::memory_order_relaxed);
   }
-  newest_.store(nullptr, std::memory_order_relaxed);
 }
 
 }  // namespace hl

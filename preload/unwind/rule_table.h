@@ -54,7 +54,8 @@ class RuleTable {
   // Adds an entry (or brings one of an older level to the newest). False when there is no room.
   bool insert(uint64_t key, const Rule& rule, uint32_t epoch, uint32_t instance);
 
-  // For the child of a fork, while no other thread runs: forgets all entries.
+  // For the child of a fork, while no other thread runs: forgets all entries. Their memory stays mapped and reads as
+  // zeros, for fork may have been called by a handler that interrupted a walk, which then goes on.
   void reset();
 
  private:

@@ -2,11 +2,13 @@
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
+#include <csignal>
 #include <cstring>
 #include <dlfcn.h>
 #include <iconv.h>
 #include <memory>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -168,6 +170,53 @@ TEST_CASE("a forked child starts its own books") {
   int status = 0;
   waitpid(child, &status, 0);
   CHECK(status == 0);
+}
+
+namespace {
+
+volatile sig_atomic_t g_in_child = 0;
+volatile sig_atomic_t g_forks = 0, g_bad_children = 0;
+
+void fork_here(int) {
+  const pid_t child = fork();
+  if (child == 0) {
+    static std::atomic<uint32_t> count{0};
+    static hl::NodeBlock block;
+    hl::reset_after_fork(g_env.context);
+    g_env.tree.storage.init([](void*, uint32_t position) { return position ? nullptr : &block; }, nullptr, &count);
+    g_in_child = 1;
+    return;  // into whatever was interrupted, as an application's handler does
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  g_forks = g_forks + 1;
+  if (status != 0) g_bad_children = g_bad_children + 1;
+}
+
+[[gnu::noinline]] void events_at_depths(int depth) {
+  hl_test_event(capture, nullptr);
+  if (depth > 0) events_at_depths(depth - 1);
+  hl_test_event(capture, nullptr);
+}
+
+}  // namespace
+
+TEST_CASE("a handler that forks in the middle of a walk leaves a child that can go on") {
+  struct sigaction action {};
+  struct sigaction before {};
+  action.sa_handler = fork_here;
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGALRM, &action, &before);
+  const itimerval often{{0, 1000}, {0, 1000}}, never{};
+  setitimer(ITIMER_REAL, &often, nullptr);
+  while (g_forks < 150) {
+    g_memo->forget();
+    events_at_depths(20);
+    if (g_in_child) _exit(0);
+  }
+  setitimer(ITIMER_REAL, &never, nullptr);
+  sigaction(SIGALRM, &before, nullptr);
+  CHECK(g_bad_children == 0);
 }
 
 TEST_CASE("threads that fill the rule table find what was put in, through all of its levels") {
