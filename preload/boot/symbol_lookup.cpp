@@ -95,18 +95,21 @@ bool contains(const dl_phdr_info* object, uintptr_t address) {
   return false;
 }
 
+const ElfW(Dyn)* dynamic_section(const dl_phdr_info* object) {
+  for (int i = 0; i < object->dlpi_phnum; ++i) {
+    const ElfW(Phdr)& p = object->dlpi_phdr[i];
+    if (p.p_type == PT_DYNAMIC) return reinterpret_cast<const ElfW(Dyn)*>(object->dlpi_addr + p.p_vaddr);
+  }
+  return nullptr;
+}
+
 int visit(dl_phdr_info* object, size_t, void* data) {
   Search& search = *static_cast<Search*>(data);
   if (search.skipping) {
     if (contains(object, search.skip_through)) search.skipping = false;
     return 0;
   }
-  const ElfW(Dyn)* dynamic = nullptr;
-  for (int i = 0; i < object->dlpi_phnum; ++i) {
-    if (object->dlpi_phdr[i].p_type == PT_DYNAMIC) {
-      dynamic = reinterpret_cast<const ElfW(Dyn)*>(object->dlpi_addr + object->dlpi_phdr[i].p_vaddr);
-    }
-  }
+  const ElfW(Dyn)* const dynamic = dynamic_section(object);
   if (dynamic == nullptr) return 0;
   const ElfW(Sym)* const symbol = find_in(read_tables(object, dynamic), search);
   if (symbol == nullptr) return 0;
@@ -117,21 +120,49 @@ int visit(dl_phdr_info* object, size_t, void* data) {
   const char* const slash = object->dlpi_name != nullptr ? strrchr(object->dlpi_name, '/') : nullptr;
   const char* const base = slash != nullptr ? slash + 1 : object->dlpi_name;
   search.found = {reinterpret_cast<void*>(address),
-                  base != nullptr && (strcmp(base, "libc.so.6") == 0 || strncmp(base, "libc-2.", 7) == 0)};
+                  base != nullptr && (strcmp(base, "libc.so.6") == 0 || strncmp(base, "libc-2.", 7) == 0),
+                  object->dlpi_addr};
+  return 1;
+}
+
+struct ImportSearch {
+  uintptr_t object;
+  const char* name;
+  bool found;
+};
+
+int visit_imports(dl_phdr_info* object, size_t, void* data) {
+  ImportSearch& search = *static_cast<ImportSearch*>(data);
+  const ElfW(Dyn)* const dynamic = dynamic_section(object);
+  if (object->dlpi_addr != search.object || dynamic == nullptr) return 0;
+  const SymbolTables t = read_tables(object, dynamic);
+  if (t.symbols == nullptr || t.strings == nullptr) return 1;
+  // What an object needs is not hashed by DT_GNU_HASH and comes before what is.
+  const uint32_t end = t.gnu_hash != nullptr ? t.gnu_hash[1] : t.sysv_hash != nullptr ? t.sysv_hash[1] : 0;
+  for (uint32_t index = 1; index < end && !search.found; ++index) {
+    const ElfW(Sym)& symbol = t.symbols[index];
+    search.found = symbol.st_shndx == SHN_UNDEF && strcmp(t.strings + symbol.st_name, search.name) == 0;
+  }
   return 1;
 }
 
 }  // namespace
 
 FoundSymbol find_next_symbol(const char* name) {
-  Search search{name, gnu_hash_of(name), reinterpret_cast<uintptr_t>(&visit), true, {nullptr, false}};
+  Search search{name, gnu_hash_of(name), reinterpret_cast<uintptr_t>(&visit), true, {}};
   dl_iterate_phdr(visit, &search);
   return search.found;
 }
 
 FoundSymbol find_symbol(const char* name) {
-  Search search{name, gnu_hash_of(name), 0, false, {nullptr, false}};
+  Search search{name, gnu_hash_of(name), 0, false, {}};
   dl_iterate_phdr(visit, &search);
+  return search.found;
+}
+
+bool object_imports(uintptr_t object, const char* name) {
+  ImportSearch search{object, name, false};
+  dl_iterate_phdr(visit_imports, &search);
   return search.found;
 }
 

@@ -5,17 +5,21 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
 
 namespace hl {
 
 struct FoundSymbol {
   void* address;          // nullptr: not found
   bool in_libc;           // the object is named libc.so.6
+  uintptr_t object;       // load address of the object, which identifies it
 };
 
-// Like dlsym(RTLD_NEXT, name) called from this library, for objects loaded at start.
+// Like dlsym(RTLD_NEXT, name) called from the library this is linked into, for objects loaded at start.
 FoundSymbol find_next_symbol(const char* name);
 // In any loaded object, main program first.
 FoundSymbol find_symbol(const char* name);
+// The object loaded at `object` needs `name` from another one.
+bool object_imports(uintptr_t object, const char* name);
 
 }  // namespace hl

@@ -1,59 +1,7 @@
-/* Entry stubs of the interposed functions, one per row of interpose/hooks.def.
- *
- * A stub snapshots the caller's callee-saved registers before any compiled code can move them (the walk then
- * starts in the caller, not in a frame of ours), passes the arguments on untouched and the address of the
- * snapshot as one argument more, and calls the body. It must stay transparent: no flags, no other registers,
- * 16-byte stack alignment, CFI so that debuggers and exceptions pass through.
- *
- * Stack inside a stub, from rsp: [0] argument on the stack for six-argument functions, [8] padding,
- * [16] EntryRegisters (64 bytes), [80] padding, [88] return address.
+/* Entry stubs of the interposed functions, one per row of interpose/hooks.def, and vfork's.
+ * The stub itself: entry_stub_x86_64.h.
  */
-
-#define HL_STACK 88
-#define HL_REGISTERS 16
-
-  .macro HL_STUB symbol, body, arguments
-  .globl \symbol
-  .type \symbol, @function
-  .p2align 4
-\symbol:
-  .cfi_startproc
-  endbr64
-  subq $HL_STACK, %rsp
-  .cfi_adjust_cfa_offset HL_STACK
-  movq %rbx, HL_REGISTERS+0(%rsp)
-  movq %rbp, HL_REGISTERS+8(%rsp)
-  movq %r12, HL_REGISTERS+16(%rsp)
-  movq %r13, HL_REGISTERS+24(%rsp)
-  movq %r14, HL_REGISTERS+32(%rsp)
-  movq %r15, HL_REGISTERS+40(%rsp)
-  leaq HL_STACK+8(%rsp), %r11
-  movq %r11, HL_REGISTERS+48(%rsp)
-  movq HL_STACK(%rsp), %r11
-  movq %r11, HL_REGISTERS+56(%rsp)
-  leaq HL_REGISTERS(%rsp), %r11
-  .if \arguments == 0
-  movq %r11, %rdi
-  .elseif \arguments == 1
-  movq %r11, %rsi
-  .elseif \arguments == 2
-  movq %r11, %rdx
-  .elseif \arguments == 3
-  movq %r11, %rcx
-  .elseif \arguments == 4
-  movq %r11, %r8
-  .elseif \arguments == 5
-  movq %r11, %r9
-  .else
-  movq %r11, (%rsp)
-  .endif
-  call \body
-  addq $HL_STACK, %rsp
-  .cfi_adjust_cfa_offset -HL_STACK
-  ret
-  .cfi_endproc
-  .size \symbol, . - \symbol
-  .endm
+#include "platform/entry_stub_x86_64.h"
 
   .text
 #define HL_HOOK(symbol, arguments) HL_STUB symbol, hl_hook_##symbol, arguments ;

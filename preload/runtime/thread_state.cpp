@@ -101,6 +101,7 @@ void release_thread_state(ThreadState* t) {
   t->exiting = 0;
   t->allocations = 0;
   t->last_allocation = 0;
+  t->being_deleted = 0;
   for (std::atomic<ThreadState*>& slot : g_cache) {
     ThreadState* expected = nullptr;
     // Release: pairs with the acquire in take_cached().
