@@ -1,13 +1,13 @@
 // The columns of an events chunk: how the recorder turns decoded events into streams that compress well, and
-// how the analyzer turns them back. Both ends run the same predictors over what has been coded so far, so that
-// only surprises are written; both start empty with each chunk, so that every chunk decodes alone.
+// how the analyzer turns them back. Both ends run the same predictors over what has been coded so far, so
+// that only surprises are written; both start empty with each chunk, so that every chunk decodes alone.
 //
 //   op        one byte an event (kind, and which prediction was right):
 //               0..191   (((k * 2 + size_hit) * 2 + usable_given) * 4 + stack) * 3 + address
 //                        k: 0 malloc 1 calloc 2 realloc 3 aligned; stack: 0..2 candidate, 3 written
 //                        address: 0 most recently freed block of the size class (realloc: the old address)
-//                                 1 next to the previous allocation that was not predicted (realloc: as 0 of malloc)
-//                                 2 written
+//                                 1 next to the previous allocation that was not predicted (realloc: as 0 of
+//                                 malloc) 2 written
 //               192..206 free: 192 + stack * 3 + address; stack: 0..2 candidate, 3 written, 4 none
 //                        address: 0 distance written (in allocations of this chunk) 1 as predicted 2 written
 //               207..210 extended: 207 + stack
@@ -16,19 +16,22 @@
 //             previous address of the segment (the first: its base)
 //   stack     tail only: LEB128 zigzag(stack - previous stack of the segment)
 //   size      values: requested sizes that differ from the last size asked for at the same stack
-//   extra     tail only, in this order where the event has it: usable given: LEB128 zigzag(usable - predicted);
+//   extra     tail only, in this order where the event has it: usable given: LEB128 zigzag(usable -
+//   predicted);
 //             realloc: LEB128 ticks - ticks_before, then the old block: LEB128 0 no old block, 1 written
-//             (LEB128 of pack_address against the previous address follows), 1 + distance; aligned: LEB128 alignment
+//             (LEB128 of pack_address against the previous address follows), 1 + distance; aligned: LEB128
+//             alignment
 //   extended  tail only: one byte ExtendedKind, LEB128 payload bytes, payload
 //
 // A column with values: first the low bytes of all values, then all high bytes, then its tail. A value of
 // 0xffff stands for a larger one, which follows in the tail as LEB128. Low and high bytes apart let the
 // entropy stage work where there is something to gain: a time's low byte is noise, its high byte is not.
 //
-// A block is named by how many allocations ago it was allocated, so the reader of a free learns its allocation
-// without looking its address up (freed_ordinal). What must not happen here: a difference between the states of
-// the two ends. Every update is in ColumnModel, which both use; the encoder's address table only searches.
-// The decoder trusts nothing: every read is bounded, and what cannot be ends it with damaged().
+// A block is named by how many allocations ago it was allocated, so the reader of a free learns its
+// allocation without looking its address up (freed_ordinal). What must not happen here: a difference between
+// the states of the two ends. Every update is in ColumnModel, which both use; the encoder's address table
+// only searches. The decoder trusts nothing: every read is bounded, and what cannot be ends it with
+// damaged().
 #pragma once
 
 #include <array>
@@ -39,146 +42,11 @@
 
 #include "heapledger/block_events.h"
 #include "heapledger/event.h"
+#include "heapledger/event_column_model.h"
+#include "heapledger/events_payload.h"
 #include "heapledger/trace_format.h"
 
 namespace hl {
-
-inline constexpr uint8_t kColumnCodecPredicted = 1;
-inline constexpr uint32_t kMaxEventsPerChunk = 1u << 17;      // what a writer puts in; a reader accepts more
-inline constexpr uint32_t kMaxChunkDistance = 32767;
-
-// What both ends remember of the chunk so far.
-class ColumnModel {
- public:
-  static constexpr uint32_t kRing = 32768;
-  static constexpr uint32_t kStackContexts = 4096;
-  static constexpr uint32_t kStackCandidates = 3;
-  static constexpr uint32_t kSizeSlots = 4096;
-  static constexpr uint32_t kClasses = 1024;
-  static constexpr uint32_t kRecentlyFreed = 7;   // per class: what glibc's thread cache keeps
-
-  ColumnModel() : addresses_(kRing), classes_(kRing), stacks_(kStackContexts), sizes_(kSizeSlots), freed_(kClasses) {}
-
-  void reset(UsablePredictor predictor) {
-    predictor_ = predictor;
-    next_ordinal_ = 1;
-    last_freed_ = 0;
-    bump_ = 0;
-    std::memset(static_cast<void*>(stacks_.data()), 0, stacks_.size() * sizeof(stacks_[0]));
-    std::memset(sizes_.data(), 0, sizes_.size() * sizeof(sizes_[0]));
-    std::memset(static_cast<void*>(freed_.data()), 0, freed_.size() * sizeof(freed_[0]));
-  }
-  void begin_segment(const EventSegment& s) {
-    cursor_ = {s.base_ticks, s.base_address, s.base_stack};
-    before_previous_stack_ = 0;
-    thread_ = s.thread_index;
-  }
-
-  // Ordinals count the allocations of this chunk from 1, in column order.
-  uint64_t next_ordinal() const { return next_ordinal_; }
-  uint64_t address_of(uint64_t ordinal) const { return addresses_[ordinal % kRing]; }
-  bool known(uint64_t ordinal) const {
-    return ordinal != 0 && ordinal < next_ordinal_ && next_ordinal_ - ordinal <= kMaxChunkDistance;
-  }
-  void prefetch(uint64_t ordinal) const {
-    __builtin_prefetch(&addresses_[ordinal % kRing]);
-    __builtin_prefetch(&classes_[ordinal % kRing]);
-  }
-  // What a program that frees in the order of allocation frees next.
-  uint64_t predicted_freed() const { return last_freed_ + 1; }
-
-  struct StackContext { StackId candidates[kStackCandidates]; };
-  StackContext& stack_context(unsigned kind) {
-    const uint64_t key = (uint64_t{cursor_.stack} << 32 | before_previous_stack_) + kind;
-    return stacks_[(key * 0x9e3779b97f4a7c15u) >> 52];
-  }
-  // rank: which candidate it was; kStackCandidates: none of them.
-  void stack_seen(StackContext& context, unsigned rank, StackId stack) {
-    if (rank != 0) {
-      if (rank >= 2) context.candidates[2] = context.candidates[1];
-      context.candidates[1] = context.candidates[0];
-      context.candidates[0] = stack;
-    }
-    before_previous_stack_ = cursor_.stack;
-    cursor_.stack = stack;
-  }
-  uint64_t& size_of_stack(StackId stack) { return sizes_[(stack * 0x9e3779b1u) >> 20]; }
-
-  uint64_t recently_freed(uint64_t size) const {
-    const Freed& f = freed_[freed_index(predict_usable(predictor_, size))];
-    return f.count == 0 ? 0 : f.addresses[f.count - 1];
-  }
-  uint64_t bump() const { return bump_; }
-
-  // code: as in op. For a realloc `predicted` is what recently_freed said.
-  void allocated(uint64_t address, uint64_t size, uint64_t usable, bool was_recently_freed, bool surprise) {
-    if (was_recently_freed || surprise) {
-      Freed& f = freed_[freed_index(predict_usable(predictor_, size))];
-      if (f.count != 0) f.count--;
-    }
-    if (!was_recently_freed) bump_ = address + usable + 8;
-    addresses_[next_ordinal_ % kRing] = address;
-    classes_[next_ordinal_ % kRing] = freed_index(usable);
-    next_ordinal_++;
-    cursor_.address = address;
-  }
-  void freed(uint64_t ordinal) {   // known(ordinal)
-    last_freed_ = ordinal;
-    const uint64_t address = addresses_[ordinal % kRing];
-    Freed& f = freed_[classes_[ordinal % kRing]];
-    if (f.count < kRecentlyFreed) f.addresses[f.count++] = address;
-    cursor_.address = address;
-  }
-  void freed_unknown(uint64_t address) { cursor_.address = address; }
-
-  BlockCursor& cursor() { return cursor_; }
-  UsablePredictor predictor() const { return predictor_; }
-
- private:
-  struct Freed {
-    uint64_t count;
-    uint64_t addresses[kRecentlyFreed];
-  };
-  uint16_t freed_index(uint64_t usable) const {
-    return static_cast<uint16_t>(((usable + 8) / 16 + thread_ * 97u) % kClasses);
-  }
-
-  UsablePredictor predictor_ = UsablePredictor::requested;
-  uint32_t thread_ = 0;
-  uint64_t next_ordinal_ = 1;
-  uint64_t last_freed_ = 0;
-  uint64_t bump_ = 0;
-  StackId before_previous_stack_ = 0;
-  BlockCursor cursor_{};
-  std::vector<uint64_t> addresses_;
-  std::vector<uint16_t> classes_;
-  std::vector<StackContext> stacks_;
-  std::vector<uint64_t> sizes_;
-  std::vector<Freed> freed_;
-};
-
-namespace column_codec {
-inline constexpr unsigned kFreeOps = 192, kExtendedOps = 207, kOps = 211;
-inline constexpr unsigned kNoStack = 4;
-
-struct Op {
-  EventKind kind;
-  uint8_t size_hit, usable_given, stack, address;
-};
-constexpr std::array<Op, 256> make_ops() {
-  constexpr EventKind kinds[4] = {EventKind::malloc, EventKind::calloc, EventKind::realloc, EventKind::aligned};
-  std::array<Op, 256> ops{};
-  for (unsigned i = 0; i < 256; i++) {
-    const auto byte = [](unsigned v) { return static_cast<uint8_t>(v); };
-    if (i < kFreeOps) ops[i] = {kinds[i / 48], byte(i / 24 % 2), byte(i / 12 % 2), byte(i / 3 % 4), byte(i % 3)};
-    else if (i < kExtendedOps) ops[i] = {EventKind::free, 0, 0, byte((i - kFreeOps) / 3), byte((i - kFreeOps) % 3)};
-    else if (i < kOps) ops[i] = {EventKind::extended, 0, 0, byte(i - kExtendedOps), 0};
-    else ops[i] = {EventKind::none, 0, 0, 0, 0};
-  }
-  return ops;
-}
-inline constexpr std::array<Op, 256> kOpTable = make_ops();
-}  // namespace column_codec
 
 // One finished column: up to three parts that stand one after the other in the file.
 struct RawColumn {
@@ -191,14 +59,16 @@ struct RawColumn {
 class EventColumnsEncoder {
  public:
   EventColumnsEncoder() : ordinals_(kSearchSlots) {}
-  EventColumnsEncoder(const EventColumnsEncoder&) = delete;   // its buffers hold pointers into themselves
+  EventColumnsEncoder(const EventColumnsEncoder&) = delete; // its buffers hold pointers into themselves
   EventColumnsEncoder& operator=(const EventColumnsEncoder&) = delete;
 
   void reset(UsablePredictor predictor) {
     model_.reset(predictor);
     segments_.clear();
-    for (SplitColumn* c : {&time_, &address_, &size_}) c->clear();
-    for (Bytes* b : {&op_, &stack_, &extra_, &extended_}) b->clear();
+    for (SplitColumn* c : {&time_, &address_, &size_})
+      c->clear();
+    for (Bytes* b : {&op_, &stack_, &extra_, &extended_})
+      b->clear();
     room_events_ = 0;
     first_ticks_ = ~uint64_t{0};
     last_ticks_ = 0;
@@ -220,8 +90,8 @@ class EventColumnsEncoder {
   std::span<EventSegment> segments() { return segments_; }
   uint32_t events() const { return static_cast<uint32_t>(op_.size()); }
   size_t raw_bytes() const {
-    return op_.size() + time_.raw_bytes() + address_.raw_bytes() + size_.raw_bytes() + stack_.size() + extra_.size() +
-           extended_.size();
+    return op_.size() + time_.raw_bytes() + address_.raw_bytes() + size_.raw_bytes() + stack_.size() +
+           extra_.size() + extended_.size();
   }
   uint64_t first_ticks() const { return first_ticks_; }
   uint64_t last_ticks() const { return last_ticks_; }
@@ -242,7 +112,8 @@ class EventColumnsEncoder {
     void clear() { end_ = data_.data(); }
     void reserve(size_t more) {
       const size_t used = size();
-      if (data_.size() - used >= more) return;
+      if (data_.size() - used >= more)
+        return;
       data_.resize(used + more + data_.size() / 2);
       end_ = data_.data() + used;
     }
@@ -251,7 +122,8 @@ class EventColumnsEncoder {
     void push_back(uint8_t b) { *end_++ = b; }
     void put_leb(uint64_t v) { end_ = block_codec::put_leb(end_, v); }
     void append(const uint8_t* bytes, size_t count) {
-      if (count != 0) std::memcpy(end_, bytes, count);
+      if (count != 0)
+        std::memcpy(end_, bytes, count);
       end_ += count;
     }
 
@@ -280,7 +152,8 @@ class EventColumnsEncoder {
       low[values] = static_cast<uint8_t>(short_value);
       high[values] = static_cast<uint8_t>(short_value >> 8);
       values++;
-      if (short_value == 0xffff) [[unlikely]] put_leb(tail, v);
+      if (short_value == 0xffff) [[unlikely]]
+        put_leb(tail, v);
     }
     size_t raw_bytes() const { return 2 * values + tail.size(); }
     RawColumn column(ColumnId id) const {
@@ -288,15 +161,19 @@ class EventColumnsEncoder {
     }
   };
   static constexpr uint32_t kRoomEvents = 1024;
-  static constexpr size_t kMostBytesPerEvent = 60;   // in any one stream, but for the payload of extended events
+  static constexpr size_t kMostBytesPerEvent =
+      60; // in any one stream, but for the payload of extended events
   void make_room() {
-    for (SplitColumn* c : {&time_, &address_, &size_}) c->reserve(kRoomEvents, kRoomEvents * kMostBytesPerEvent);
-    for (Bytes* b : {&op_, &stack_, &extra_, &extended_}) b->reserve(kRoomEvents * kMostBytesPerEvent);
+    for (SplitColumn* c : {&time_, &address_, &size_})
+      c->reserve(kRoomEvents, kRoomEvents * kMostBytesPerEvent);
+    for (Bytes* b : {&op_, &stack_, &extra_, &extended_})
+      b->reserve(kRoomEvents * kMostBytesPerEvent);
     room_events_ = kRoomEvents;
   }
 
-  // Where an address was allocated last in this chunk, as far as the small table remembers. Only a search aid:
-  // a wrong or forgotten entry costs bytes, never correctness, since the model is asked whether it agrees.
+  // Where an address was allocated last in this chunk, as far as the small table remembers. Only a search
+  // aid: a wrong or forgotten entry costs bytes, never correctness, since the model is asked whether it
+  // agrees.
   static constexpr uint32_t kSearchSlots = 65536;
   static size_t search_slot(uint64_t address) { return (address * 0x9e3779b97f4a7c15u) >> 48; }
   uint64_t find_ordinal(uint64_t address) const {
@@ -307,7 +184,8 @@ class EventColumnsEncoder {
   unsigned code_stack(unsigned kind, StackId stack) {
     auto& context = model_.stack_context(kind);
     unsigned rank = 0;
-    while (rank < ColumnModel::kStackCandidates && context.candidates[rank] != stack) rank++;
+    while (rank < ColumnModel::kStackCandidates && context.candidates[rank] != stack)
+      rank++;
     if (rank == ColumnModel::kStackCandidates)
       put_leb(stack_, zigzag(static_cast<int64_t>(stack) - static_cast<int64_t>(model_.cursor().stack)));
     model_.stack_seen(context, rank, stack);
@@ -325,7 +203,8 @@ class EventColumnsEncoder {
 
 inline void EventColumnsEncoder::add(const Event& e) {
   using namespace column_codec;
-  if (room_events_ == 0) [[unlikely]] make_room();
+  if (room_events_ == 0) [[unlikely]]
+    make_room();
   room_events_--;
   BlockCursor& cursor = model_.cursor();
   time_.put(e.ticks - cursor.ticks);
@@ -344,8 +223,10 @@ inline void EventColumnsEncoder::add(const Event& e) {
       put_leb(address_.tail, block_codec::pack_address(e.address, cursor.address));
       model_.freed_unknown(e.address);
     } else {
-      if (ordinal == model_.predicted_freed()) address = 1;
-      else address_.put(model_.next_ordinal() - ordinal);
+      if (ordinal == model_.predicted_freed())
+        address = 1;
+      else
+        address_.put(model_.next_ordinal() - ordinal);
       model_.freed(ordinal);
     }
     op_.push_back(static_cast<uint8_t>(kFreeOps + stack * 3 + address));
@@ -364,11 +245,13 @@ inline void EventColumnsEncoder::add(const Event& e) {
   const unsigned stack = code_stack(kind, e.stack);
   uint64_t& usual_size = model_.size_of_stack(e.stack);
   const bool size_hit = usual_size == e.size;
-  if (!size_hit) size_.put(e.size);
+  if (!size_hit)
+    size_.put(e.size);
   usual_size = e.size;
   const uint64_t predicted = predict_usable(model_.predictor(), e.size);
   const bool usable_given = e.usable != predicted;
-  if (usable_given) put_leb(extra_, zigzag(static_cast<int64_t>(e.usable - predicted)));
+  if (usable_given)
+    put_leb(extra_, zigzag(static_cast<int64_t>(e.usable - predicted)));
   uint64_t first_guess = 0;
   if (e.kind == EventKind::realloc) {
     put_leb(extra_, e.ticks - e.ticks_before);
@@ -377,7 +260,8 @@ inline void EventColumnsEncoder::add(const Event& e) {
       put_leb(extra_, 0);
     } else if (const uint64_t ordinal = find_ordinal(e.old_address); ordinal != 0) {
       put_leb(extra_, 1 + model_.next_ordinal() - ordinal);
-      if (e.old_address != e.address) model_.freed(ordinal);
+      if (e.old_address != e.address)
+        model_.freed(ordinal);
     } else {
       put_leb(extra_, 1);
       put_leb(extra_, block_codec::pack_address(e.old_address, cursor.address));
@@ -387,60 +271,18 @@ inline void EventColumnsEncoder::add(const Event& e) {
   }
   const uint64_t recent = model_.recently_freed(e.size);
   const bool is_realloc = e.kind == EventKind::realloc;
-  if (!is_realloc) first_guess = recent;
+  if (!is_realloc)
+    first_guess = recent;
   const uint64_t second_guess = is_realloc ? recent : model_.bump();
   const unsigned address = e.address == first_guess ? 0 : e.address == second_guess ? 1 : 2;
-  if (address == 2) put_leb(address_.tail, block_codec::pack_address(e.address, cursor.address));
+  if (address == 2)
+    put_leb(address_.tail, block_codec::pack_address(e.address, cursor.address));
   const bool was_recent = is_realloc ? address == 1 : address == 0;
   ordinals_[search_slot(e.address)] = static_cast<uint32_t>(model_.next_ordinal());
   model_.allocated(e.address, e.size, e.usable, was_recent, !(is_realloc && address == 0) && !was_recent);
-  op_.push_back(static_cast<uint8_t>((((kind_code * 2 + size_hit) * 2 + usable_given) * 4 + stack) * 3 + address));
+  op_.push_back(
+      static_cast<uint8_t>((((kind_code * 2 + size_hit) * 2 + usable_given) * 4 + stack) * 3 + address));
 }
-
-// An events chunk's payload taken apart, with every length checked: segments, and columns still compressed.
-struct EventsPayloadView {
-  struct Column {
-    ColumnEntry entry;
-    std::span<const uint8_t> stored;
-  };
-  EventsPayload payload{};
-  std::vector<EventSegment> segments;
-  std::vector<Column> columns;
-
-  // false: the bytes cannot be an events payload. `bytes` must outlive the view.
-  bool parse(std::span<const uint8_t> bytes) {
-    segments.clear();
-    columns.clear();
-    if (bytes.size() < sizeof(EventsPayload)) return false;
-    std::memcpy(&payload, bytes.data(), sizeof(payload));
-    if (payload.payload_header_bytes < sizeof(EventsPayload) || payload.payload_header_bytes > bytes.size() ||
-        payload.segment_bytes < sizeof(EventSegment))
-      return false;
-    bytes = bytes.subspan(payload.payload_header_bytes);
-    const uint64_t directory_bytes =
-        uint64_t{payload.segment_count} * payload.segment_bytes + uint64_t{payload.column_count} * sizeof(ColumnEntry);
-    if (directory_bytes > bytes.size()) return false;
-    segments.resize(payload.segment_count);
-    uint64_t events = 0;
-    for (EventSegment& s : segments) {
-      std::memcpy(&s, bytes.data(), sizeof(s));
-      bytes = bytes.subspan(payload.segment_bytes);
-      events += s.events;
-    }
-    if (events != payload.event_count) return false;
-    columns.resize(payload.column_count);
-    for (Column& c : columns) {
-      std::memcpy(&c.entry, bytes.data(), sizeof(c.entry));
-      bytes = bytes.subspan(sizeof(c.entry));
-    }
-    for (Column& c : columns) {
-      if (c.entry.stored_bytes > bytes.size()) return false;
-      c.stored = bytes.first(c.entry.stored_bytes);
-      bytes = bytes.subspan(c.entry.stored_bytes);
-    }
-    return true;
-  }
-};
 
 class EventColumnsDecoder {
  public:
@@ -450,16 +292,19 @@ class EventColumnsDecoder {
     std::span<const uint8_t> raw;
   };
 
-  // Columns by ColumnId, e.g. columns[size_t(ColumnId::op)]; those of the payload that are missing stay empty. All
-  // spans must outlive the decoding, and the payload bytes of extended events point into them. false: damaged.
-  bool begin(std::span<const EventSegment> segments, const std::array<Column, 8>& columns, UsablePredictor predictor) {
+  // Columns by ColumnId, e.g. columns[size_t(ColumnId::op)]; those of the payload that are missing stay
+  // empty. All spans must outlive the decoding, and the payload bytes of extended events point into them.
+  // false: damaged.
+  bool begin(std::span<const EventSegment> segments, const std::array<Column, 8>& columns,
+             UsablePredictor predictor) {
     damaged_ = false;
     segments_ = segments;
     segment_ = ~size_t{0};
     left_ = 0;
     model_.reset(predictor);
     uint64_t events = 0;
-    for (const EventSegment& s : segments) events += s.events;
+    for (const EventSegment& s : segments)
+      events += s.events;
     const auto column = [&columns](ColumnId id) -> const Column& { return columns[static_cast<size_t>(id)]; };
     op_ = column(ColumnId::op).raw.data();
     stack_ = tail_of(column(ColumnId::stack).raw, 0);
@@ -476,7 +321,8 @@ class EventColumnsDecoder {
   bool next(Event& e) {
     while (left_ == 0) {
       if (damaged_ || segment_ + 1 >= segments_.size()) {
-        if (!damaged_) segment_ = segments_.size() - 1;
+        if (!damaged_)
+          segment_ = segments_.size() - 1;
         return false;
       }
       segment_++;
@@ -507,7 +353,8 @@ class EventColumnsDecoder {
         return true;
       }
       const uint8_t* after = block_codec::get_leb(p, end, &v);
-      if (after == nullptr) return false;
+      if (after == nullptr)
+        return false;
       p = after;
       return true;
     }
@@ -521,7 +368,8 @@ class EventColumnsDecoder {
     uint32_t left = 0;
     Tail tail;
     bool begin(const Column& c) {
-      if (c.raw.size() / 2 < c.values) return false;
+      if (c.raw.size() / 2 < c.values)
+        return false;
       left = c.values;
       low = c.raw.data();
       high = low + c.values;
@@ -529,7 +377,8 @@ class EventColumnsDecoder {
       return true;
     }
     bool get(uint64_t& v) {
-      if (left == 0) return false;
+      if (left == 0)
+        return false;
       left--;
       v = *low++ | static_cast<uint32_t>(*high++) << 8;
       return v != 0xffff || tail.get(v);
@@ -547,7 +396,8 @@ class EventColumnsDecoder {
       stack = context.candidates[rank];
     } else {
       uint64_t delta;
-      if (!stack_.get(delta)) return false;
+      if (!stack_.get(delta))
+        return false;
       stack = static_cast<StackId>(model_.cursor().stack + static_cast<uint64_t>(unzigzag(delta)));
     }
     model_.stack_seen(context, rank, stack);
@@ -572,7 +422,8 @@ inline bool EventColumnsDecoder::decode(Event& e) {
   const Op op = kOpTable[*op_++];
   BlockCursor& cursor = model_.cursor();
   uint64_t delta;
-  if (!time_.get(delta)) return fail();
+  if (!time_.get(delta))
+    return fail();
   cursor.ticks += delta;
   const unsigned kind = static_cast<unsigned>(op.kind);
   e.kind = op.kind;
@@ -593,10 +444,12 @@ inline bool EventColumnsDecoder::decode(Event& e) {
   freed_ordinal_ = 0;
 
   if (op.kind == EventKind::free) {
-    if (op.stack != kNoStack && !decode_stack(kind, op.stack, e.stack)) return fail();
+    if (op.stack != kNoStack && !decode_stack(kind, op.stack, e.stack))
+      return fail();
     if (op.address == 2) {
       uint64_t packed;
-      if (!address_.tail.get(packed)) return fail();
+      if (!address_.tail.get(packed))
+        return fail();
       e.address = block_codec::unpack_address(packed, cursor.address);
       model_.freed_unknown(e.address);
       return true;
@@ -604,10 +457,12 @@ inline bool EventColumnsDecoder::decode(Event& e) {
     uint64_t ordinal = model_.predicted_freed();
     if (op.address == 0) {
       uint64_t distance;
-      if (!address_.get(distance)) return fail();
-      ordinal = model_.next_ordinal() - distance;   // wraps where it cannot be: then not known
+      if (!address_.get(distance))
+        return fail();
+      ordinal = model_.next_ordinal() - distance; // wraps where it cannot be: then not known
     }
-    if (!model_.known(ordinal)) return fail();
+    if (!model_.known(ordinal))
+      return fail();
     e.address = model_.address_of(ordinal);
     model_.freed(ordinal);
     freed_ordinal_ = ordinal;
@@ -615,49 +470,62 @@ inline bool EventColumnsDecoder::decode(Event& e) {
   }
   if (op.kind == EventKind::extended) {
     uint64_t bytes;
-    if (!decode_stack(kind, op.stack, e.stack) || extended_.p == extended_.end) return fail();
+    if (!decode_stack(kind, op.stack, e.stack) || extended_.p == extended_.end)
+      return fail();
     e.extended_kind = static_cast<ExtendedKind>(*extended_.p++);
-    if (!extended_.get(bytes) || bytes > static_cast<uint64_t>(extended_.end - extended_.p)) return fail();
+    if (!extended_.get(bytes) || bytes > static_cast<uint64_t>(extended_.end - extended_.p))
+      return fail();
     e.payload = extended_.p;
     e.payload_bytes = static_cast<uint32_t>(bytes);
     extended_.p += bytes;
     return true;
   }
-  if (op.kind == EventKind::none) return fail();
+  if (op.kind == EventKind::none)
+    return fail();
 
-  if (!decode_stack(kind, op.stack, e.stack)) return fail();
+  if (!decode_stack(kind, op.stack, e.stack))
+    return fail();
   uint64_t& usual_size = model_.size_of_stack(e.stack);
-  if (op.size_hit != 0) e.size = usual_size;
-  else if (!size_.get(e.size)) return fail();
+  if (op.size_hit != 0)
+    e.size = usual_size;
+  else if (!size_.get(e.size))
+    return fail();
   usual_size = e.size;
   e.usable = predict_usable(model_.predictor(), e.size);
   if (op.usable_given != 0) {
-    if (!extra_.get(delta)) return fail();
+    if (!extra_.get(delta))
+      return fail();
     e.usable += static_cast<uint64_t>(unzigzag(delta));
   }
   const bool is_realloc = op.kind == EventKind::realloc;
   uint64_t freed = 0;
   if (is_realloc) {
     uint64_t old;
-    if (!extra_.get(delta) || !extra_.get(old)) return fail();
+    if (!extra_.get(delta) || !extra_.get(old))
+      return fail();
     e.ticks_before = e.ticks - delta;
     if (old == 1) {
-      if (!extra_.get(delta)) return fail();
+      if (!extra_.get(delta))
+        return fail();
       e.old_address = block_codec::unpack_address(delta, cursor.address);
     } else if (old != 0) {
       freed = model_.next_ordinal() - (old - 1);
-      if (!model_.known(freed)) return fail();
+      if (!model_.known(freed))
+        return fail();
       e.old_address = model_.address_of(freed);
       freed_ordinal_ = freed;
-      if (op.address != 0) model_.freed(freed);
+      if (op.address != 0)
+        model_.freed(freed);
     }
   } else if (op.kind == EventKind::aligned) {
-    if (!extra_.get(delta)) return fail();
+    if (!extra_.get(delta))
+      return fail();
     e.alignment = static_cast<uint32_t>(delta);
   }
   bool was_recent = false;
   if (op.address == 2) {
-    if (!address_.tail.get(delta)) return fail();
+    if (!address_.tail.get(delta))
+      return fail();
     e.address = block_codec::unpack_address(delta, cursor.address);
   } else if (is_realloc && op.address == 0) {
     e.address = e.old_address;
@@ -672,4 +540,4 @@ inline bool EventColumnsDecoder::decode(Event& e) {
   return true;
 }
 
-}  // namespace hl
+} // namespace hl

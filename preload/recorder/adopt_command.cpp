@@ -23,21 +23,24 @@ namespace {
 
 // Runs `heapledger-recorder drain --create --detach`, which returns when the session file is ready.
 bool start_drain(const std::string& program, const RunPlace& place, const std::string& session) {
-  std::vector<std::string> words = {program, "drain", "--create", "--detach", "--directory", place.directory,
-                                    "--name", place.name, session};
+  std::vector<std::string> words = {program,         "drain",  "--create", "--detach", "--directory",
+                                    place.directory, "--name", place.name, session};
   std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
+  for (std::string& word : words)
+    argv.push_back(word.data());
   argv.push_back(nullptr);
   pid_t child = 0;
-  if (posix_spawn(&child, program.c_str(), nullptr, nullptr, argv.data(), environ) != 0) return false;
+  if (posix_spawn(&child, program.c_str(), nullptr, nullptr, argv.data(), environ) != 0)
+    return false;
   int status = 0;
   while (waitpid(child, &status, 0) < 0) {
-    if (errno != EINTR) return false;
+    if (errno != EINTR)
+      return false;
   }
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-}  // namespace
+} // namespace
 
 int adopt_command(int argc, char** argv) {
   if (argc != 3 || std::strcmp(argv[0], "--report") != 0) {
@@ -47,11 +50,13 @@ int adopt_command(int argc, char** argv) {
   const int report_fd = std::atoi(argv[1]);
   char program[PATH_MAX];
   const ssize_t bytes = readlink("/proc/self/exe", program, sizeof program - 1);
-  if (bytes <= 0) return 1;
+  if (bytes <= 0)
+    return 1;
   program[bytes] = '\0';
   RecordOptions options;
   options.command = {argv[2]};
-  if (const char* const directory = getenv("HEAPLEDGER_DIR")) options.output_directory = directory;
+  if (const char* const directory = getenv("HEAPLEDGER_DIR"))
+    options.output_directory = directory;
   RunPlace place;
   std::string why;
   if (!choose_run_place(options, place, why)) {
@@ -59,7 +64,8 @@ int adopt_command(int argc, char** argv) {
     return 1;
   }
   for (const std::string& session : place.sessions) {
-    if (!start_drain(program, place, session)) continue;
+    if (!start_drain(program, place, session))
+      continue;
     const ssize_t written = write(report_fd, session.c_str(), session.size());
     return written == static_cast<ssize_t>(session.size()) ? 0 : 1;
   }
@@ -67,4 +73,4 @@ int adopt_command(int argc, char** argv) {
   return 1;
 }
 
-}  // namespace hl
+} // namespace hl

@@ -7,4 +7,4 @@ namespace hl {
 // argv: --report FD NAME. Writes the path of the ready session file to FD; returns an exit status.
 int adopt_command(int argc, char** argv);
 
-}  // namespace hl
+} // namespace hl

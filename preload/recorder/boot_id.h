@@ -1,4 +1,5 @@
-// The kernel's boot id as 16 bytes: tells whether two recordings share a clock. Zeros where /proc does not say.
+// The kernel's boot id as 16 bytes: tells whether two recordings share a clock. Zeros where /proc does not
+// say.
 #pragma once
 
 #include <cstdint>
@@ -7,4 +8,4 @@ namespace hl {
 
 void read_boot_id(uint8_t (&id)[16]);
 
-}  // namespace hl
+} // namespace hl

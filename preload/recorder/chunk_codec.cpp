@@ -1,7 +1,7 @@
 // See chunk_codec.h.
 #include "chunk_codec.h"
 
-#define ZSTD_STATIC_LINKING_ONLY   // ZSTD_c_literalCompressionMode
+#define ZSTD_STATIC_LINKING_ONLY // ZSTD_c_literalCompressionMode
 
 #include <cstring>
 #include <new>
@@ -10,16 +10,19 @@
 
 namespace hl {
 
-void ChunkCodec::FreeContext::operator()(ZSTD_CCtx_s* context) const { ZSTD_freeCCtx(context); }
-
-namespace {
-constexpr int kPlainLevel = -100;   // entropy coding, and a look for repetitions in every hundredth place only
-constexpr size_t kSmallestTrial = 16384;
-constexpr uint32_t kTrialInterval = 31;
+void ChunkCodec::FreeContext::operator()(ZSTD_CCtx_s* context) const {
+  ZSTD_freeCCtx(context);
 }
 
+namespace {
+constexpr int kPlainLevel = -100; // entropy coding, and a look for repetitions in every hundredth place only
+constexpr size_t kSmallestTrial = 16384;
+constexpr uint32_t kTrialInterval = 31;
+} // namespace
+
 ChunkCodec::ChunkCodec(int zstd_level) : level_(zstd_level), context_(ZSTD_createCCtx()) {
-  if (context_ == nullptr) throw std::bad_alloc();
+  if (context_ == nullptr)
+    throw std::bad_alloc();
   ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_compressionLevel, zstd_level);
   // Literals are entropy-coded at negative levels too.
   ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_literalCompressionMode, ZSTD_ps_enable);
@@ -28,14 +31,15 @@ ChunkCodec::ChunkCodec(int zstd_level) : level_(zstd_level), context_(ZSTD_creat
 size_t ChunkCodec::compress(std::span<const uint8_t> raw, std::vector<uint8_t>& out) {
   const size_t at = out.size();
   out.resize(at + ZSTD_compressBound(raw.size()));
-  const size_t bytes = ZSTD_compress2(context_.get(), out.data() + at, out.size() - at, raw.data(), raw.size());
+  const size_t bytes =
+      ZSTD_compress2(context_.get(), out.data() + at, out.size() - at, raw.data(), raw.size());
   out.resize(at + (ZSTD_isError(bytes) ? 0 : bytes));
   return out.size() - at;
 }
 
-// Each part is a zstd frame of its own (a decoder takes frames that follow each other as one): low bytes are noise and
-// high bytes are not, and one table for both would serve neither. Where a search for repetitions gains nothing it
-// would cost most; both ways are tried now and then, and the better one is kept meanwhile.
+// Each part is a zstd frame of its own (a decoder takes frames that follow each other as one): low bytes are
+// noise and high bytes are not, and one table for both would serve neither. Where a search for repetitions
+// gains nothing it would cost most; both ways are tried now and then, and the better one is kept meanwhile.
 bool ChunkCodec::compress_part(std::span<const uint8_t> part, PartHabit& habit) {
   const size_t at = payload_.size();
   const auto with_level = [&](int level) {
@@ -59,14 +63,16 @@ size_t ChunkCodec::compress_column(const RawColumn& column, uint8_t& compression
   if (raw_bytes >= 64) {
     bool good = true;
     for (size_t i = 0; i < 3 && good; i++)
-      if (!column.parts[i].empty()) good = compress_part(column.parts[i], habits_[static_cast<size_t>(column.id) * 3 + i]);
+      if (!column.parts[i].empty())
+        good = compress_part(column.parts[i], habits_[static_cast<size_t>(column.id) * 3 + i]);
     if (good && payload_.size() - at < raw_bytes) {
       compression = 1;
       return payload_.size() - at;
     }
     payload_.resize(at);
   }
-  for (const auto& part : column.parts) payload_.insert(payload_.end(), part.begin(), part.end());
+  for (const auto& part : column.parts)
+    payload_.insert(payload_.end(), part.begin(), part.end());
   compression = 0;
   return raw_bytes;
 }
@@ -84,7 +90,8 @@ std::span<const uint8_t> ChunkCodec::events_payload(EventColumnsEncoder& encoder
   payload_.resize(sizeof(head) + segments.size_bytes() + columns.size() * sizeof(ColumnEntry));
   uint8_t* p = payload_.data();
   std::memcpy(p, &head, sizeof(head));
-  if (!segments.empty()) std::memcpy(p + sizeof(head), segments.data(), segments.size_bytes());
+  if (!segments.empty())
+    std::memcpy(p + sizeof(head), segments.data(), segments.size_bytes());
   size_t entry_at = sizeof(head) + segments.size_bytes();
   for (const RawColumn& column : columns) {
     ColumnEntry entry{};
@@ -99,4 +106,4 @@ std::span<const uint8_t> ChunkCodec::events_payload(EventColumnsEncoder& encoder
   return payload_;
 }
 
-}  // namespace hl
+} // namespace hl

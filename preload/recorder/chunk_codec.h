@@ -1,5 +1,5 @@
-// Turns finished columns and texts into compressed chunk payloads. One instance serves all traces of a recorder: the
-// compressor's memory (about 1 MiB at level 1) is the recorder's largest.
+// Turns finished columns and texts into compressed chunk payloads. One instance serves all traces of a
+// recorder: the compressor's memory (about 1 MiB at level 1) is the recorder's largest.
 #pragma once
 
 #include <array>
@@ -32,10 +32,12 @@ class ChunkCodec {
   size_t compress_column(const RawColumn& column, uint8_t& compression);
 
   const int level_;
-  struct FreeContext { void operator()(ZSTD_CCtx_s* context) const; };
+  struct FreeContext {
+    void operator()(ZSTD_CCtx_s* context) const;
+  };
   std::unique_ptr<ZSTD_CCtx_s, FreeContext> context_;
   std::vector<uint8_t> payload_;
-  std::array<PartHabit, 8 * 3> habits_;   // by column and part
+  std::array<PartHabit, 8 * 3> habits_; // by column and part
 };
 
-}  // namespace hl
+} // namespace hl

@@ -15,8 +15,10 @@ namespace {
 std::string duration_text(uint64_t ns) {
   const double s = static_cast<double>(ns) / 1e9;
   const uint64_t whole = ns / 1'000'000'000;
-  if (s < 60) return fmt::format("{:.{}f} s", s, s < 1 ? 3 : 1);
-  if (whole < 3600) return fmt::format("{}m{:02}", whole / 60, whole % 60);
+  if (s < 60)
+    return fmt::format("{:.{}f} s", s, s < 1 ? 3 : 1);
+  if (whole < 3600)
+    return fmt::format("{}m{:02}", whole / 60, whole % 60);
   return fmt::format("{}h{:02}", whole / 3600, whole / 60 % 60);
 }
 
@@ -24,38 +26,47 @@ std::string bytes_text(uint64_t bytes) {
   static constexpr const char* kUnits[] = {"B", "kB", "MB", "GB", "TB"};
   double value = static_cast<double>(bytes);
   size_t unit = 0;
-  while (value >= 999.5 && unit < 4) value /= 1000, unit++;
+  while (value >= 999.5 && unit < 4)
+    value /= 1000, unit++;
   return fmt::format("{:.{}f} {}", value, unit != 0 && value < 9.95 ? 1 : 0, kUnits[unit]);
 }
 
 // 12 034 567
 std::string count_text(uint64_t n) {
   std::string digits = std::to_string(n);
-  for (size_t at = digits.size(); at > 3; at -= 3) digits.insert(at - 3, " ");
+  for (size_t at = digits.size(); at > 3; at -= 3)
+    digits.insert(at - 3, " ");
   return digits;
 }
 
 std::string end_text(int status, uint32_t oom_kills) {
-  if (!WIFSIGNALED(status)) return fmt::format("exited {}", WEXITSTATUS(status));
+  if (!WIFSIGNALED(status))
+    return fmt::format("exited {}", WEXITSTATUS(status));
   const char* const name = sigabbrev_np(WTERMSIG(status));
   const std::string oom = oom_kills == 0 ? "" : fmt::format(", cgroup oom_kill +{}", oom_kills);
   return fmt::format("killed (SIG{}{})", name == nullptr ? std::to_string(WTERMSIG(status)) : name, oom);
 }
 
-}  // namespace
+} // namespace
 
 std::string closing_lines(const ClosingFacts& f) {
   const ControlMessage& m = f.figures;
   std::string out = fmt::format("{} after {}", end_text(f.status, m.oom_kills), duration_text(f.duration_ns));
   if (!f.has_figures)
-    return out + fmt::format("\n{}  (incomplete: the recorder did not finish; the session file beside it has the rest)\n", f.path);
-  const double percent = f.application_cpu_ns == 0
-                             ? 0
-                             : 100.0 * static_cast<double>(m.recorder_cpu_ns) / static_cast<double>(f.application_cpu_ns);
-  out += fmt::format("   cost {} CPU in the recorder ({:.0f} % of the application's), {}", duration_text(m.recorder_cpu_ns),
-                     percent, bytes_text(m.recorder_rss_bytes));
-  if (m.waits != 0) out += fmt::format(", waited {}", duration_text(m.waited_ns));
-  if (f.recorder_restarts != 0) out += fmt::format(", recorder restarted {} times", f.recorder_restarts);
+    return out +
+           fmt::format(
+               "\n{}  (incomplete: the recorder did not finish; the session file beside it has the rest)\n",
+               f.path);
+  out += fmt::format("   cost {} CPU in the recorder", duration_text(m.recorder_cpu_ns));
+  // Of next to nothing a share says nothing.
+  if (f.application_cpu_ns >= 100'000'000)
+    out += fmt::format(" ({:.0f} % of the application's)", 100.0 * static_cast<double>(m.recorder_cpu_ns) /
+                                                               static_cast<double>(f.application_cpu_ns));
+  out += fmt::format(", {}", bytes_text(m.recorder_rss_bytes));
+  if (m.waits != 0)
+    out += fmt::format(", waited {}", duration_text(m.waited_ns));
+  if (f.recorder_restarts != 0)
+    out += fmt::format(", recorder restarted {} times", f.recorder_restarts);
   out += fmt::format("   lost {}\n", count_text(m.lost));
   const uint64_t left = m.allocations > m.frees ? m.allocations - m.frees : 0;
   // A restarted recorder knows how many events its predecessors wrote, not which.
@@ -64,10 +75,12 @@ std::string closing_lines(const ClosingFacts& f) {
   else
     out += fmt::format("{} allocations of {}, {} frees: {} blocks not freed", count_text(m.allocations),
                        bytes_text(m.bytes_requested), count_text(m.frees), count_text(left));
-  if (m.processes > 1) out += fmt::format("; {} process images", m.processes);
-  if (m.still_recording != 0) out += fmt::format(" ({} still running and recorded)", m.still_recording);
+  if (m.processes > 1)
+    out += fmt::format("; {} process images", m.processes);
+  if (m.still_recording != 0)
+    out += fmt::format(" ({} still running and recorded)", m.still_recording);
   out += fmt::format("\n{}  {}  →  heapledger report {}\n", f.path, bytes_text(m.trace_bytes), f.path);
   return out;
 }
 
-}  // namespace hl
+} // namespace hl

@@ -1,5 +1,5 @@
-// The lines `heapledger record` ends with: how the application ended, what recording cost, what was lost, where the
-// trace is. From counters alone, at once; never from a replay.
+// The lines `heapledger record` ends with: how the application ended, what recording cost, what was lost,
+// where the trace is. From counters alone, at once; never from a replay.
 #pragma once
 
 #include <cstdint>
@@ -10,15 +10,15 @@
 namespace hl {
 
 struct ClosingFacts {
-  int status = 0;                       // of wait()
+  int status = 0; // of wait()
   uint64_t duration_ns = 0;
-  uint64_t application_cpu_ns = 0;      // with the children it waited for
-  bool has_figures = false;             // the recorder told
-  ControlMessage figures;               // kind root_complete
+  uint64_t application_cpu_ns = 0; // with the children it waited for
+  bool has_figures = false;        // the recorder told
+  ControlMessage figures;          // kind root_complete
   uint32_t recorder_restarts = 0;
-  std::string path;                     // file or directory to analyse
+  std::string path; // file or directory to analyse
 };
 
 std::string closing_lines(const ClosingFacts& facts);
 
-}  // namespace hl
+} // namespace hl

@@ -1,6 +1,6 @@
-// What supervisor and recorder tell each other, over a SOCK_SEQPACKET pair: one message a packet. Both ends live
-// without the other: a recorder without a supervisor goes on by itself, a supervisor whose recorder died starts
-// another. Both are the same binary, so the layout needs no version.
+// What supervisor and recorder tell each other, over a SOCK_SEQPACKET pair: one message a packet. Both ends
+// live without the other: a recorder without a supervisor goes on by itself, a supervisor whose recorder died
+// starts another. Both are the same binary, so the layout needs no version.
 #pragma once
 
 #include <cstdint>
@@ -13,14 +13,15 @@ namespace hl {
 
 enum class ControlKind : uint32_t {
   // supervisor -> recorder
-  root_started = 1,    // pid
-  root_ended = 2,      // pid, status (of wait), user_ns, system_ns, peak_rss_bytes
-  reaped = 3,          // pid, status: an orphan
+  root_started = 1, // pid
+  root_ended = 2,   // pid, status (of wait), user_ns, system_ns, peak_rss_bytes
+  reaped = 3,       // pid, status: an orphan
   // recorder -> supervisor
-  ready = 10,          // the session file may be used
-  failed = 11,         // text: why not
-  root_complete = 12,  // the root's trace is closed (good: cleanly), with the figures of the closing lines; text: its path
-  finished = 13,       // nothing is left to record
+  ready = 10,  // the session file may be used
+  failed = 11, // text: why not
+  root_complete =
+      12, // the root's trace is closed (good: cleanly), with the figures of the closing lines; text: its path
+  finished = 13, // nothing is left to record
 };
 
 struct ControlMessage {
@@ -37,9 +38,7 @@ struct ControlMessage {
   uint32_t restarts = 0;
   char text[1024] = {};
 
-  void set_text(const char* s) {
-    std::strncpy(text, s, sizeof(text) - 1);
-  }
+  void set_text(const char* s) { std::strncpy(text, s, sizeof(text) - 1); }
 };
 
 inline bool send_message(int fd, const ControlMessage& message) {
@@ -50,7 +49,8 @@ inline bool send_message(int fd, const ControlMessage& message) {
 inline std::optional<ControlMessage> receive_message(int fd, bool& closed) {
   ControlMessage message;
   closed = false;
-  if (fd < 0) return std::nullopt;
+  if (fd < 0)
+    return std::nullopt;
   const ssize_t got = recv(fd, &message, sizeof(message), MSG_DONTWAIT);
   if (got == sizeof(message)) {
     message.text[sizeof(message.text) - 1] = 0;
@@ -60,4 +60,4 @@ inline std::optional<ControlMessage> receive_message(int fd, bool& closed) {
   return std::nullopt;
 }
 
-}  // namespace hl
+} // namespace hl

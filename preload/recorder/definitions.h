@@ -1,8 +1,8 @@
 // Carries the stack nodes and module records of one process image from the session file into its trace.
 //
-// Order is everything: the caller reads how far event blocks are committed, then calls write(), then writes the
-// events. A node is filled before an event that names it is committed, so every node such an event names is
-// found here; nodes that are reserved but not yet filled are noted as holes and brought by a later chunk.
+// Order is everything: the caller reads how far event blocks are committed, then calls write(), then writes
+// the events. A node is filled before an event that names it is committed, so every node such an event names
+// is found here; nodes that are reserved but not yet filled are noted as holes and brought by a later chunk.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,8 @@ namespace hl {
 
 class Definitions {
  public:
-  Definitions(const SessionFile& session, const SessionProcess& process) : session_(session), process_(process) {}
+  Definitions(const SessionFile& session, const SessionProcess& process)
+      : session_(session), process_(process) {}
 
   // Writes what is new. false: the trace could not be written (tried again next time).
   bool write(TraceFile& trace, ChunkCodec& codec);
@@ -41,11 +42,13 @@ class Definitions {
 
   const SessionFile& session_;
   const SessionProcess& process_;
-  uint32_t nodes_written_ = 0;          // ids 1 ... nodes_written_ were written, but for the holes
-  std::vector<uint32_t> holes_;         // ascending
-  struct Module { bool written = false, unloaded = false; };
-  std::vector<Module> modules_;         // index: id - 1
+  uint32_t nodes_written_ = 0;  // ids 1 ... nodes_written_ were written, but for the holes
+  std::vector<uint32_t> holes_; // ascending
+  struct Module {
+    bool written = false, unloaded = false;
+  };
+  std::vector<Module> modules_; // index: id - 1
   std::vector<uint8_t> parents_, module_ids_, pcs_, payload_;
 };
 
-}  // namespace hl
+} // namespace hl

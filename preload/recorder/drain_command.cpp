@@ -49,28 +49,42 @@ struct Options {
 bool parse(int argc, char** argv, Options& o) {
   for (int i = 0; i < argc; i++) {
     const std::string_view word = argv[i];
-    if (word == "--create") o.create = true;
-    else if (word == "--detach") o.detach = true;
-    else if (!word.starts_with("--")) o.session.path = word;
+    if (word == "--create")
+      o.create = true;
+    else if (word == "--detach")
+      o.detach = true;
+    else if (!word.starts_with("--"))
+      o.session.path = word;
     else {
-      if (++i == argc) return false;
+      if (++i == argc)
+        return false;
       const char* const value = argv[i];
       char* end = nullptr;
       errno = 0;
       const unsigned long long number = std::strtoull(value, &end, 10);
       const bool is_number = *value != 0 && *end == 0 && errno == 0;
-      if (word == "--directory") o.session.directory = value;
-      else if (word == "--output") o.session.output = value;
-      else if (word == "--name") o.session.name = value;
-      else if (!is_number) return false;
-      else if (word == "--flags") o.session.flags = static_cast<uint32_t>(number);
-      else if (word == "--wait-budget-ns") o.session.wait_budget_ns = number;
+      if (word == "--directory")
+        o.session.directory = value;
+      else if (word == "--output")
+        o.session.output = value;
+      else if (word == "--name")
+        o.session.name = value;
+      else if (!is_number)
+        return false;
+      else if (word == "--flags")
+        o.session.flags = static_cast<uint32_t>(number);
+      else if (word == "--wait-budget-ns")
+        o.session.wait_budget_ns = number;
       else if (word == "--pool-size" && number >= 1 && number <= 1024)
         o.session.pool_bytes = o.recorder.pool_bytes = static_cast<uint32_t>(number << 20);
-      else if (word == "--zstd-level" && number <= 22) o.recorder.zstd_level = static_cast<int>(number);
-      else if (word == "--control") o.recorder.control_fd = static_cast<int>(number);
-      else if (word == "--restarts") o.recorder.restarts = static_cast<uint32_t>(number);
-      else return false;
+      else if (word == "--zstd-level" && number <= 22)
+        o.recorder.zstd_level = static_cast<int>(number);
+      else if (word == "--control")
+        o.recorder.control_fd = static_cast<int>(number);
+      else if (word == "--restarts")
+        o.recorder.restarts = static_cast<uint32_t>(number);
+      else
+        return false;
     }
   }
   return !o.session.path.empty();
@@ -82,11 +96,13 @@ void leave_descriptors(int keep) {
   int fd;
   while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= 2) {
   }
-  if (fd >= 0) close(fd);
+  if (fd >= 0)
+    close(fd);
   if (DIR* const directory = opendir("/proc/self/fd")) {
     while (const dirent* entry = readdir(directory)) {
       const int open_fd = std::atoi(entry->d_name);
-      if (open_fd > 2 && open_fd != keep && open_fd != dirfd(directory)) close(open_fd);
+      if (open_fd > 2 && open_fd != keep && open_fd != dirfd(directory))
+        close(open_fd);
     }
     closedir(directory);
   }
@@ -94,16 +110,20 @@ void leave_descriptors(int keep) {
 
 void leave_standard_streams() {
   const int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-  if (null_fd < 0) return;
-  for (int fd = 0; fd < 3; fd++) dup2(null_fd, fd);
+  if (null_fd < 0)
+    return;
+  for (int fd = 0; fd < 3; fd++)
+    dup2(null_fd, fd);
   close(null_fd);
 }
 
 void leave_signals() {
   for (int signal = 1; signal < 32; signal++)
-    if (signal != SIGKILL && signal != SIGSTOP) std::signal(signal, SIG_IGN);
+    if (signal != SIGKILL && signal != SIGSTOP)
+      std::signal(signal, SIG_IGN);
   // A fault of our own must end us: the supervisor starts another recorder.
-  for (const int signal : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) std::signal(signal, SIG_DFL);
+  for (const int signal : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT})
+    std::signal(signal, SIG_DFL);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -113,10 +133,11 @@ void report_failure(const Options& o, const std::string& why) {
   ControlMessage m;
   m.kind = ControlKind::failed;
   m.set_text(why.c_str());
-  if (!send_message(o.recorder.control_fd, m)) fmt::print(stderr, "heapledger-recorder: {}\n", why);
+  if (!send_message(o.recorder.control_fd, m))
+    fmt::print(stderr, "heapledger-recorder: {}\n", why);
 }
 
-}  // namespace
+} // namespace
 
 int drain_command(int argc, char** argv) {
   Options o;
@@ -149,7 +170,8 @@ int drain_command(int argc, char** argv) {
       session->unlink_file();
       return 1;
     }
-    if (child > 0) _exit(0);
+    if (child > 0)
+      _exit(0);
   }
   setsid();
   leave_signals();
@@ -163,10 +185,11 @@ int drain_command(int argc, char** argv) {
     Recorder(*session, o.recorder).run();
   } catch (const std::exception& e) {
     report_failure(o, e.what());
-    session->header().recorder_state.store(static_cast<uint32_t>(RecorderState::failed), std::memory_order_release);
+    session->header().recorder_state.store(static_cast<uint32_t>(RecorderState::failed),
+                                           std::memory_order_release);
     return 1;
   }
   return 0;
 }
 
-}  // namespace hl
+} // namespace hl

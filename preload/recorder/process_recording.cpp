@@ -19,10 +19,11 @@ constexpr uint64_t kStaleFloorNs = 30'000'000'000;
 // Addresses are coded as differences of at most 62 bits; nothing real is wider than 57.
 constexpr uint64_t kAddressMask = ~((uint64_t{1} << 57) - 1);
 
-}  // namespace
+} // namespace
 
 void Workshop::give_back(const std::vector<uint32_t>& indexes) {
-  if (indexes.empty()) return;
+  if (indexes.empty())
+    return;
   for (const uint32_t index : indexes) {
     known_blocks[index / 64] &= ~(uint64_t{1} << (index % 64));
     session.give_back(index);
@@ -31,11 +32,8 @@ void Workshop::give_back(const std::vector<uint32_t>& indexes) {
 }
 
 ProcessRecording::ProcessRecording(Workshop& workshop, uint32_t block_index, uint32_t root_pid)
-    : shop_(workshop),
-      process_(*reinterpret_cast<SessionProcess*>(workshop.session.block(block_index))),
-      block_index_(block_index),
-      slot_(process_.header.process_slot),
-      generation_(process_.generation),
+    : shop_(workshop), process_(*reinterpret_cast<SessionProcess*>(workshop.session.block(block_index))),
+      block_index_(block_index), slot_(process_.header.process_slot), generation_(process_.generation),
       definitions_(workshop.session, process_) {
   uint32_t pid = process_.pid;
   const uint64_t our_namespace = shop_.session.header().pid_namespace;
@@ -51,18 +49,23 @@ EventBlock* ProcessRecording::event_block(uint32_t index) const {
 }
 
 bool ProcessRecording::open_trace(const std::vector<std::string>& candidates) {
-  if (trace_ != nullptr) return true;
+  if (trace_ != nullptr)
+    return true;
   for (const std::string& path : candidates) {
     trace_ = TraceFile::create(path, process_.uuid, shop_.session.header().uuid);
-    if (trace_ == nullptr && errno != EEXIST) return false;
+    if (trace_ == nullptr && errno != EEXIST)
+      return false;
     if (trace_ == nullptr)
-      trace_ = TraceFile::reopen(path, process_.uuid, [this](const ChunkHeader& chunk, std::span<const uint8_t> payload) {
-        continue_from(chunk, payload);
-      });
-    if (trace_ == nullptr) continue;
+      trace_ = TraceFile::reopen(path, process_.uuid,
+                                 [this](const ChunkHeader& chunk, std::span<const uint8_t> payload) {
+                                   continue_from(chunk, payload);
+                                 });
+    if (trace_ == nullptr)
+      continue;
     // Blocks that were found before the trace was.
     for (OpenBlock& b : blocks_)
-      if (const auto it = drained_before_.find(b.sequence); it != drained_before_.end()) skip_to(b, it->second);
+      if (const auto it = drained_before_.find(b.sequence); it != drained_before_.end())
+        skip_to(b, it->second);
     return true;
   }
   return false;
@@ -70,17 +73,21 @@ bool ProcessRecording::open_trace(const std::vector<std::string>& candidates) {
 
 void ProcessRecording::continue_from(const ChunkHeader& chunk, std::span<const uint8_t> payload) {
   definitions_.already_written(chunk, payload);
-  if (chunk.kind == static_cast<uint16_t>(ChunkKind::header)) header_written_ = true;
-  if (chunk.kind != static_cast<uint16_t>(ChunkKind::events) || payload.size() < sizeof(EventsPayload)) return;
+  if (chunk.kind == static_cast<uint16_t>(ChunkKind::header))
+    header_written_ = true;
+  if (chunk.kind != static_cast<uint16_t>(ChunkKind::events) || payload.size() < sizeof(EventsPayload))
+    return;
   EventsPayload head;
   std::memcpy(&head, payload.data(), sizeof(head));
-  if (head.segment_bytes < sizeof(EventSegment) || head.payload_header_bytes > payload.size()) return;
+  if (head.segment_bytes < sizeof(EventSegment) || head.payload_header_bytes > payload.size())
+    return;
   payload = payload.subspan(head.payload_header_bytes);
   for (uint32_t i = 0; i < head.segment_count && payload.size() >= head.segment_bytes; i++) {
     EventSegment s;
     std::memcpy(&s, payload.data(), sizeof(s));
     payload = payload.subspan(head.segment_bytes);
-    if (s.process_generation != generation_) continue;
+    if (s.process_generation != generation_)
+      continue;
     uint32_t& drained = drained_before_[s.sequence];
     drained = std::max(drained, s.to_bytes);
     ThreadTally& thread = threads_[s.thread_index];
@@ -119,7 +126,8 @@ void ProcessRecording::skip_to(OpenBlock& block, uint32_t bytes) {
                        static_cast<UsablePredictor>(process_.usable_predictor));
   Event e;
   block.drained_events = 0;
-  while (decoder.next(e)) block.drained_events++;
+  while (decoder.next(e))
+    block.drained_events++;
   block.damaged = decoder.damaged();
   block.cursor = decoder.cursor();
   block.drained_bytes = bytes;
@@ -129,7 +137,8 @@ uint64_t ProcessRecording::pending_bytes() const {
   uint64_t bytes = 0;
   for (const OpenBlock& b : blocks_) {
     const uint32_t committed = event_block(b.index)->committed_bytes.load(std::memory_order_relaxed);
-    if (committed > b.drained_bytes) bytes += committed - b.drained_bytes;
+    if (committed > b.drained_bytes)
+      bytes += committed - b.drained_bytes;
   }
   return bytes;
 }
@@ -140,10 +149,12 @@ uint32_t ProcessRecording::held_blocks() const {
   }));
 }
 
-// Below the result no event will come that is not committed now. Two kinds of threads matter: those outside our code
-// will take their next stamp after `pass_ticks`; those inside have announced a floor before they took a stamp.
+// Below the result no event will come that is not committed now. Two kinds of threads matter: those outside
+// our code will take their next stamp after `pass_ticks`; those inside have announced a floor before they
+// took a stamp.
 uint64_t ProcessRecording::low_water(uint64_t pass_ticks) {
-  if (static_cast<ClockKind>(process_.clock_kind) == ClockKind::logical) return 0;
+  if (static_cast<ClockKind>(process_.clock_kind) == ClockKind::logical)
+    return 0;
   uint64_t low = pass_ticks - kFloorMarginTicks;
   const uint64_t now_ns = sys::clock_ns(CLOCK_MONOTONIC);
   const auto has_newer_block = [this](uint32_t thread_index, uint32_t flags, uint64_t sequence) {
@@ -152,21 +163,25 @@ uint64_t ProcessRecording::low_water(uint64_t pass_ticks) {
     });
   };
   for (OpenBlock& b : blocks_) {
-    if ((b.flags & kBlockLogicalClock) != 0) return 0;
+    if ((b.flags & kBlockLogicalClock) != 0)
+      return 0;
     // Acquire: the committed bytes read afterwards are at least as new.
     const uint64_t floor = event_block(b.index)->floor_ticks.load(std::memory_order_acquire);
     if (floor != b.floor) {
       b.floor = floor;
       b.floor_since_ns = now_ns;
     }
-    if (floor == 0 || now_ns - b.floor_since_ns > kStaleFloorNs) continue;
-    if (b.sealed && has_newer_block(b.thread_index, b.flags, b.sequence)) continue;
+    if (floor == 0 || now_ns - b.floor_since_ns > kStaleFloorNs)
+      continue;
+    if (b.sealed && has_newer_block(b.thread_index, b.flags, b.sequence))
+      continue;
     low = std::min(low, floor - kFloorMarginTicks);
   }
   std::erase_if(left_floors_, [&](const LeftFloor& f) {
     return now_ns - f.since_ns > kStaleFloorNs || has_newer_block(f.thread_index, f.flags, f.sequence);
   });
-  for (const LeftFloor& f : left_floors_) low = std::min(low, f.floor - kFloorMarginTicks);
+  for (const LeftFloor& f : left_floors_)
+    low = std::min(low, f.floor - kFloorMarginTicks);
   return low;
 }
 
@@ -180,7 +195,8 @@ void ProcessRecording::drain(uint64_t pass_ticks) {
     // Acquire: pairs with the commit's release; the bytes and the nodes they name are visible.
     b.committed_bytes =
         std::min(event_block(b.index)->committed_bytes.load(std::memory_order_acquire), kEventPayloadBytes);
-    if (b.committed_bytes > b.drained_bytes) pending += b.committed_bytes - b.drained_bytes;
+    if (b.committed_bytes > b.drained_bytes)
+      pending += b.committed_bytes - b.drained_bytes;
   }
   if (trace_ != nullptr && !trace_->closed()) {
     if (!header_written_ && wrote(write_header())) {
@@ -192,17 +208,19 @@ void ProcessRecording::drain(uint64_t pass_ticks) {
   if (pending != 0) {
     shop_.encoder.reset(static_cast<UsablePredictor>(process_.usable_predictor));
     for (size_t i = 0; i < blocks_.size(); i++) {
-      if (blocks_[i].committed_bytes <= blocks_[i].drained_bytes) continue;
+      if (blocks_[i].committed_bytes <= blocks_[i].drained_bytes)
+        continue;
       drain_block(blocks_[i]);
       if (shop_.encoder.raw_bytes() >= kMaxChunkRawBytes ||
           shop_.encoder.events() + kEventPayloadBytes / 2 > kMaxEventsPerChunk) {
         // The rest of this pass may be older than `low`.
         flush(announced_low_water_);
         return_drained();
-        i = static_cast<size_t>(-1);   // blocks_ has changed; what was drained is skipped
+        i = static_cast<size_t>(-1); // blocks_ has changed; what was drained is skipped
       }
     }
-    if (low > announced_low_water_) announced_low_water_ = low;
+    if (low > announced_low_water_)
+      announced_low_water_ = low;
     flush(announced_low_water_);
   }
   return_drained();
@@ -241,7 +259,8 @@ void ProcessRecording::drain_block(OpenBlock& b) {
     if (more) {
       Event& e = ring[decoded % 16];
       more = decoder.next(e);
-      if (more && (((e.address | e.old_address) & kAddressMask) != 0 || b.drained_events + decoded >= written)) {
+      if (more &&
+          (((e.address | e.old_address) & kAddressMask) != 0 || b.drained_events + decoded >= written)) {
         b.damaged = true;
         more = false;
       }
@@ -249,13 +268,17 @@ void ProcessRecording::drain_block(OpenBlock& b) {
         e.thread_index = b.thread_index;
         shop_.encoder.prefetch(e);
         decoded++;
-        if (decoded > kDeeperAhead) shop_.encoder.prefetch_deeper(ring[(decoded - kDeeperAhead) % 16]);
-        if (decoded - events < kAhead) continue;
+        if (decoded > kDeeperAhead)
+          shop_.encoder.prefetch_deeper(ring[(decoded - kDeeperAhead) % 16]);
+        if (decoded - events < kAhead)
+          continue;
       }
-      if (events == decoded) break;
+      if (events == decoded)
+        break;
     }
     const Event& e = ring[events % 16];
-    if (events++ == 0) thread.first_ticks = std::min(thread.first_ticks, e.ticks);
+    if (events++ == 0)
+      thread.first_ticks = std::min(thread.first_ticks, e.ticks);
     tally_.count(e);
     shop_.encoder.add(e);
   }
@@ -275,7 +298,8 @@ void ProcessRecording::drain_block(OpenBlock& b) {
 
 void ProcessRecording::flush(uint64_t low_water_ticks) {
   EventColumnsEncoder& encoder = shop_.encoder;
-  if (encoder.segments().empty()) return;
+  if (encoder.segments().empty())
+    return;
   raw_bytes_ += encoder.raw_bytes();
   const bool good = trace_ != nullptr && !trace_->closed() && header_written_ &&
                     trace_->append({.kind = ChunkKind::events,
@@ -285,7 +309,8 @@ void ProcessRecording::flush(uint64_t low_water_ticks) {
                                     .essential = true},
                                    shop_.codec.events_payload(encoder, low_water_ticks));
   if (!good)
-    process_.losses[static_cast<uint32_t>(LossCause::disk_full)].fetch_add(encoder.events(), std::memory_order_relaxed);
+    process_.losses[static_cast<uint32_t>(LossCause::disk_full)].fetch_add(encoder.events(),
+                                                                           std::memory_order_relaxed);
   encoder.reset(static_cast<UsablePredictor>(process_.usable_predictor));
 }
 
@@ -293,8 +318,10 @@ void ProcessRecording::flush(uint64_t low_water_ticks) {
 void ProcessRecording::return_drained() {
   std::vector<uint32_t> returned;
   std::erase_if(blocks_, [&](const OpenBlock& b) {
-    if (!b.sealed || b.drained_bytes < b.committed_bytes) return false;
-    if (b.floor != 0) left_floors_.push_back({b.thread_index, b.flags, b.sequence, b.floor, b.floor_since_ns});
+    if (!b.sealed || b.drained_bytes < b.committed_bytes)
+      return false;
+    if (b.floor != 0)
+      left_floors_.push_back({b.thread_index, b.flags, b.sequence, b.floor, b.floor_since_ns});
     returned.push_back(b.index);
     return true;
   });
@@ -302,19 +329,22 @@ void ProcessRecording::return_drained() {
 }
 
 void ProcessRecording::reclaim_dead_threads() {
-  if (process_.pid_namespace != 0 && process_.pid_namespace != shop_.session.header().pid_namespace) return;
+  if (process_.pid_namespace != 0 && process_.pid_namespace != shop_.session.header().pid_namespace)
+    return;
   for (OpenBlock& b : blocks_) {
     const uint32_t committed = event_block(b.index)->committed_bytes.load(std::memory_order_relaxed);
     if (committed != b.drained_bytes) {
       b.idle_checks = 0;
       continue;
     }
-    if (++b.idle_checks < 2) continue;
+    if (++b.idle_checks < 2)
+      continue;
     // Gone, or its tid belongs to a younger thread by now.
     const bool replaced = std::any_of(blocks_.begin(), blocks_.end(), [&b](const OpenBlock& other) {
       return other.tid == b.tid && other.thread_index > b.thread_index;
     });
-    if (!replaced && watch_.has_thread(b.tid)) continue;
+    if (!replaced && watch_.has_thread(b.tid))
+      continue;
     b.sealed = true;
     b.floor = 0;
     b.committed_bytes = committed;
@@ -324,23 +354,28 @@ void ProcessRecording::reclaim_dead_threads() {
 
 uint64_t ProcessRecording::lost_events() const {
   uint64_t lost = 0;
-  for (const auto& count : process_.losses) lost += count.load(std::memory_order_relaxed);
+  for (const auto& count : process_.losses)
+    lost += count.load(std::memory_order_relaxed);
   return lost;
 }
 
 void ProcessRecording::housekeep(uint64_t now_ns) {
   reclaim_dead_threads();
   // Every block an earlier recorder had begun has been found by now.
-  if (trace_ != nullptr) drained_before_.clear();
-  if (trace_ == nullptr || trace_->closed() || !header_written_) return;
+  if (trace_ != nullptr)
+    drained_before_.clear();
+  if (trace_ == nullptr || trace_->closed() || !header_written_)
+    return;
   wrote(definitions_.write_unloaded(*trace_));
   if (now_ns >= next_clock_ns_) {
     wrote(write_clock());
     next_clock_ns_ = now_ns + 10'000'000'000;
   }
-  const bool ending = process_.state.load(std::memory_order_acquire) == static_cast<uint32_t>(ProcessState::ending);
+  const bool ending =
+      process_.state.load(std::memory_order_acquire) == static_cast<uint32_t>(ProcessState::ending);
   const uint32_t modules = process_.module_count.load(std::memory_order_relaxed);
-  if (now_ns >= next_maps_ns_ && (modules != maps_modules_ || next_maps_ns_ == 0 || ending || tally_.maps_changed)) {
+  if (now_ns >= next_maps_ns_ &&
+      (modules != maps_modules_ || next_maps_ns_ == 0 || ending || tally_.maps_changed)) {
     wrote(write_maps());
     maps_modules_ = modules;
     tally_.maps_changed = false;
@@ -350,10 +385,13 @@ void ProcessRecording::housekeep(uint64_t now_ns) {
 }
 
 bool ProcessRecording::finish(const ProcessEnd& end) {
-  for (OpenBlock& b : blocks_) b.floor_since_ns = 0;
+  for (OpenBlock& b : blocks_)
+    b.floor_since_ns = 0;
   drain(stamp_unordered() + kFloorMarginTicks);
-  if (trace_ == nullptr || !header_written_) return false;
-  if (trace_->closed()) return true;
+  if (trace_ == nullptr || !header_written_)
+    return false;
+  if (trace_->closed())
+    return true;
   bool good = true;
   good &= wrote(definitions_.write(*trace_, shop_.codec));
   good &= wrote(definitions_.write_unloaded(*trace_));
@@ -379,7 +417,8 @@ void ProcessRecording::release_blocks() {
   blocks_.clear();
   std::vector<uint32_t> returned;
   for (uint32_t i = 0; i < session.blocks_available(); i++) {
-    if (i == block_index_ || !session.is_taken(i)) continue;
+    if (i == block_index_ || !session.is_taken(i))
+      continue;
     const BlockHeader* const b = session.block(i);
     // Acquire: pairs with the taker's release of `kind`; a block without one is being taken by somebody else.
     if (b->kind.load(std::memory_order_acquire) == static_cast<uint32_t>(BlockKind::free) ||
@@ -392,6 +431,8 @@ void ProcessRecording::release_blocks() {
 }
 
 // A trace that cannot be written is tried again; nothing else is to be done about it here.
-bool ProcessRecording::wrote(bool good) { return good; }
+bool ProcessRecording::wrote(bool good) {
+  return good;
+}
 
-}  // namespace hl
+} // namespace hl

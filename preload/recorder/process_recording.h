@@ -1,12 +1,13 @@
 // One process image being recorded: its event blocks in the session file, and the trace they go to.
 //
-// What makes a restarted recorder neither lose nor double anything: an event block is drained from a position on;
-// every chunk names the stretches it holds (slot, generation, sequence, from, to); a block goes back to the pool
-// only after the write() of its last stretch returned. After a restart the trace itself says how far each block
-// had been drained. Nothing here may depend on memory that a kill of the recorder would take along.
+// What makes a restarted recorder neither lose nor double anything: an event block is drained from a position
+// on; every chunk names the stretches it holds (slot, generation, sequence, from, to); a block goes back to
+// the pool only after the write() of its last stretch returned. After a restart the trace itself says how far
+// each block had been drained. Nothing here may depend on memory that a kill of the recorder would take
+// along.
 //
-// A full disk must not harm the application: what cannot be written is counted as disk_full and drained all the
-// same; definitions are kept and tried again.
+// A full disk must not harm the application: what cannot be written is counted as disk_full and drained all
+// the same; definitions are kept and tried again.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +33,8 @@ struct Workshop {
   EventColumnsEncoder encoder;
   int zstd_level;
   uint32_t restarts;
-  std::vector<uint64_t> known_blocks = std::vector<uint64_t>((kMaxBlocks + 63) / 64);   // bitmap: need no further look
+  std::vector<uint64_t> known_blocks =
+      std::vector<uint64_t>((kMaxBlocks + 63) / 64); // bitmap: need no further look
 
   void know(uint32_t index) { known_blocks[index / 64] |= uint64_t{1} << (index % 64); }
   // What these blocks held is in a trace, or nobody's any more.
@@ -41,7 +43,7 @@ struct Workshop {
 
 // How a process ended, as far as anybody knows.
 struct ProcessEnd {
-  uint32_t how = 0;                     // ProcessStatusPayload::how
+  uint32_t how = 0; // ProcessStatusPayload::how
   int32_t code = -1;
   uint32_t oom_kills = 0;
   uint64_t user_ns = 0, system_ns = 0, peak_rss_bytes = 0;
@@ -61,7 +63,8 @@ class ProcessRecording {
   TraceFile* trace() { return trace_.get(); }
   ProcessWatch& watch() { return watch_; }
 
-  // Creates the trace, or continues the one an earlier recorder left. false: not possible now, try again later.
+  // Creates the trace, or continues the one an earlier recorder left. false: not possible now, try again
+  // later.
   bool open_trace(const std::vector<std::string>& candidates);
 
   void add_event_block(uint32_t index);
@@ -74,7 +77,8 @@ class ProcessRecording {
   void drain(uint64_t pass_ticks);
   // Once a second: what changes slowly. `now_ns`: CLOCK_MONOTONIC.
   void housekeep(uint64_t now_ns);
-  // The process can write no more: drains the rest and closes the trace. false: the trace could not be closed cleanly.
+  // The process can write no more: drains the rest and closes the trace. false: the trace could not be closed
+  // cleanly.
   bool finish(const ProcessEnd& end);
 
   // After finish(): gives back every block of this image.
@@ -90,7 +94,7 @@ class ProcessRecording {
     uint32_t tid, thread_index, flags;
     uint32_t drained_bytes;
     uint32_t drained_events;
-    BlockCursor cursor;                 // at drained_bytes
+    BlockCursor cursor; // at drained_bytes
     bool damaged;
     // Of this drain:
     bool sealed;
@@ -100,7 +104,7 @@ class ProcessRecording {
     uint64_t floor;
     uint64_t floor_since_ns;
   };
-  struct LeftFloor {                    // of a returned block whose thread was still inside our code
+  struct LeftFloor { // of a returned block whose thread was still inside our code
     uint32_t thread_index, flags;
     uint64_t sequence, floor, since_ns;
   };
@@ -134,7 +138,7 @@ class ProcessRecording {
   std::unordered_map<uint32_t, ThreadTally> threads_;
   std::vector<OpenBlock> blocks_;
   std::vector<LeftFloor> left_floors_;
-  std::unordered_map<uint64_t, uint32_t> drained_before_;   // sequence -> bytes, of an earlier recorder
+  std::unordered_map<uint64_t, uint32_t> drained_before_; // sequence -> bytes, of an earlier recorder
   uint64_t announced_low_water_ = 0;
   uint64_t next_clock_ns_ = 0, next_maps_ns_ = 0;
   uint32_t maps_modules_ = 0;
@@ -143,4 +147,4 @@ class ProcessRecording {
   bool header_written_ = false;
 };
 
-}  // namespace hl
+} // namespace hl

@@ -32,9 +32,11 @@ constexpr unsigned long kPidfdGetInfo = _IOWR(0xff, 11, PidfdInfo);
 // Field `number` of /proc/PID/stat, counted from 1 as in proc(5); "" unknown.
 std::string stat_field(uint32_t pid, int number) {
   const std::string stat = read_small_file("/proc/" + std::to_string(pid) + "/stat");
-  size_t at = stat.rfind(')');   // the second field, the name, may hold anything
-  for (int field = 2; field < number && at != std::string::npos; field++) at = stat.find(' ', at + 1);
-  if (at == std::string::npos) return "";
+  size_t at = stat.rfind(')'); // the second field, the name, may hold anything
+  for (int field = 2; field < number && at != std::string::npos; field++)
+    at = stat.find(' ', at + 1);
+  if (at == std::string::npos)
+    return "";
   return stat.substr(at + 1, stat.find_first_of(" \n", at + 1) - at - 1);
 }
 
@@ -45,12 +47,13 @@ uint64_t start_of(uint32_t pid) {
          (1'000'000'000u / static_cast<uint64_t>(sysconf(_SC_CLK_TCK)));
 }
 
-}  // namespace
+} // namespace
 
 std::string read_small_file(const std::string& path) {
   std::string text;
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return text;
+  if (fd < 0)
+    return text;
   char buffer[8192];
   ssize_t bytes;
   while ((bytes = read(fd, buffer, sizeof(buffer))) > 0 && text.size() < (16u << 20))
@@ -60,7 +63,8 @@ std::string read_small_file(const std::string& path) {
 }
 
 ProcessWatch::~ProcessWatch() {
-  if (fd_ >= 0) close(fd_);
+  if (fd_ >= 0)
+    close(fd_);
 }
 
 ProcessWatch::ProcessWatch(ProcessWatch&& other) noexcept
@@ -79,11 +83,13 @@ void ProcessWatch::open(uint32_t pid, uint64_t born_before_ns) {
   ended_ = fd_ < 0 && (pid == 0 || kill(static_cast<pid_t>(pid), 0) != 0);
   // The descriptor is held while the start time is read: it cannot change between the two.
   constexpr uint64_t kClockTickNs = 20'000'000;
-  if (!ended_ && born_before_ns != 0 && start_of(pid) > born_before_ns + kClockTickNs) ended_ = true;
+  if (!ended_ && born_before_ns != 0 && start_of(pid) > born_before_ns + kClockTickNs)
+    ended_ = true;
 }
 
 bool ProcessWatch::ended() {
-  if (ended_) return true;
+  if (ended_)
+    return true;
   if (fd_ >= 0) {
     pollfd p{fd_, POLLIN, 0};
     ended_ = poll(&p, 1, 0) == 1;
@@ -94,14 +100,16 @@ bool ProcessWatch::ended() {
 }
 
 std::optional<int> ProcessWatch::exit_status() const {
-  // The kernel keeps it in /proc until its parent has asked for it, and for the holder of a pidfd afterwards. In this
-  // order twice: its parent may ask in between.
+  // The kernel keeps it in /proc until its parent has asked for it, and for the holder of a pidfd afterwards.
+  // In this order twice: its parent may ask in between.
   for (int attempt = 0; attempt < 2 && fd_ >= 0; attempt++) {
     constexpr int kState = 3, kExitCode = 52;
-    if (stat_field(pid_, kState) == "Z") return std::atoi(stat_field(pid_, kExitCode).c_str());
+    if (stat_field(pid_, kState) == "Z")
+      return std::atoi(stat_field(pid_, kExitCode).c_str());
     PidfdInfo info{};
     info.mask = kPidfdInfoExit;
-    if (ioctl(fd_, kPidfdGetInfo, &info) == 0 && (info.mask & kPidfdInfoExit) != 0) return info.exit_code;
+    if (ioctl(fd_, kPidfdGetInfo, &info) == 0 && (info.mask & kPidfdInfoExit) != 0)
+      return info.exit_code;
   }
   return std::nullopt;
 }
@@ -118,20 +126,25 @@ bool ProcessWatch::maps_file(const std::string& path) const {
 
 uint32_t find_global_pid(uint32_t pid, uint64_t inode) {
   DIR* const proc = opendir("/proc");
-  if (proc == nullptr) return 0;
+  if (proc == nullptr)
+    return 0;
   uint32_t found = 0;
   while (const dirent* entry = readdir(proc)) {
     const uint32_t candidate = static_cast<uint32_t>(std::strtoul(entry->d_name, nullptr, 10));
-    if (candidate == 0) continue;
+    if (candidate == 0)
+      continue;
     const std::string directory = "/proc/" + std::to_string(candidate);
     struct stat info;
-    if (stat((directory + "/ns/pid").c_str(), &info) != 0 || info.st_ino != inode) continue;
+    if (stat((directory + "/ns/pid").c_str(), &info) != 0 || info.st_ino != inode)
+      continue;
     const std::string status = read_small_file(directory + "/status");
     const size_t at = status.find("\nNSpid:");
-    if (at == std::string::npos) continue;
+    if (at == std::string::npos)
+      continue;
     const size_t end = status.find('\n', at + 1);
     const size_t last = status.find_last_of("\t ", end);
-    if (std::strtoul(status.c_str() + last + 1, nullptr, 10) == pid) found = candidate;
+    if (std::strtoul(status.c_str() + last + 1, nullptr, 10) == pid)
+      found = candidate;
   }
   closedir(proc);
   return found;
@@ -140,11 +153,14 @@ uint32_t find_global_pid(uint32_t pid, uint64_t inode) {
 uint32_t count_oom_kills(uint32_t pid) {
   const std::string cgroup = read_small_file("/proc/" + std::to_string(pid) + "/cgroup");
   const size_t at = cgroup.find("0::");
-  if (at == std::string::npos) return 0;
+  if (at == std::string::npos)
+    return 0;
   const std::string path = cgroup.substr(at + 3, cgroup.find('\n', at) - at - 3);
   const std::string events = read_small_file("/sys/fs/cgroup" + path + "/memory.events");
   const size_t kills = events.find("oom_kill ");
-  return kills == std::string::npos ? 0 : static_cast<uint32_t>(std::strtoul(events.c_str() + kills + 9, nullptr, 10));
+  return kills == std::string::npos
+             ? 0
+             : static_cast<uint32_t>(std::strtoul(events.c_str() + kills + 9, nullptr, 10));
 }
 
-}  // namespace hl
+} // namespace hl

@@ -16,13 +16,14 @@ class ProcessWatch {
   ProcessWatch(ProcessWatch&& other) noexcept;
   ProcessWatch& operator=(ProcessWatch&& other) noexcept;
 
-  // `born_before_ns`: CLOCK_BOOTTIME moment at which that process existed; a process that started later is another
-  // one with the same pid. 0: take whoever has the pid now.
+  // `born_before_ns`: CLOCK_BOOTTIME moment at which that process existed; a process that started later is
+  // another one with the same pid. 0: take whoever has the pid now.
   void open(uint32_t pid, uint64_t born_before_ns);
   bool ended();
   uint32_t pid() const { return pid_; }
 
-  // wait() status of an ended process, as far as the kernel tells strangers: a zombie's; later only since Linux 6.15.
+  // wait() status of an ended process, as far as the kernel tells strangers: a zombie's; later only since
+  // Linux 6.15.
   std::optional<int> exit_status() const;
   // Is `tid` a thread of it? True when in doubt.
   bool has_thread(uint32_t tid) const;
@@ -42,4 +43,4 @@ std::string read_small_file(const std::string& path);
 // oom_kill counter of a process's memory cgroup; 0 where unknown.
 uint32_t count_oom_kills(uint32_t pid);
 
-}  // namespace hl
+} // namespace hl

@@ -35,15 +35,17 @@ namespace {
 bool to_number(const std::string& text, double least, double most, double& value) {
   char* end = nullptr;
   const double number = std::strtod(text.c_str(), &end);
-  if (text.empty() || *end != 0 || !(number >= least) || !(number <= most)) return false;
+  if (text.empty() || *end != 0 || !(number >= least) || !(number <= most))
+    return false;
   value = number;
   return true;
 }
 
-}  // namespace
+} // namespace
 
 bool parse_record_options(int argc, char** argv, RecordOptions& o, std::string& why) {
-  if (const char* directory = std::getenv("HEAPLEDGER_DIR")) o.output_directory = directory;
+  if (const char* directory = std::getenv("HEAPLEDGER_DIR"))
+    o.output_directory = directory;
   if (const char* check = std::getenv(kEnvCheckUnwind); check != nullptr && std::strcmp(check, "1") == 0)
     o.flags |= kSessionCheckUnwind;
   const auto set_flag = [&o](uint32_t flag, bool on) { o.flags = on ? o.flags | flag : o.flags & ~flag; };
@@ -54,14 +56,22 @@ bool parse_record_options(int argc, char** argv, RecordOptions& o, std::string& 
       i++;
       break;
     }
-    if (word.size() < 2 || word[0] != '-') break;
-    if (word == "-q" || word == "--quiet") o.quiet = true;
-    else if (word == "-h" || word == "--help") o.help = true;
-    else if (word == "--free-stacks") set_flag(kSessionFreeStacks, true);
-    else if (word == "--no-free-stacks") set_flag(kSessionFreeStacks, false);
-    else if (word == "--no-follow") set_flag(kSessionNoFollow, true);
-    else if (word == "--private-argv") set_flag(kSessionPrivateArgv, true);
-    else if (word == "--check-unwind") set_flag(kSessionCheckUnwind, true);
+    if (word.size() < 2 || word[0] != '-')
+      break;
+    if (word == "-q" || word == "--quiet")
+      o.quiet = true;
+    else if (word == "-h" || word == "--help")
+      o.help = true;
+    else if (word == "--free-stacks")
+      set_flag(kSessionFreeStacks, true);
+    else if (word == "--no-free-stacks")
+      set_flag(kSessionFreeStacks, false);
+    else if (word == "--no-follow")
+      set_flag(kSessionNoFollow, true);
+    else if (word == "--private-argv")
+      set_flag(kSessionPrivateArgv, true);
+    else if (word == "--check-unwind")
+      set_flag(kSessionCheckUnwind, true);
     else {
       // Options with a value: --name VALUE, --name=VALUE, -o FILE, -oFILE.
       std::string name(word), value;
@@ -75,10 +85,12 @@ bool parse_record_options(int argc, char** argv, RecordOptions& o, std::string& 
         value = word.substr(equals + 1);
         has_value = true;
       }
-      static constexpr std::string_view kNames[] = {"-o", "--output", "--output-dir", "--on-overload", "--overload-wait",
-                                                    "--wait-budget", "--pool-size", "--pool", "--zstd-level", "--unwinder"};
+      static constexpr std::string_view kNames[] = {
+          "-o",          "--output", "--output-dir", "--on-overload", "--overload-wait", "--wait-budget",
+          "--pool-size", "--pool",   "--zstd-level", "--unwinder"};
       bool known = false;
-      for (const std::string_view k : kNames) known |= name == k;
+      for (const std::string_view k : kNames)
+        known |= name == k;
       if (!known) {
         why = "unknown option " + name;
         return false;
@@ -104,9 +116,11 @@ bool parse_record_options(int argc, char** argv, RecordOptions& o, std::string& 
       } else if (name == "--overload-wait" || name == "--wait-budget") {
         good = to_number(value, 0, 86400, o.overload_wait_s);
       } else if (name == "--pool-size" || name == "--pool") {
-        if ((good = to_number(value, 1, 1024, number))) o.pool_mib = static_cast<uint32_t>(number);
+        if ((good = to_number(value, 1, 1024, number)))
+          o.pool_mib = static_cast<uint32_t>(number);
       } else if (name == "--zstd-level") {
-        if ((good = to_number(value, 1, 19, number))) o.zstd_level = static_cast<int>(number);
+        if ((good = to_number(value, 1, 19, number)))
+          o.zstd_level = static_cast<int>(number);
       } else {
         good = value == "own" || value == "libunwind";
         set_flag(kSessionUnwinderLibunwind, value == "libunwind");
@@ -117,7 +131,8 @@ bool parse_record_options(int argc, char** argv, RecordOptions& o, std::string& 
       }
     }
   }
-  for (; i < argc; i++) o.command.emplace_back(argv[i]);
+  for (; i < argc; i++)
+    o.command.emplace_back(argv[i]);
   if (o.command.empty() && !o.help) {
     why = "no application given";
     return false;
@@ -125,4 +140,4 @@ bool parse_record_options(int argc, char** argv, RecordOptions& o, std::string& 
   return true;
 }
 
-}  // namespace hl
+} // namespace hl

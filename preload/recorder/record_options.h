@@ -8,15 +8,15 @@
 namespace hl {
 
 struct RecordOptions {
-  std::string output;                   // -o; "": a new run directory
-  std::string output_directory;         // --output-dir, else $HEAPLEDGER_DIR
+  std::string output;           // -o; "": a new run directory
+  std::string output_directory; // --output-dir, else $HEAPLEDGER_DIR
   bool quiet = false;
   bool help = false;
-  uint32_t flags = 0;                   // SessionFlags
+  uint32_t flags = 0; // SessionFlags
   double overload_wait_s = 2;
   uint32_t pool_mib = 8;
   int zstd_level = 1;
-  std::vector<std::string> command;     // APP and its arguments
+  std::vector<std::string> command; // APP and its arguments
 };
 
 extern const char kRecordUsage[];
@@ -24,4 +24,4 @@ extern const char kRecordUsage[];
 // false: wrong usage; `why` says what is wrong in one line.
 bool parse_record_options(int argc, char** argv, RecordOptions& options, std::string& why);
 
-}  // namespace hl
+} // namespace hl

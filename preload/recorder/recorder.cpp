@@ -22,7 +22,7 @@ namespace {
 constexpr uint64_t kMs = 1'000'000;
 constexpr uint64_t kDrainIntervalNs = 1000 * kMs;
 constexpr uint64_t kShortestSleepNs = 1 * kMs, kLongestSleepNs = 50 * kMs;
-constexpr uint64_t kWorthwhileBytes = 768 * 1024;    // of blocks: about 100 k events, one good chunk
+constexpr uint64_t kWorthwhileBytes = 768 * 1024; // of blocks: about 100 k events, one good chunk
 constexpr uint64_t kFirstProcessTimeoutNs = 10'000 * kMs;
 constexpr uint32_t kSpareBlocks = 64;
 constexpr uint32_t kMostNameAttempts = 1000;
@@ -31,30 +31,32 @@ std::string file_name_of(std::string_view path) {
   const size_t slash = path.rfind('/');
   std::string name(slash == std::string_view::npos ? path : path.substr(slash + 1));
   for (char& c : name)
-    if (static_cast<unsigned char>(c) <= ' ' || c == '/' || c == 0x7f) c = '_';
+    if (static_cast<unsigned char>(c) <= ' ' || c == '/' || c == 0x7f)
+      c = '_';
   return name.empty() ? "unnamed" : name.substr(0, 64);
 }
 
 std::string json_text(std::string_view s) {
   std::string out = "\"";
   for (const char c : s) {
-    if (c == '"' || c == '\\') out += '\\', out += c;
-    else if (static_cast<unsigned char>(c) < 0x20) out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-    else out += c;
+    if (c == '"' || c == '\\')
+      out += '\\', out += c;
+    else if (static_cast<unsigned char>(c) < 0x20)
+      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+    else
+      out += c;
   }
   return out + "\"";
 }
 
-}  // namespace
+} // namespace
 
 Recorder::Recorder(SessionFile& session, const RecorderSettings& settings)
-    : session_(session),
-      settings_(settings),
-      shop_{.session = session,
-            .codec = ChunkCodec(settings.zstd_level),
-            .encoder = {},
-            .zstd_level = settings.zstd_level,
-            .restarts = settings.restarts},
+    : session_(session), settings_(settings), shop_{.session = session,
+                                                    .codec = ChunkCodec(settings.zstd_level),
+                                                    .encoder = {},
+                                                    .zstd_level = settings.zstd_level,
+                                                    .restarts = settings.restarts},
       supervised_(settings.control_fd >= 0) {
   root_ended_ = !supervised_;
   started_ns_ = now_ns_ = idle_since_ns_ = sys::clock_ns(CLOCK_MONOTONIC);
@@ -66,10 +68,12 @@ Recorder::Recorder(SessionFile& session, const RecorderSettings& settings)
 }
 
 void Recorder::run() {
-  while (pass()) session_.sleep_until_pressed(sleep_ns_);
+  while (pass())
+    session_.sleep_until_pressed(sleep_ns_);
   SessionHeader& h = session_.header();
   h.recorder_state.store(static_cast<uint32_t>(RecorderState::finished), std::memory_order_release);
-  if (all_clean_) session_.unlink_file();
+  if (all_clean_)
+    session_.unlink_file();
   ControlMessage m;
   m.kind = ControlKind::finished;
   m.processes = recorded_;
@@ -100,15 +104,18 @@ bool Recorder::pass() {
   }
   if (now_ns_ >= next_housekeeping_ns_) {
     for (auto& r : recordings_) {
-      if (r->trace() == nullptr) r->open_trace(trace_candidates(*r));
+      if (r->trace() == nullptr)
+        r->open_trace(trace_candidates(*r));
       r->housekeep(now_ns_);
-      }
+    }
     next_housekeeping_ns_ = now_ns_ + 1000 * kMs;
   }
   extend_ahead();
   plan_sleep();
-  if (!recordings_.empty() || !root_ended_) return true;
-  if (!any_seen_ && !supervised_) return now_ns_ - started_ns_ < kFirstProcessTimeoutNs;
+  if (!recordings_.empty() || !root_ended_)
+    return true;
+  if (!any_seen_ && !supervised_)
+    return now_ns_ - started_ns_ < kFirstProcessTimeoutNs;
   return anybody_expected();
 }
 
@@ -116,22 +123,27 @@ void Recorder::read_control() {
   bool closed = false;
   while (const auto m = receive_message(settings_.control_fd, closed)) {
     switch (m->kind) {
-      case ControlKind::root_started: root_pid_ = static_cast<uint32_t>(m->pid); break;
-      case ControlKind::root_ended:
-        root_ended_ = true;
-        [[fallthrough]];
-      case ControlKind::reaped:
-        reaped_[static_cast<uint32_t>(m->pid)] = {m->status, m->user_ns, m->system_ns, m->peak_rss_bytes};
-        break;
-      default: break;
+    case ControlKind::root_started:
+      root_pid_ = static_cast<uint32_t>(m->pid);
+      break;
+    case ControlKind::root_ended:
+      root_ended_ = true;
+      [[fallthrough]];
+    case ControlKind::reaped:
+      reaped_[static_cast<uint32_t>(m->pid)] = {m->status, m->user_ns, m->system_ns, m->peak_rss_bytes};
+      break;
+    default:
+      break;
     }
   }
-  if (closed) root_ended_ = true;
+  if (closed)
+    root_ended_ = true;
 }
 
 ProcessRecording* Recorder::recording_of(const BlockHeader& block) {
   for (auto& r : recordings_)
-    if (r->slot() == block.process_slot && r->generation() == block.process_generation) return r.get();
+    if (r->slot() == block.process_slot && r->generation() == block.process_generation)
+      return r.get();
   return nullptr;
 }
 
@@ -140,20 +152,25 @@ void Recorder::discover_blocks() {
   std::vector<uint32_t> found;
   for (uint32_t word = 0; word < words; word++) {
     uint64_t fresh = session_.taken_word(word) & ~shop_.known_blocks[word];
-    for (; fresh != 0; fresh &= fresh - 1) found.push_back(word * 64 + static_cast<uint32_t>(__builtin_ctzll(fresh)));
+    for (; fresh != 0; fresh &= fresh - 1)
+      found.push_back(word * 64 + static_cast<uint32_t>(__builtin_ctzll(fresh)));
   }
   const auto kind_of = [this](uint32_t index) {
     // Acquire: pairs with the taker's release; the rest of the header is visible.
     return static_cast<BlockKind>(session_.block(index)->kind.load(std::memory_order_acquire));
   };
   for (const uint32_t index : found)
-    if (kind_of(index) == BlockKind::process && adopt_process(index)) shop_.know(index);
+    if (kind_of(index) == BlockKind::process && adopt_process(index))
+      shop_.know(index);
   for (const uint32_t index : found) {
     const BlockKind kind = kind_of(index);
-    if (kind == BlockKind::nodes || kind == BlockKind::modules) shop_.know(index);
-    if (kind != BlockKind::event) continue;
+    if (kind == BlockKind::nodes || kind == BlockKind::modules)
+      shop_.know(index);
+    if (kind != BlockKind::event)
+      continue;
     ProcessRecording* const r = recording_of(*session_.block(index));
-    if (r == nullptr) continue;
+    if (r == nullptr)
+      continue;
     r->add_event_block(index);
     shop_.know(index);
   }
@@ -166,9 +183,12 @@ bool Recorder::adopt_process(uint32_t index) {
       session_.process_entry(p.header.process_slot).load(std::memory_order_acquire) != index + 1 ||
       p.state.load(std::memory_order_acquire) < static_cast<uint32_t>(ProcessState::running))
     return false;
-  // The application may have been quicker than the supervisor's message: which trace gets FILE's name hangs on it.
-  if (root_pid_ == 0 && supervised_ && !root_ended_) return false;
-  if (root_pid_ == 0 && !any_seen_ && !supervised_) root_pid_ = p.pid;
+  // The application may have been quicker than the supervisor's message: which trace gets FILE's name hangs
+  // on it.
+  if (root_pid_ == 0 && supervised_ && !root_ended_)
+    return false;
+  if (root_pid_ == 0 && !any_seen_ && !supervised_)
+    root_pid_ = p.pid;
   any_seen_ = true;
   auto r = std::make_unique<ProcessRecording>(shop_, index, root_pid_);
   const uint32_t pid = r->watch().pid();
@@ -189,7 +209,8 @@ std::vector<std::string> Recorder::trace_candidates(const ProcessRecording& reco
   std::string stem;
   if (h.output[0] != 0) {
     stem = h.output;
-    if (stem.size() > 4 && stem.ends_with(".hlt")) stem.resize(stem.size() - 4);
+    if (stem.size() > 4 && stem.ends_with(".hlt"))
+      stem.resize(stem.size() - 4);
     if (recording.is_root()) {
       // FILE is the root's newest image: what it was before exec gives the name up.
       for (auto& other : recordings_)
@@ -198,10 +219,12 @@ std::vector<std::string> Recorder::trace_candidates(const ProcessRecording& reco
       names.emplace_back(h.output);
     }
   } else {
-    stem = fmt::format("{}/{}", h.directory, file_name_of({p.text, std::min<size_t>(p.exe_bytes, sizeof(p.text))}));
+    stem = fmt::format("{}/{}", h.directory,
+                       file_name_of({p.text, std::min<size_t>(p.exe_bytes, sizeof(p.text))}));
   }
   names.push_back(fmt::format("{}.{}.{}.hlt", stem, p.pid, p.image_number));
-  for (uint32_t i = 2; i < kMostNameAttempts; i++) names.push_back(fmt::format("{}.{}.{}-{}.hlt", stem, p.pid, p.image_number, i));
+  for (uint32_t i = 2; i < kMostNameAttempts; i++)
+    names.push_back(fmt::format("{}.{}.{}-{}.hlt", stem, p.pid, p.image_number, i));
   return names;
 }
 
@@ -213,13 +236,16 @@ void Recorder::drain_all(uint64_t pass_ticks) {
   const bool due = now_ns_ >= next_drain_ns_;
   for (auto& r : recordings_) {
     const uint64_t pending = r->pending_bytes();
-    if (pending == 0 && !due) continue;
-    if (!due && !pressed && pending < kWorthwhileBytes) continue;
+    if (pending == 0 && !due)
+      continue;
+    if (!due && !pressed && pending < kWorthwhileBytes)
+      continue;
     r->drain(pass_ticks);
     drained_bytes_ += pending;
     expect_children(*r);
   }
-  if (due) next_drain_ns_ = now_ns_ + kDrainIntervalNs;
+  if (due)
+    next_drain_ns_ = now_ns_ + kDrainIntervalNs;
 }
 
 void Recorder::notice_ends() {
@@ -230,9 +256,12 @@ void Recorder::notice_ends() {
       return other->watch().pid() == r.watch().pid() && other->generation() > r.generation();
     });
     const auto state = static_cast<ProcessState>(r.process().state.load(std::memory_order_acquire));
-    if (younger != recordings_.end()) finish(i, (*younger)->process().image_number > r.process().image_number);
-    else if (r.watch().ended()) finish(i, state == ProcessState::execing);
-    else i++;
+    if (younger != recordings_.end())
+      finish(i, (*younger)->process().image_number > r.process().image_number);
+    else if (r.watch().ended())
+      finish(i, state == ProcessState::execing);
+    else
+      i++;
   }
 }
 
@@ -249,7 +278,8 @@ ProcessEnd Recorder::end_of(ProcessRecording& recording, bool replaced_by_exec) 
     end.user_ns = it->second.user_ns;
     end.system_ns = it->second.system_ns;
     end.peak_rss_bytes = it->second.peak_rss_bytes;
-    if (!replaced_by_exec) reaped_.erase(it);
+    if (!replaced_by_exec)
+      reaped_.erase(it);
   } else if (const auto status = recording.watch().exit_status()) {
     set_status(*status);
   } else if (recording.tally().exit_seen) {
@@ -277,14 +307,16 @@ void Recorder::finish(size_t index, bool replaced_by_exec) {
   discover_blocks();
   const std::unique_ptr<ProcessRecording> r = std::move(recordings_[index]);
   recordings_.erase(recordings_.begin() + static_cast<long>(index));
-  if (r->trace() == nullptr) r->open_trace(trace_candidates(*r));
+  if (r->trace() == nullptr)
+    r->open_trace(trace_candidates(*r));
   const ProcessEnd end = end_of(*r, replaced_by_exec);
   const bool good = r->finish(end);
   all_clean_ &= good;
   expect_children(*r);
   r->release_blocks();
   write_index_line(*r, "ended", good);
-  if (r->is_root() && !replaced_by_exec) note_root_complete(*r, end, good);
+  if (r->is_root() && !replaced_by_exec)
+    note_root_complete(*r, end, good);
 }
 
 void Recorder::note_root_complete(ProcessRecording& r, const ProcessEnd& end, bool good) {
@@ -319,11 +351,13 @@ void Recorder::expect_children(ProcessRecording& recording) {
     for (const uint32_t pid : recording.tally().forked) {
       const bool known = std::any_of(recordings_.begin(), recordings_.end(),
                                      [pid](const auto& r) { return r->watch().pid() == pid; });
-      if (known) continue;
+      if (known)
+        continue;
       Expected e;
       e.watch.open(pid, 0);
       e.since_ns = now_ns_;
-      if (!e.watch.ended()) expected_.push_back(std::move(e));
+      if (!e.watch.ended())
+        expected_.push_back(std::move(e));
     }
   recording.tally().forked.clear();
 }
@@ -331,9 +365,11 @@ void Recorder::expect_children(ProcessRecording& recording) {
 // Called when nothing is recorded any more.
 bool Recorder::anybody_expected() {
   std::erase_if(expected_, [this](Expected& e) {
-    if (e.watch.ended()) return true;
+    if (e.watch.ended())
+      return true;
     // A fresh exec maps the session file a moment after it unmapped it.
-    if (now_ns_ - e.since_ns < 500 * kMs) return false;
+    if (now_ns_ - e.since_ns < 500 * kMs)
+      return false;
     e.since_ns = now_ns_;
     return !e.watch.maps_file(session_.header().path);
   });
@@ -344,7 +380,8 @@ void Recorder::extend_ahead() {
   SessionHeader& h = session_.header();
   // Each living thread may hold a block that stays half empty; only what goes beyond that is on its way.
   uint32_t held = 0;
-  for (const auto& r : recordings_) held += r->held_blocks();
+  for (const auto& r : recordings_)
+    held += r->held_blocks();
   const uint32_t limit = settings_.pool_bytes / kBlockBytes + 2 * held;
   const bool raised = limit > h.event_block_limit.exchange(limit, std::memory_order_relaxed);
   const uint32_t events = h.event_blocks.load(std::memory_order_relaxed);
@@ -352,19 +389,25 @@ void Recorder::extend_ahead() {
   const uint32_t others = taken > events ? taken - events : 0;
   const uint32_t wanted = limit + others + others / 4 + kSpareBlocks;
   const bool extended = wanted > session_.blocks_available() && session_.extend_to(wanted);
-  if (raised || extended) session_.wake_waiters();
+  if (raised || extended)
+    session_.wake_waiters();
 }
 
 // As long as a quarter of the pool lasts at the rate of this pass; ever longer while nothing comes.
 void Recorder::plan_sleep() {
   const SessionHeader& h = session_.header();
   uint64_t pending = drained_bytes_;
-  for (const auto& r : recordings_) pending += r->pending_bytes();
+  for (const auto& r : recordings_)
+    pending += r->pending_bytes();
   const uint64_t room = uint64_t{h.event_block_limit.load(std::memory_order_relaxed)} * kBlockBytes / 4;
-  if (pending > 16 * 1024) idle_since_ns_ = now_ns_;
-  if (pending > room / 2) sleep_ns_ = kShortestSleepNs;
-  else if (pending > room / 8) sleep_ns_ = std::min(sleep_ns_, 4 * kMs);
-  else sleep_ns_ = std::min(sleep_ns_ * 2, now_ns_ - idle_since_ns_ < 500 * kMs ? 8 * kMs : kLongestSleepNs);
+  if (pending > 16 * 1024)
+    idle_since_ns_ = now_ns_;
+  if (pending > room / 2)
+    sleep_ns_ = kShortestSleepNs;
+  else if (pending > room / 8)
+    sleep_ns_ = std::min(sleep_ns_, 4 * kMs);
+  else
+    sleep_ns_ = std::min(sleep_ns_ * 2, now_ns_ - idle_since_ns_ < 500 * kMs ? 8 * kMs : kLongestSleepNs);
   // The supervisor waits for the root's trace.
   if (root_ended_ && supervised_ &&
       std::any_of(recordings_.begin(), recordings_.end(), [](const auto& r) { return r->is_root(); }))
@@ -373,22 +416,27 @@ void Recorder::plan_sleep() {
 
 void Recorder::write_index_line(ProcessRecording& r, const char* event, bool clean) {
   const SessionHeader& h = session_.header();
-  if (h.output[0] != 0 || h.directory[0] == 0) return;
+  if (h.output[0] != 0 || h.directory[0] == 0)
+    return;
   const SessionProcess& p = r.process();
   std::string uuid;
-  for (const uint8_t b : p.uuid) uuid += fmt::format("{:02x}", b);
-  const std::string file = r.trace() == nullptr ? "" : r.trace()->path().substr(r.trace()->path().rfind('/') + 1);
+  for (const uint8_t b : p.uuid)
+    uuid += fmt::format("{:02x}", b);
+  const std::string file =
+      r.trace() == nullptr ? "" : r.trace()->path().substr(r.trace()->path().rfind('/') + 1);
   const std::string line = fmt::format(
       "{{\"event\":\"{}\",\"file\":{},\"uuid\":\"{}\",\"pid\":{},\"parent_pid\":{},\"image\":{},\"root\":{},"
       "\"executable\":{},\"complete\":{},\"events\":{}}}\n",
       event, json_text(file), uuid, p.pid, p.parent_pid, p.image_number, r.is_root(),
       json_text({p.text, std::min<size_t>(p.exe_bytes, sizeof(p.text))}), clean, r.tally().events);
-  const int fd = open((std::string(h.directory) + "/index.jsonl").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-  if (fd < 0) return;
+  const int fd = open((std::string(h.directory) + "/index.jsonl").c_str(),
+                      O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  if (fd < 0)
+    return;
   // One write a line; a torn line on a full disk is skipped by readers.
   const ssize_t written = write(fd, line.data(), line.size());
   static_cast<void>(written);
   close(fd);
 }
 
-}  // namespace hl
+} // namespace hl

@@ -1,9 +1,9 @@
 // The recorder: drains one session file until nobody is left who writes to it.
 //
-// Passes. Each pass looks for new blocks, drains the processes for which it is worth while (much is pending, a
-// second has passed, the pool is running low, or the process ended), gives blocks back, and extends the file
-// ahead of need. Between passes it sleeps as long as the pool can take what came in lately: 1 to 50 ms, and it is
-// woken at once when a thread finds the pool empty.
+// Passes. Each pass looks for new blocks, drains the processes for which it is worth while (much is pending,
+// a second has passed, the pool is running low, or the process ended), gives blocks back, and extends the
+// file ahead of need. Between passes it sleeps as long as the pool can take what came in lately: 1 to 50 ms,
+// and it is woken at once when a thread finds the pool empty.
 //
 // What must not happen: that the recorder ends while a process may still write. It ends when every recorded
 // process has ended, every child that was forked but has not shown itself is gone or does not map the session
@@ -41,9 +41,9 @@ class Recorder {
   uint64_t next_sleep_ns() const { return sleep_ns_; }
 
  private:
-  struct Expected {                     // a forked child that has not shown itself yet
+  struct Expected { // a forked child that has not shown itself yet
     ProcessWatch watch;
-    uint64_t since_ns;                  // since it was found, or was found to map the session file
+    uint64_t since_ns; // since it was found, or was found to map the session file
   };
   struct Ended {
     int status;
@@ -73,17 +73,18 @@ class Recorder {
   std::vector<Expected> expected_;
   std::unordered_map<uint32_t, Ended> reaped_;
   uint32_t root_pid_ = 0;
-  bool root_ended_ = false;             // or nobody supervises
+  bool root_ended_ = false; // or nobody supervises
   bool supervised_;
   bool all_clean_ = true;
   bool any_seen_ = false;
   uint32_t recorded_ = 0;
   uint32_t oom_kills_at_start_ = 0;
   uint64_t started_ns_ = 0;
-  uint64_t now_ns_ = 0, next_drain_ns_ = 0, next_housekeeping_ns_ = 0, next_end_check_ns_ = 0, idle_since_ns_ = 0;
+  uint64_t now_ns_ = 0, next_drain_ns_ = 0, next_housekeeping_ns_ = 0, next_end_check_ns_ = 0,
+           idle_since_ns_ = 0;
   uint64_t sleep_ns_ = 1'000'000;
-  uint64_t drained_bytes_ = 0;          // of this pass
-  std::optional<ControlMessage> root_complete_;   // to be sent
+  uint64_t drained_bytes_ = 0;                  // of this pass
+  std::optional<ControlMessage> root_complete_; // to be sent
 };
 
-}  // namespace hl
+} // namespace hl

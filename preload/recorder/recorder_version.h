@@ -5,4 +5,4 @@ namespace hl {
 
 inline constexpr char kRecorderVersion[] = "heapledger 0.1.0";
 
-}  // namespace hl
+} // namespace hl

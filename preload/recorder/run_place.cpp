@@ -23,13 +23,15 @@ std::string base_name(const std::string& path) {
   const size_t slash = path.find_last_of('/');
   std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
   for (char& c : name)
-    if (static_cast<unsigned char>(c) <= ' ' || c == 0x7f) c = '_';
+    if (static_cast<unsigned char>(c) <= ' ' || c == 0x7f)
+      c = '_';
   return name.empty() ? "app" : name.substr(0, 64);
 }
 
 std::string absolute(const std::string& path) {
   char* const resolved = realpath(path.c_str(), nullptr);
-  if (resolved == nullptr) return "";
+  if (resolved == nullptr)
+    return "";
   std::string result(resolved);
   std::free(resolved);
   return result;
@@ -57,7 +59,8 @@ bool make_run_directory(const RecordOptions& o, RunPlace& place, std::string& wh
   const std::string stem = fmt::format("heapledger-{}-{}-{}", place.name, now_text(), getpid());
   for (const std::string& parent : parents) {
     const std::string root = absolute(parent);
-    if (root.empty()) continue;
+    if (root.empty())
+      continue;
     for (int i = 1; i < 100; i++) {
       const std::string path = (root == "/" ? "" : root) + "/" + stem + (i == 1 ? "" : fmt::format("-{}", i));
       if (mkdir(path.c_str(), 0700) == 0) {
@@ -81,17 +84,20 @@ bool prepare_output(const RecordOptions& o, RunPlace& place, std::string& why) {
   const std::string name = slash == std::string::npos ? o.output : o.output.substr(slash + 1);
   place.directory = absolute(parent);
   if (place.directory.empty() || name.empty()) {
-    why = fmt::format("cannot write {}: {}", o.output, name.empty() ? "it is a directory" : std::strerror(errno));
+    why = fmt::format("cannot write {}: {}", o.output,
+                      name.empty() ? "it is a directory" : std::strerror(errno));
     return false;
   }
   place.output = (place.directory == "/" ? "" : place.directory) + "/" + name;
   struct stat info;
-  if (lstat(place.output.c_str(), &info) != 0) return true;
+  if (lstat(place.output.c_str(), &info) != 0)
+    return true;
   if (!S_ISREG(info.st_mode) && !S_ISLNK(info.st_mode)) {
     why = place.output + " exists and is no regular file";
     return false;
   }
-  if (S_ISREG(info.st_mode) && info.st_size == 0) return unlink(place.output.c_str()) == 0;
+  if (S_ISREG(info.st_mode) && info.st_size == 0)
+    return unlink(place.output.c_str()) == 0;
   for (int i = 1; i < 10000; i++) {
     const std::string kept = fmt::format("{}.~{}~", place.output, i);
     if (link(place.output.c_str(), kept.c_str()) == 0) {
@@ -99,7 +105,8 @@ bool prepare_output(const RecordOptions& o, RunPlace& place, std::string& why) {
       place.notice = fmt::format("{} existed: it is now {}", place.output, kept);
       return true;
     }
-    if (errno != EEXIST) break;
+    if (errno != EEXIST)
+      break;
   }
   why = fmt::format("{} exists and cannot be renamed: {}", place.output, std::strerror(errno));
   return false;
@@ -110,26 +117,29 @@ bool is_tmpfs(const std::string& directory) {
   return statfs(directory.c_str(), &info) == 0 && static_cast<uint32_t>(info.f_type) == 0x01021994;
 }
 
-}  // namespace
+} // namespace
 
 bool choose_run_place(const RecordOptions& o, RunPlace& place, std::string& why) {
   place.name = base_name(o.command.front());
-  if (!(o.output.empty() ? make_run_directory(o, place, why) : prepare_output(o, place, why))) return false;
+  if (!(o.output.empty() ? make_run_directory(o, place, why) : prepare_output(o, place, why)))
+    return false;
   const std::string beside = o.output.empty() ? place.directory + "/session" : place.output + ".session";
   if (unfit_file_system(place.directory) == nullptr) {
     place.sessions.push_back(beside);
     // Left by a run that was killed: its trace names it.
-    if (access(beside.c_str(), F_OK) == 0) place.sessions.front() = fmt::format("{}-{}", beside, getpid());
+    if (access(beside.c_str(), F_OK) == 0)
+      place.sessions.front() = fmt::format("{}-{}", beside, getpid());
   }
   const std::string user_run = fmt::format("/run/user/{}", getuid());
   for (const std::string& directory : {std::string("/dev/shm"), user_run, std::string("/tmp")})
     if (is_tmpfs(directory))
       place.sessions.push_back(fmt::format("{}/heapledger-{}-{}.session", directory, now_text(), getpid()));
-  if (!place.sessions.empty()) return true;
+  if (!place.sessions.empty())
+    return true;
   const char* const system = unfit_file_system(place.directory);
-  why = fmt::format("{} is on {}, where memory cannot be shared safely, and there is no tmpfs", place.directory,
-                    system == nullptr ? "an unknown file system" : system);
+  why = fmt::format("{} is on {}, where memory cannot be shared safely, and there is no tmpfs",
+                    place.directory, system == nullptr ? "an unknown file system" : system);
   return false;
 }
 
-}  // namespace hl
+} // namespace hl

@@ -1,5 +1,5 @@
-// Where a run's files go: the run directory or the -o FILE, and the candidates for the session file. Nothing that
-// exists is ever overwritten.
+// Where a run's files go: the run directory or the -o FILE, and the candidates for the session file. Nothing
+// that exists is ever overwritten.
 #pragma once
 
 #include <string>
@@ -10,15 +10,15 @@
 namespace hl {
 
 struct RunPlace {
-  std::string directory;                // absolute; of the traces
-  std::string output;                   // absolute FILE, or ""
-  std::string name;                     // application's base name
-  std::vector<std::string> sessions;    // candidates for the session file, best first
-  std::string notice;                   // something the user should know, or ""
+  std::string directory;             // absolute; of the traces
+  std::string output;                // absolute FILE, or ""
+  std::string name;                  // application's base name
+  std::vector<std::string> sessions; // candidates for the session file, best first
+  std::string notice;                // something the user should know, or ""
   bool made_directory = false;
 };
 
 // false: `why` says why no place was found.
 bool choose_run_place(const RecordOptions& options, RunPlace& place, std::string& why);
 
-}  // namespace hl
+} // namespace hl

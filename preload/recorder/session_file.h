@@ -1,10 +1,10 @@
-// The recorder's end of the session file: creates it, maps it once for good, extends it ahead of need and gives
-// blocks back. Only the recorder does any of this (see session_layout.h for who may touch what).
+// The recorder's end of the session file: creates it, maps it once for good, extends it ahead of need and
+// gives blocks back. Only the recorder does any of this (see session_layout.h for who may touch what).
 //
 // Space is always fallocated before `blocks_available` announces it: a writer that touched a hole of a sparse
 // file on a full disk would die of SIGBUS. The mapping covers all the file may ever become; only allocated
-// parts are touched. Whatever stands in the file was written by somebody else's process: every index read from
-// it is bounded here before it is used.
+// parts are touched. Whatever stands in the file was written by somebody else's process: every index read
+// from it is bounded here before it is used.
 #pragma once
 
 #include <cstdint>
@@ -17,14 +17,14 @@
 namespace hl {
 
 struct SessionSettings {
-  std::string path, directory, output, name;   // absolute paths; output may be empty
-  uint32_t flags = 0;                          // SessionFlags
+  std::string path, directory, output, name; // absolute paths; output may be empty
+  uint32_t flags = 0;                        // SessionFlags
   uint64_t wait_budget_ns = 2'000'000'000;
-  uint32_t pool_bytes = 8u << 20;              // event blocks at first
+  uint32_t pool_bytes = 8u << 20; // event blocks at first
 };
 
-// Where a session file may not live: the file system is remote, in user space or copy-on-write, so that mapped
-// writes may fail or block. Returns its name, or nullptr where it may.
+// Where a session file may not live: the file system is remote, in user space or copy-on-write, so that
+// mapped writes may fail or block. Returns its name, or nullptr where it may.
 const char* unfit_file_system(const std::string& directory);
 
 class SessionFile {
@@ -40,7 +40,7 @@ class SessionFile {
   uint32_t blocks_available() const { return header_->blocks_available.load(std::memory_order_relaxed); }
   bool is_taken(uint32_t index) const { return pool_.is_taken(index); }
   uint64_t taken_word(uint32_t word) const;
-  BlockHeader* block(uint32_t index) const {   // index < blocks_available()
+  BlockHeader* block(uint32_t index) const { // index < blocks_available()
     return reinterpret_cast<BlockHeader*>(base_ + block_offset(index));
   }
   std::atomic<uint32_t>& process_entry(uint32_t slot) const {
@@ -69,4 +69,4 @@ class SessionFile {
   BlockPool pool_;
 };
 
-}  // namespace hl
+} // namespace hl

@@ -33,12 +33,15 @@ std::string own_path() {
 // The shim beside this program or in the lib directory next to it.
 bool find_shim(const std::string& program, std::string& shim, std::string& why) {
   const std::string directory = program.substr(0, program.rfind('/'));
-  for (const char* place : {"/../lib/libheapledger.so", "/libheapledger.so", "/../lib/heapledger/libheapledger.so"}) {
+  for (const char* place :
+       {"/../lib/libheapledger.so", "/libheapledger.so", "/../lib/heapledger/libheapledger.so"}) {
     char* const resolved = realpath((directory + place).c_str(), nullptr);
-    if (resolved == nullptr) continue;
+    if (resolved == nullptr)
+      continue;
     shim = resolved;
     std::free(resolved);
-    if (shim.find_first_of(" :") == std::string::npos) return true;
+    if (shim.find_first_of(" :") == std::string::npos)
+      return true;
     why = fmt::format("{} cannot be preloaded: its path has a space or colon", shim);
     return false;
   }
@@ -46,10 +49,13 @@ bool find_shim(const std::string& program, std::string& shim, std::string& why) 
   return false;
 }
 
-int shell_status(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
+int shell_status(int status) {
+  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
 
 int report_exec_failure(const std::string& application, int error) {
-  fmt::print(stderr, "heapledger: {}: {}\n", application, error == ENOENT ? "command not found" : std::strerror(error));
+  fmt::print(stderr, "heapledger: {}: {}\n", application,
+             error == ENOENT ? "command not found" : std::strerror(error));
   return error == ENOENT ? 127 : 126;
 }
 
@@ -57,13 +63,14 @@ int report_exec_failure(const std::string& application, int error) {
 int run_unrecorded(const RecordOptions& o, const std::string& why) {
   fmt::print(stderr, "heapledger: {}; running unrecorded\n", why);
   std::vector<char*> argv;
-  for (const std::string& w : o.command) argv.push_back(const_cast<char*>(w.c_str()));
+  for (const std::string& w : o.command)
+    argv.push_back(const_cast<char*>(w.c_str()));
   argv.push_back(nullptr);
   execvp(argv[0], argv.data());
   return report_exec_failure(o.command.front(), errno);
 }
 
-}  // namespace
+} // namespace
 
 int supervise_command(int argc, char** argv) {
   RecordOptions options;
@@ -79,36 +86,50 @@ int supervise_command(int argc, char** argv) {
   const std::string program = own_path();
   std::string shim;
   RunPlace place;
-  if (!find_shim(program, shim, why) || !choose_run_place(options, place, why)) return run_unrecorded(options, why);
-  if (!place.notice.empty() && !options.quiet) fmt::print(stderr, "heapledger: {}\n", place.notice);
+  if (!find_shim(program, shim, why) || !choose_run_place(options, place, why))
+    return run_unrecorded(options, why);
+  if (!place.notice.empty() && !options.quiet)
+    fmt::print(stderr, "heapledger: {}\n", place.notice);
 
   Supervisor supervisor;
   RecorderCommand recorder;
   recorder.program = program;
-  recorder.arguments = {"--zstd-level", std::to_string(options.zstd_level), "--pool-size", std::to_string(options.pool_mib)};
-  recorder.create_arguments = {"--create", "--directory", place.directory, "--name", place.name, "--flags",
-                               std::to_string(options.flags), "--wait-budget-ns",
+  recorder.arguments = {"--zstd-level", std::to_string(options.zstd_level), "--pool-size",
+                        std::to_string(options.pool_mib)};
+  recorder.create_arguments = {"--create",
+                               "--directory",
+                               place.directory,
+                               "--name",
+                               place.name,
+                               "--flags",
+                               std::to_string(options.flags),
+                               "--wait-budget-ns",
                                std::to_string(static_cast<uint64_t>(options.overload_wait_s * 1e9))};
-  if (!place.output.empty()) recorder.create_arguments.insert(recorder.create_arguments.end(), {"--output", place.output});
+  if (!place.output.empty())
+    recorder.create_arguments.insert(recorder.create_arguments.end(), {"--output", place.output});
   bool started = false;
   for (const std::string& session : place.sessions) {
     recorder.session = session;
-    if ((started = supervisor.start_recorder(recorder, why))) break;
+    if ((started = supervisor.start_recorder(recorder, why)))
+      break;
   }
   if (!started) {
     supervisor.restore_signals();
-    if (place.made_directory) rmdir(place.directory.c_str());
+    if (place.made_directory)
+      rmdir(place.directory.c_str());
     return run_unrecorded(options, why);
   }
 
   // The user's own preloads stay, in their order, behind ours.
   const char* const preload = std::getenv("LD_PRELOAD");
-  const std::vector<std::string> environment = {
-      fmt::format("LD_PRELOAD={}{}{}", shim, preload != nullptr && *preload != 0 ? ":" : "", preload == nullptr ? "" : preload),
-      fmt::format("{}={}", kEnvSession, recorder.session)};
+  const std::vector<std::string> environment = {fmt::format("LD_PRELOAD={}{}{}", shim,
+                                                            preload != nullptr && *preload != 0 ? ":" : "",
+                                                            preload == nullptr ? "" : preload),
+                                                fmt::format("{}={}", kEnvSession, recorder.session)};
   const ApplicationEnd end = supervisor.run(options.command, environment);
   if (end.exec_error != 0) {
-    if (place.made_directory) rmdir(place.directory.c_str());
+    if (place.made_directory)
+      rmdir(place.directory.c_str());
     return report_exec_failure(options.command.front(), end.exec_error);
   }
 
@@ -118,17 +139,21 @@ int supervise_command(int argc, char** argv) {
     facts.duration_ns = end.duration_ns;
     facts.application_cpu_ns = end.cpu_ns;
     facts.has_figures = end.figures.has_value();
-    if (end.figures) facts.figures = *end.figures;
+    if (end.figures)
+      facts.figures = *end.figures;
     facts.recorder_restarts = end.recorder_restarts;
     facts.path = place.output.empty() ? place.directory : place.output;
     if (end.finished && end.images == 0)
-      fmt::print(stderr, "heapledger: nothing was recorded: {} did not load the shim (is it static or set-user-id?)\n",
-                 options.command.front());
+      fmt::print(
+          stderr,
+          "heapledger: nothing was recorded: {} did not load the shim (is it static or set-user-id?)\n",
+          options.command.front());
     else
       fputs(closing_lines(facts).c_str(), stderr);
   }
-  if (end.finished && end.images == 0 && place.made_directory) rmdir(place.directory.c_str());
+  if (end.finished && end.images == 0 && place.made_directory)
+    rmdir(place.directory.c_str());
   return shell_status(end.status);
 }
 
-}  // namespace hl
+} // namespace hl

@@ -38,14 +38,16 @@ uint64_t ns_of(const timeval& t) {
 
 std::vector<char*> pointers_to(const std::vector<std::string>& words) {
   std::vector<char*> out;
-  for (const std::string& w : words) out.push_back(const_cast<char*>(w.c_str()));
+  for (const std::string& w : words)
+    out.push_back(const_cast<char*>(w.c_str()));
   out.push_back(nullptr);
   return out;
 }
 
 bool has_terminal() {
   const int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
-  if (fd >= 0) close(fd);
+  if (fd >= 0)
+    close(fd);
   return fd >= 0;
 }
 
@@ -62,7 +64,8 @@ struct Sighting {
   if (DIR* const directory = opendir("/proc/self/fd")) {
     while (const dirent* entry = readdir(directory)) {
       const int fd = std::atoi(entry->d_name);
-      if (fd != out && fd != dirfd(directory) && (fd > 0 || std::strcmp(entry->d_name, "0") == 0)) close(fd);
+      if (fd != out && fd != dirfd(directory) && (fd > 0 || std::strcmp(entry->d_name, "0") == 0))
+        close(fd);
     }
     closedir(directory);
   }
@@ -70,20 +73,22 @@ struct Sighting {
   sigfillset(&all);
   for (;;) {
     siginfo_t info;
-    if (sigwaitinfo(&all, &info) < 0) continue;
+    if (sigwaitinfo(&all, &info) < 0)
+      continue;
     const Sighting seen{info.si_signo, info.si_code <= 0 ? info.si_pid : 0};
-    if (write(out, &seen, sizeof(seen)) != sizeof(seen)) _exit(0);
+    if (write(out, &seen, sizeof(seen)) != sizeof(seen))
+      _exit(0);
   }
 }
 
-}  // namespace
+} // namespace
 
 Supervisor::Supervisor() {
   sigset_t all;
   sigfillset(&all);
   sigprocmask(SIG_SETMASK, &all, &old_mask_);
   // Inherited as ignored, children would vanish without a status.
-  struct sigaction normal{};
+  struct sigaction normal {};
   normal.sa_handler = SIG_DFL;
   sigaction(SIGCHLD, &normal, &old_child_action_);
   prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -96,7 +101,8 @@ Supervisor::~Supervisor() {
     waitpid(witness_, nullptr, 0);
   }
   for (const int fd : {control_fd_, signal_fd_, witness_fd_})
-    if (fd >= 0) close(fd);
+    if (fd >= 0)
+      close(fd);
 }
 
 void Supervisor::restore_signals() {
@@ -107,11 +113,15 @@ void Supervisor::restore_signals() {
 
 bool Supervisor::spawn_recorder(bool first) {
   int pair[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return false;
-  std::vector<std::string> words{recorder_.program, "drain", recorder_.session, "--control", std::to_string(pair[1])};
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+    return false;
+  std::vector<std::string> words{recorder_.program, "drain", recorder_.session, "--control",
+                                 std::to_string(pair[1])};
   words.insert(words.end(), recorder_.arguments.begin(), recorder_.arguments.end());
-  if (first) words.insert(words.end(), recorder_.create_arguments.begin(), recorder_.create_arguments.end());
-  else words.insert(words.end(), {"--restarts", std::to_string(end_.recorder_restarts)});
+  if (first)
+    words.insert(words.end(), recorder_.create_arguments.begin(), recorder_.create_arguments.end());
+  else
+    words.insert(words.end(), {"--restarts", std::to_string(end_.recorder_restarts)});
   const std::vector<char*> argv = pointers_to(words);
   const pid_t child = fork();
   if (child < 0) {
@@ -120,14 +130,15 @@ bool Supervisor::spawn_recorder(bool first) {
     return false;
   }
   if (child == 0) {
-    setsid();   // no signal of the terminal may reach it
+    setsid(); // no signal of the terminal may reach it
     fcntl(pair[1], F_SETFD, 0);
     unsetenv("LD_PRELOAD");
     execv(argv[0], argv.data());
     _exit(127);
   }
   close(pair[1]);
-  if (control_fd_ >= 0) close(control_fd_);
+  if (control_fd_ >= 0)
+    close(control_fd_);
   control_fd_ = pair[0];
   recorder_pid_ = child;
   last_spawn_ns_ = monotonic_ns();
@@ -150,11 +161,13 @@ bool Supervisor::start_recorder(const RecorderCommand& command, std::string& why
     int status;
     if (!ready_ && failure_.empty() && waitpid(recorder_pid_, &status, WNOHANG) == recorder_pid_) {
       read_control();
-      if (failure_.empty()) failure_ = "the recorder did not start";
+      if (failure_.empty())
+        failure_ = "the recorder did not start";
       recorder_pid_ = 0;
     }
   }
-  if (ready_) return true;
+  if (ready_)
+    return true;
   why = failure_.empty() ? "the recorder does not answer" : failure_;
   if (recorder_pid_ != 0) {
     kill(recorder_pid_, SIGKILL);
@@ -166,16 +179,19 @@ bool Supervisor::start_recorder(const RecorderCommand& command, std::string& why
 
 void Supervisor::start_witness() {
   int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return;
+  if (pipe2(ends, O_CLOEXEC) != 0)
+    return;
   fcntl(ends[0], F_SETFL, O_NONBLOCK);
   const pid_t child = fork();
-  if (child == 0) be_witness(ends[1]);
+  if (child == 0)
+    be_witness(ends[1]);
   close(ends[1]);
   witness_ = child > 0 ? child : 0;
   witness_fd_ = ends[0];
 }
 
-bool Supervisor::start_application(const std::vector<std::string>& command, const std::vector<std::string>& environment) {
+bool Supervisor::start_application(const std::vector<std::string>& command,
+                                   const std::vector<std::string>& environment) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) {
     end_.exec_error = errno;
@@ -185,7 +201,8 @@ bool Supervisor::start_application(const std::vector<std::string>& command, cons
   started_ns_ = monotonic_ns();
   application_ = fork();
   if (application_ == 0) {
-    for (const std::string& e : environment) putenv(const_cast<char*>(e.c_str()));
+    for (const std::string& e : environment)
+      putenv(const_cast<char*>(e.c_str()));
     restore_signals();
     execvp(argv[0], argv.data());
     const int error = errno;
@@ -198,8 +215,10 @@ bool Supervisor::start_application(const std::vector<std::string>& command, cons
   while (application_ > 0 && read(ends[0], &error, sizeof(error)) < 0 && errno == EINTR) {
   }
   close(ends[0]);
-  if (error == 0) return true;
-  if (application_ > 0) waitpid(application_, nullptr, 0);
+  if (error == 0)
+    return true;
+  if (application_ > 0)
+    waitpid(application_, nullptr, 0);
   end_.exec_error = error;
   return false;
 }
@@ -221,14 +240,21 @@ void Supervisor::read_control() {
   bool closed = false;
   while (const auto m = receive_message(control_fd_, closed)) {
     switch (m->kind) {
-      case ControlKind::ready: ready_ = true; break;
-      case ControlKind::failed: failure_ = m->text[0] == 0 ? "the recorder failed" : m->text; break;
-      case ControlKind::root_complete: end_.figures = *m; break;
-      case ControlKind::finished:
-        end_.finished = true;
-        end_.images = m->processes;
-        break;
-      default: break;
+    case ControlKind::ready:
+      ready_ = true;
+      break;
+    case ControlKind::failed:
+      failure_ = m->text[0] == 0 ? "the recorder failed" : m->text;
+      break;
+    case ControlKind::root_complete:
+      end_.figures = *m;
+      break;
+    case ControlKind::finished:
+      end_.finished = true;
+      end_.images = m->processes;
+      break;
+    default:
+      break;
     }
   }
 }
@@ -256,8 +282,10 @@ void Supervisor::reap() {
     if (pid == recorder_pid_) {
       read_control();
       recorder_pid_ = 0;
-      if (end_.finished) continue;
-      if (++end_.recorder_restarts > kMostRestarts) continue;
+      if (end_.finished)
+        continue;
+      if (++end_.recorder_restarts > kMostRestarts)
+        continue;
       // One that dies at once again must not take the processor.
       if (monotonic_ns() - last_spawn_ns_ < 20 * kMs) {
         const timespec pause{0, 20'000'000};
@@ -265,7 +293,8 @@ void Supervisor::reap() {
       }
       if (spawn_recorder(false)) {
         tell_recorder(ControlKind::root_started, application_, 0, nullptr);
-        if (application_over_) tell_recorder(ControlKind::root_ended, application_, end_.status, nullptr);
+        if (application_over_)
+          tell_recorder(ControlKind::root_ended, application_, end_.status, nullptr);
       }
     } else if (pid == application_) {
       application_over_ = true;
@@ -281,16 +310,20 @@ void Supervisor::reap() {
   }
 }
 
-// Did the group get this signal too? The kernel signals a group one by one: the witness may be a moment later.
+// Did the group get this signal too? The kernel signals a group one by one: the witness may be a moment
+// later.
 bool Supervisor::group_got(int signal, pid_t sender) {
-  if (witness_ == 0) return false;
+  if (witness_ == 0)
+    return false;
   const uint64_t until = monotonic_ns() + 5 * kMs;
   for (;;) {
     Sighting seen;
     while (read(witness_fd_, &seen, sizeof(seen)) == sizeof(seen))
-      if (seen.signal == signal && seen.sender == sender) return true;
+      if (seen.signal == signal && seen.sender == sender)
+        return true;
     const uint64_t now = monotonic_ns();
-    if (now >= until) return false;
+    if (now >= until)
+      return false;
     pollfd p{witness_fd_, POLLIN, 0};
     poll(&p, 1, static_cast<int>((until - now) / kMs) + 1);
   }
@@ -298,13 +331,15 @@ bool Supervisor::group_got(int signal, pid_t sender) {
 
 void Supervisor::pass_on(const siginfo_t& info) {
   const int signal = info.si_signo;
-  if (signal == SIGCHLD) return;
+  if (signal == SIGCHLD)
+    return;
   if (application_over_) {
     hurry_ |= signal == SIGINT || signal == SIGTERM || signal == SIGHUP || signal == SIGQUIT;
     return;
   }
   // The terminal signals the whole group; SIGCONT was for us, or the application has it already.
-  if (info.si_code > 0 || signal == SIGCONT || group_got(signal, info.si_pid)) return;
+  if (info.si_code > 0 || signal == SIGCONT || group_got(signal, info.si_pid))
+    return;
   kill(application_, signal);
 }
 
@@ -312,7 +347,7 @@ void Supervisor::wait_for_events(int timeout_ms) {
   pollfd p[2] = {{signal_fd_, POLLIN, 0}, {control_fd_, POLLIN, 0}};
   poll(p, 2, timeout_ms);
   if ((p[1].revents & POLLHUP) != 0 && (p[1].revents & POLLIN) == 0) {
-    close(control_fd_);   // the recorder is gone; SIGCHLD tells
+    close(control_fd_); // the recorder is gone; SIGCHLD tells
     control_fd_ = -1;
   }
   signalfd_siginfo seen;
@@ -327,7 +362,8 @@ void Supervisor::wait_for_events(int timeout_ms) {
   reap();
 }
 
-ApplicationEnd Supervisor::run(const std::vector<std::string>& command, const std::vector<std::string>& environment) {
+ApplicationEnd Supervisor::run(const std::vector<std::string>& command,
+                               const std::vector<std::string>& environment) {
   start_witness();
   if (!start_application(command, environment)) {
     if (recorder_pid_ > 0) {
@@ -337,17 +373,19 @@ ApplicationEnd Supervisor::run(const std::vector<std::string>& command, const st
     return end_;
   }
   tell_recorder(ControlKind::root_started, application_, 0, nullptr);
-  while (!application_over_) wait_for_events(-1);
+  while (!application_over_)
+    wait_for_events(-1);
 
   // The trace is complete in a moment. A recorder that makes no progress must not hold us for ever.
   const uint64_t until = monotonic_ns() + 60'000 * kMs;
-  while (!hurry_ && !end_.figures && !end_.finished && recorder_pid_ != 0 && monotonic_ns() < until) wait_for_events(100);
+  while (!hurry_ && !end_.figures && !end_.finished && recorder_pid_ != 0 && monotonic_ns() < until)
+    wait_for_events(100);
   // If nobody else is recorded the recorder ends now, and the session file with it.
   const uint64_t soon = monotonic_ns() + 1'000 * kMs;
-  while (!hurry_ && end_.figures && end_.figures->still_recording == 0 && !end_.finished && recorder_pid_ != 0 &&
-         monotonic_ns() < soon)
+  while (!hurry_ && end_.figures && end_.figures->still_recording == 0 && !end_.finished &&
+         recorder_pid_ != 0 && monotonic_ns() < soon)
     wait_for_events(20);
   return end_;
 }
 
-}  // namespace hl
+} // namespace hl

@@ -1,10 +1,10 @@
 // Runs one application in the foreground and one recorder beside it, as if the application ran alone.
 //
-// The application stays in our process group, so that whatever the terminal or a shell sends to the group reaches it
-// directly; we block every signal and pass on only what was sent to us alone. To tell the two apart there is a
-// witness: a child in the same group that also blocks everything and reports what it gets. When the application
-// stops (Ctrl-Z), we stop too, so that the shell takes the terminal back; `fg` continues the group.
-// We are a child subreaper: orphans of the application are reaped here.
+// The application stays in our process group, so that whatever the terminal or a shell sends to the group
+// reaches it directly; we block every signal and pass on only what was sent to us alone. To tell the two
+// apart there is a witness: a child in the same group that also blocks everything and reports what it gets.
+// When the application stops (Ctrl-Z), we stop too, so that the shell takes the terminal back; `fg` continues
+// the group. We are a child subreaper: orphans of the application are reaped here.
 //
 // Nothing here may write to standard output or read standard input: both are the application's.
 #pragma once
@@ -24,20 +24,20 @@ struct rusage;
 namespace hl {
 
 struct RecorderCommand {
-  std::string program;                  // this executable
+  std::string program; // this executable
   std::string session;
-  std::vector<std::string> create_arguments;   // only for the first start
-  std::vector<std::string> arguments;          // for every start
+  std::vector<std::string> create_arguments; // only for the first start
+  std::vector<std::string> arguments;        // for every start
 };
 
 struct ApplicationEnd {
-  int exec_error = 0;                   // errno: it could not be started
-  int status = 0;                       // of wait()
+  int exec_error = 0; // errno: it could not be started
+  int status = 0;     // of wait()
   uint64_t duration_ns = 0, cpu_ns = 0;
   std::optional<ControlMessage> figures;
   uint32_t recorder_restarts = 0;
-  bool finished = false;                // nothing is left to record
-  uint32_t images = 0;                  // process images recorded
+  bool finished = false; // nothing is left to record
+  uint32_t images = 0;   // process images recorded
 };
 
 class Supervisor {
@@ -57,7 +57,8 @@ class Supervisor {
  private:
   bool spawn_recorder(bool first);
   void start_witness();
-  bool start_application(const std::vector<std::string>& command, const std::vector<std::string>& environment);
+  bool start_application(const std::vector<std::string>& command,
+                         const std::vector<std::string>& environment);
   void reap();
   void read_control();
   void pass_on(const siginfo_t& signal);
@@ -75,7 +76,7 @@ class Supervisor {
   int witness_fd_ = -1;
   uint64_t last_spawn_ns_ = 0;
   bool application_over_ = false;
-  bool hurry_ = false;                  // the user asked to end while we only waited for the recorder
+  bool hurry_ = false; // the user asked to end while we only waited for the recorder
   bool ready_ = false;
   std::string failure_;
   ApplicationEnd end_;
@@ -84,4 +85,4 @@ class Supervisor {
   struct sigaction old_child_action_;
 };
 
-}  // namespace hl
+} // namespace hl

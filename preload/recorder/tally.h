@@ -1,5 +1,6 @@
-// What passes by while events are drained: cheap counts for the closing lines and for the trace's summaries, and
-// the few events the recorder itself acts on (exits, forks, names of threads). Not a replay: it knows no blocks.
+// What passes by while events are drained: cheap counts for the closing lines and for the trace's summaries,
+// and the few events the recorder itself acts on (exits, forks, names of threads). Not a replay: it knows no
+// blocks.
 #pragma once
 
 #include <cstdint>
@@ -21,59 +22,63 @@ class Tally {
  public:
   // Without branches on the kind: which comes next is what nobody can predict.
   void count(const Event& e) {
-    if (e.kind == EventKind::extended) [[unlikely]] return extended(e);
+    if (e.kind == EventKind::extended) [[unlikely]]
+      return extended(e);
     const unsigned kind = static_cast<unsigned>(e.kind);
     const uint64_t allocates = (kAllocates >> kind) & 1;
     allocations += allocates;
-    bytes_requested += e.size;   // 0 for a free
+    bytes_requested += e.size; // 0 for a free
     frees += (kind == static_cast<unsigned>(EventKind::free)) | (e.old_address != 0);
   }
 
   uint64_t events = 0, allocations = 0, frees = 0, bytes_requested = 0;
-  bool maps_changed = false;            // since the caller last cleared it
+  bool maps_changed = false; // since the caller last cleared it
   bool exit_seen = false;
   int32_t exit_status = 0;
-  uint32_t exit_kind = 0;               // see ExtendedKind::exit
-  std::vector<uint32_t> forked;         // child pids since the caller last cleared it
-  std::unordered_map<uint32_t, std::string> names;   // by tid
+  uint32_t exit_kind = 0;                          // see ExtendedKind::exit
+  std::vector<uint32_t> forked;                    // child pids since the caller last cleared it
+  std::unordered_map<uint32_t, std::string> names; // by tid
 
  private:
-  static constexpr unsigned kAllocates = 1u << static_cast<unsigned>(EventKind::malloc) |
-                                         1u << static_cast<unsigned>(EventKind::calloc) |
-                                         1u << static_cast<unsigned>(EventKind::realloc) |
-                                         1u << static_cast<unsigned>(EventKind::aligned);
+  static constexpr unsigned kAllocates =
+      1u << static_cast<unsigned>(EventKind::malloc) | 1u << static_cast<unsigned>(EventKind::calloc) |
+      1u << static_cast<unsigned>(EventKind::realloc) | 1u << static_cast<unsigned>(EventKind::aligned);
 
   void extended(const Event& e) {
     const uint8_t* p = e.payload;
     const uint8_t* const end = p + e.payload_bytes;
     const auto get = [&p, end] {
       uint64_t v = 0;
-      if (p != nullptr) p = block_codec::get_leb(p, end, &v);
+      if (p != nullptr)
+        p = block_codec::get_leb(p, end, &v);
       return v;
     };
     switch (e.extended_kind) {
-      case ExtendedKind::mmap:
-      case ExtendedKind::munmap:
-      case ExtendedKind::mremap: maps_changed = true; break;
-      case ExtendedKind::fork:
-        if (const uint64_t pid = get(); p != nullptr && pid != 0 && forked.size() < 4096)
-          forked.push_back(static_cast<uint32_t>(pid));
-        break;
-      case ExtendedKind::exit:
-        exit_status = static_cast<int32_t>(get());
-        exit_kind = static_cast<uint32_t>(get());
-        exit_seen = p != nullptr;
-        break;
-      case ExtendedKind::thread_name: {
-        const uint32_t tid = static_cast<uint32_t>(get());
-        const uint64_t bytes = get();
-        if (p != nullptr && bytes <= static_cast<uint64_t>(end - p) && bytes <= 64 && names.size() < 65536)
-          names[tid].assign(reinterpret_cast<const char*>(p), bytes);
-        break;
-      }
-      default: break;
+    case ExtendedKind::mmap:
+    case ExtendedKind::munmap:
+    case ExtendedKind::mremap:
+      maps_changed = true;
+      break;
+    case ExtendedKind::fork:
+      if (const uint64_t pid = get(); p != nullptr && pid != 0 && forked.size() < 4096)
+        forked.push_back(static_cast<uint32_t>(pid));
+      break;
+    case ExtendedKind::exit:
+      exit_status = static_cast<int32_t>(get());
+      exit_kind = static_cast<uint32_t>(get());
+      exit_seen = p != nullptr;
+      break;
+    case ExtendedKind::thread_name: {
+      const uint32_t tid = static_cast<uint32_t>(get());
+      const uint64_t bytes = get();
+      if (p != nullptr && bytes <= static_cast<uint64_t>(end - p) && bytes <= 64 && names.size() < 65536)
+        names[tid].assign(reinterpret_cast<const char*>(p), bytes);
+      break;
+    }
+    default:
+      break;
     }
   }
 };
 
-}  // namespace hl
+} // namespace hl

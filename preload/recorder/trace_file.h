@@ -1,5 +1,5 @@
-// Appends whole, checksummed chunks to one trace file. A chunk that could not be written whole (full disk) is cut
-// off again, so that the file always ends with a whole chunk or, after a crash, with one torn chunk that
+// Appends whole, checksummed chunks to one trace file. A chunk that could not be written whole (full disk) is
+// cut off again, so that the file always ends with a whole chunk or, after a crash, with one torn chunk that
 // reopening cuts off. Never overwrites a file it did not create: reopening demands the trace's UUID.
 #pragma once
 
@@ -19,12 +19,14 @@ class TraceFile {
   // Creates `path`; null with errno set when that fails (EEXIST: there is one already).
   static std::unique_ptr<TraceFile> create(const std::string& path, const uint8_t (&uuid)[16],
                                            const uint8_t (&session_uuid)[16]);
-  // Opens the trace again that an earlier recorder wrote: checks the UUID, cuts a torn end off, and shows every whole
-  // chunk to `visit` (payload only for the kinds small enough to matter: all but the data of big events chunks,
-  // of which the first kVisitBytes are shown). null: not that trace. A cleanly closed trace is opened as closed().
+  // Opens the trace again that an earlier recorder wrote: checks the UUID, cuts a torn end off, and shows
+  // every whole chunk to `visit` (payload only for the kinds small enough to matter: all but the data of big
+  // events chunks, of which the first kVisitBytes are shown). null: not that trace. A cleanly closed trace is
+  // opened as closed().
   using Visit = std::function<void(const ChunkHeader&, std::span<const uint8_t>)>;
   static constexpr size_t kVisitBytes = 256 * 1024;
-  static std::unique_ptr<TraceFile> reopen(const std::string& path, const uint8_t (&uuid)[16], const Visit& visit);
+  static std::unique_ptr<TraceFile> reopen(const std::string& path, const uint8_t (&uuid)[16],
+                                           const Visit& visit);
   ~TraceFile();
   TraceFile(const TraceFile&) = delete;
   TraceFile& operator=(const TraceFile&) = delete;
@@ -43,7 +45,7 @@ class TraceFile {
   int error() const { return error_; }
   uint64_t bytes() const { return bytes_; }
   const std::string& path() const { return path_; }
-  bool rename_to(const std::string& path);   // same directory; fails if `path` exists
+  bool rename_to(const std::string& path); // same directory; fails if `path` exists
 
  private:
   TraceFile() = default;
@@ -58,4 +60,4 @@ class TraceFile {
   std::vector<IndexEntry> index_;
 };
 
-}  // namespace hl
+} // namespace hl

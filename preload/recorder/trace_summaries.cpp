@@ -29,9 +29,11 @@ void put_property(std::vector<uint8_t>& out, HeaderTag tag, std::string_view tex
   out.insert(out.end(), text.begin(), text.end());
 }
 
-template <size_t N> std::string_view text_of(const char (&text)[N]) { return {text, strnlen(text, N)}; }
+template <size_t N> std::string_view text_of(const char (&text)[N]) {
+  return {text, strnlen(text, N)};
+}
 
-}  // namespace
+} // namespace
 
 bool ProcessRecording::write_header() {
   const SessionHeader& session = shop_.session.header();
@@ -70,7 +72,8 @@ bool ProcessRecording::write_header() {
   };
   put_property(payload, HeaderTag::executable, take(process_.exe_bytes));
   const std::string_view argv = take(process_.argv_bytes);
-  if ((session.flags & kSessionPrivateArgv) == 0) put_property(payload, HeaderTag::argv, argv);
+  if ((session.flags & kSessionPrivateArgv) == 0)
+    put_property(payload, HeaderTag::argv, argv);
   put_property(payload, HeaderTag::working_directory, take(process_.cwd_bytes));
   utsname system;
   if (uname(&system) == 0) {
@@ -86,19 +89,23 @@ bool ProcessRecording::write_header() {
 bool ProcessRecording::write_clock() {
   const ClockPair pairs[2] = {process_.started, read_clock_pair()};
   std::vector<uint8_t> payload;
-  for (const ClockPair& pair : pairs) put_bytes(payload, pair);
+  for (const ClockPair& pair : pairs)
+    put_bytes(payload, pair);
   return trace_->append(
-      {.kind = ChunkKind::clock, .first_ticks = pairs[0].ticks, .last_ticks = pairs[1].ticks, .count = 2}, payload);
+      {.kind = ChunkKind::clock, .first_ticks = pairs[0].ticks, .last_ticks = pairs[1].ticks, .count = 2},
+      payload);
 }
 
 bool ProcessRecording::write_maps() {
   const std::string text = read_small_file("/proc/" + std::to_string(watch_.pid()) + "/maps");
-  if (text.empty()) return true;
+  if (text.empty())
+    return true;
   const uint64_t ticks = stamp_unordered();
   std::vector<uint8_t> payload;
   put_bytes(payload, MapsPayload{ticks, text.size()});
   shop_.codec.compress({reinterpret_cast<const uint8_t*>(text.data()), text.size()}, payload);
-  return trace_->append({.kind = ChunkKind::maps, .first_ticks = ticks, .last_ticks = ticks, .count = 1}, payload);
+  return trace_->append({.kind = ChunkKind::maps, .first_ticks = ticks, .last_ticks = ticks, .count = 1},
+                        payload);
 }
 
 bool ProcessRecording::write_losses() {
@@ -109,15 +116,18 @@ bool ProcessRecording::write_losses() {
     p.losses[i] = process_.losses[i].load(std::memory_order_relaxed);
     changed |= p.losses[i] != losses_written_[i];
   }
-  for (uint32_t i = 0; i < kWalkEnds; i++) p.walk_ends[i] = process_.walk_ends[i].load(std::memory_order_relaxed);
+  for (uint32_t i = 0; i < kWalkEnds; i++)
+    p.walk_ends[i] = process_.walk_ends[i].load(std::memory_order_relaxed);
   p.waits = process_.waits.load(std::memory_order_relaxed);
   p.waited_ns = process_.waited_ns.load(std::memory_order_relaxed);
   // While it runs only losses are news; at the end the whole is written.
   const bool ended = watch_.ended();
-  if (!changed && !ended) return true;
+  if (!changed && !ended)
+    return true;
   std::vector<uint8_t> payload;
   put_bytes(payload, p);
-  if (!trace_->append({.kind = ChunkKind::losses, .count = 1}, payload)) return false;
+  if (!trace_->append({.kind = ChunkKind::losses, .count = 1}, payload))
+    return false;
   std::copy(std::begin(p.losses), std::end(p.losses), losses_written_);
   losses_written_[kLossCauses] = 1;
   return true;
@@ -147,11 +157,14 @@ bool ProcessRecording::write_threads() {
 }
 
 bool ProcessRecording::write_unwind_check() {
-  if ((shop_.session.header().flags & kSessionCheckUnwind) == 0) return true;
+  if ((shop_.session.header().flags & kSessionCheckUnwind) == 0)
+    return true;
   UnwindCheckPayload p{};
   p.walks = process_.check_walks.load(std::memory_order_relaxed);
-  for (size_t i = 0; i < 8; i++) p.differences[i] = process_.check_differences[i].load(std::memory_order_relaxed);
-  p.text_bytes = std::min<uint64_t>(process_.check_text_bytes.load(std::memory_order_acquire), sizeof(process_.check_text));
+  for (size_t i = 0; i < 8; i++)
+    p.differences[i] = process_.check_differences[i].load(std::memory_order_relaxed);
+  p.text_bytes = std::min<uint64_t>(process_.check_text_bytes.load(std::memory_order_acquire),
+                                    sizeof(process_.check_text));
   std::vector<uint8_t> payload;
   put_bytes(payload, p);
   payload.insert(payload.end(), process_.check_text, process_.check_text + p.text_bytes);
@@ -194,4 +207,4 @@ bool ProcessRecording::write_recorder_stats() {
   return trace_->append({.kind = ChunkKind::recorder, .count = 1}, payload);
 }
 
-}  // namespace hl
+} // namespace hl

@@ -14,11 +14,12 @@ using hl::Event;
 using hl::EventKind;
 using hl::UsablePredictor;
 
-// A program's worth of events of several threads: mostly short-lived blocks that are re-used, all kinds, odd sizes.
+// A program's worth of events of several threads: mostly short-lived blocks that are re-used, all kinds, odd
+// sizes.
 struct Program {
   std::vector<hl::EventSegment> segments;
   std::vector<std::vector<Event>> events;
-  std::vector<std::vector<uint8_t>> payloads;   // of extended events
+  std::vector<std::vector<uint8_t>> payloads; // of extended events
 
   explicit Program(unsigned seed, unsigned segment_count, unsigned events_per_segment) {
     std::mt19937_64 random(seed);
@@ -32,14 +33,16 @@ struct Program {
       segment.base_ticks = ticks;
       segment.base_address = live.empty() ? 0 : live.back();
       segment.base_stack = s == 0 ? 0 : 77;
-      if (s % 5 == 4) segment.flags = hl::kBlockNested;
+      if (s % 5 == 4)
+        segment.flags = hl::kBlockNested;
       std::vector<Event> list;
       for (unsigned i = 0; i < events_per_segment; i++) {
         Event e;
         ticks += random() % 4 == 0 ? random() % 200'000 : random() % 500;
         e.ticks = e.ticks_before = ticks;
         e.thread_index = segment.thread_index;
-        if (s % 5 == 4) e.flags = hl::kEventNested;
+        if (s % 5 == 4)
+          e.flags = hl::kEventNested;
         const unsigned what = static_cast<unsigned>(random() % 100);
         const uint64_t stack = random() % 10 == 0 ? random() % 100'000 : 5 + what % 9;
         if (what < 45 && !live.empty()) {
@@ -52,14 +55,17 @@ struct Program {
           e.stack = static_cast<uint32_t>(stack);
           e.size = random() % 50 == 0 ? random() % (1u << 30) : random() % 300;
           e.kind = what < 75 ? EventKind::malloc : what < 85 ? EventKind::calloc : EventKind::realloc;
-          if (what == 95) e.kind = EventKind::aligned, e.alignment = 64;
+          if (what == 95)
+            e.kind = EventKind::aligned, e.alignment = 64;
           e.usable = hl::predict_usable(UsablePredictor::glibc64, e.size) + (random() % 20 == 0 ? 16 : 0);
-          e.address = 0x5555'0000'0000 + random() % 10'000 * 16 + (random() % 100 == 0 ? 0x2aaa'0000'0008 : 0);
+          e.address =
+              0x5555'0000'0000 + random() % 10'000 * 16 + (random() % 100 == 0 ? 0x2aaa'0000'0008 : 0);
           if (e.kind == EventKind::realloc) {
             e.ticks_before = e.ticks - random() % 300;
             if (!live.empty() && what % 2 == 0) {
               e.old_address = live.back();
-              if (random() % 2 == 0) e.address = e.old_address;
+              if (random() % 2 == 0)
+                e.address = e.old_address;
               live.pop_back();
             }
           }
@@ -69,7 +75,8 @@ struct Program {
           e.extended_kind = static_cast<hl::ExtendedKind>(1 + random() % 40);
           e.stack = static_cast<uint32_t>(stack);
           payloads.emplace_back(random() % 300);
-          for (uint8_t& b : payloads.back()) b = static_cast<uint8_t>(random());
+          for (uint8_t& b : payloads.back())
+            b = static_cast<uint8_t>(random());
           e.payload = payloads.back().data();
           e.payload_bytes = static_cast<uint32_t>(payloads.back().size());
         }
@@ -90,13 +97,15 @@ struct Encoded {
     encoder.reset(UsablePredictor::glibc64);
     for (size_t s = 0; s < program.segments.size(); s++) {
       encoder.begin_segment(program.segments[s]);
-      for (const Event& e : program.events[s]) encoder.add(e);
+      for (const Event& e : program.events[s])
+        encoder.add(e);
     }
     segments.assign(encoder.segments().begin(), encoder.segments().end());
     for (const hl::RawColumn& c : encoder.columns()) {
       const size_t id = static_cast<size_t>(c.id);
       bytes[id].clear();
-      for (const auto& part : c.parts) bytes[id].insert(bytes[id].end(), part.begin(), part.end());
+      for (const auto& part : c.parts)
+        bytes[id].insert(bytes[id].end(), part.begin(), part.end());
       columns[id] = {c.values, bytes[id]};
     }
   }
@@ -110,7 +119,8 @@ bool same(const Event& a, const Event& b) {
          (a.payload_bytes == 0 || std::memcmp(a.payload, b.payload, a.payload_bytes) == 0);
 }
 
-void check_round_trip(hl::EventColumnsEncoder& encoder, hl::EventColumnsDecoder& decoder, const Program& program) {
+void check_round_trip(hl::EventColumnsEncoder& encoder, hl::EventColumnsDecoder& decoder,
+                      const Program& program) {
   Encoded encoded;
   encoded.encode(encoder, program);
   REQUIRE(decoder.begin(encoded.segments, encoded.columns, UsablePredictor::glibc64));
@@ -120,14 +130,17 @@ void check_round_trip(hl::EventColumnsEncoder& encoder, hl::EventColumnsDecoder&
   for (size_t s = 0; s < program.events.size(); s++) {
     for (const Event& expected : program.events[s]) {
       REQUIRE(decoder.next(e));
-      if (!same(e, expected)) differences++;
+      if (!same(e, expected))
+        differences++;
       CHECK(decoder.segment() == s);
       if (decoder.freed_ordinal() != 0) {
         const uint64_t freed = e.kind == EventKind::free ? e.address : e.old_address;
-        if (decoder.freed_ordinal() >= allocated.size() || allocated[decoder.freed_ordinal()] != freed) differences++;
+        if (decoder.freed_ordinal() >= allocated.size() || allocated[decoder.freed_ordinal()] != freed)
+          differences++;
       }
       if (decoder.allocated_ordinal() != 0) {
-        if (decoder.allocated_ordinal() != allocated.size()) differences++;
+        if (decoder.allocated_ordinal() != allocated.size())
+          differences++;
         allocated.push_back(e.address);
       }
     }
@@ -140,7 +153,8 @@ void check_round_trip(hl::EventColumnsEncoder& encoder, hl::EventColumnsDecoder&
 TEST_CASE("events survive the columns, chunk after chunk with the same encoder and decoder") {
   hl::EventColumnsEncoder encoder;
   hl::EventColumnsDecoder decoder;
-  for (unsigned seed = 1; seed < 6; seed++) check_round_trip(encoder, decoder, Program(seed, 1 + seed * 2, 3000));
+  for (unsigned seed = 1; seed < 6; seed++)
+    check_round_trip(encoder, decoder, Program(seed, 1 + seed * 2, 3000));
 }
 
 TEST_CASE("a chunk longer than the memory of the predictors survives") {
@@ -168,7 +182,8 @@ TEST_CASE("truncated columns end the decoding as damaged and never read beyond t
       encoded.columns[id].raw = cut;
       Event e;
       if (decoder.begin(encoded.segments, encoded.columns, UsablePredictor::glibc64))
-        while (decoder.next(e)) {}
+        while (decoder.next(e)) {
+        }
       CHECK(decoder.damaged());
     }
     encoded.columns[id] = whole;
@@ -187,14 +202,16 @@ TEST_CASE("any bytes in any column end the decoding without harm") {
       for (unsigned flips = 0; flips < round % 7 && !column.empty(); flips++)
         column[random() % column.size()] = static_cast<uint8_t>(random());
     if (round % 11 == 0)
-      for (uint8_t& b : encoded.bytes[random() % 8]) b = static_cast<uint8_t>(random());
+      for (uint8_t& b : encoded.bytes[random() % 8])
+        b = static_cast<uint8_t>(random());
     uint64_t payload_sum = 0;
     unsigned events = 0;
     Event e;
     if (decoder.begin(encoded.segments, encoded.columns, UsablePredictor::glibc64))
       while (decoder.next(e)) {
         events++;
-        for (uint32_t i = 0; i < e.payload_bytes; i++) payload_sum += e.payload[i];
+        for (uint32_t i = 0; i < e.payload_bytes; i++)
+          payload_sum += e.payload[i];
       }
     CHECK(events <= 1200);
     CHECK(payload_sum < (uint64_t{1} << 40));
@@ -206,15 +223,18 @@ TEST_CASE("a payload that cannot be one is refused") {
   std::vector<uint8_t> bytes(4096);
   std::mt19937_64 random(3);
   for (unsigned round = 0; round < 2000; round++) {
-    for (uint8_t& b : bytes) b = random() % 3 == 0 ? static_cast<uint8_t>(random() % 80) : 0;
+    for (uint8_t& b : bytes)
+      b = random() % 3 == 0 ? static_cast<uint8_t>(random() % 80) : 0;
     bytes[0] = 24;
     const std::span<const uint8_t> cut(bytes.data(), random() % bytes.size());
-    if (!view.parse(cut)) continue;
+    if (!view.parse(cut))
+      continue;
     uint64_t stored = 0;
-    for (const auto& c : view.columns) stored += c.stored.size();
+    for (const auto& c : view.columns)
+      stored += c.stored.size();
     CHECK(stored <= cut.size());
   }
   CHECK_FALSE(view.parse({}));
 }
 
-}  // namespace
+} // namespace

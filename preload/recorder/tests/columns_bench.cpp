@@ -1,6 +1,6 @@
-// What the column codec costs and saves, on the events of a real trace: ns per event to encode, to compress and to
-// decode, and bytes per event by column. Best of several rounds, since wall time on a shared machine only errs upwards.
-// usage: columns_bench TRACE [ZSTD_LEVEL]
+// What the column codec costs and saves, on the events of a real trace: ns per event to encode, to compress
+// and to decode, and bytes per event by column. Best of several rounds, since wall time on a shared machine
+// only errs upwards. usage: columns_bench TRACE [ZSTD_LEVEL]
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -18,28 +18,37 @@ struct Chunk {
 std::vector<Chunk> load(const char* path, std::vector<std::vector<uint8_t>>& keep) {
   std::vector<Chunk> chunks;
   FILE* in = std::fopen(path, "rb");
-  if (in == nullptr) return chunks;
+  if (in == nullptr)
+    return chunks;
   std::fseek(in, 64, SEEK_SET);
   hl::ChunkHeader h;
   hl::EventColumnsDecoder decoder;
   while (std::fread(&h, sizeof(h), 1, in) == 1 && h.magic == hl::kChunkMagic) {
     std::vector<uint8_t> payload((h.payload_bytes + 7) / 8 * 8);
-    if (std::fread(payload.data(), 1, payload.size(), in) != payload.size()) break;
-    if (h.kind != static_cast<uint16_t>(hl::ChunkKind::events)) continue;
+    if (std::fread(payload.data(), 1, payload.size(), in) != payload.size())
+      break;
+    if (h.kind != static_cast<uint16_t>(hl::ChunkKind::events))
+      continue;
     hl::EventsPayloadView view;
-    if (!view.parse({payload.data(), h.payload_bytes})) break;
+    if (!view.parse({payload.data(), h.payload_bytes}))
+      break;
     std::array<hl::EventColumnsDecoder::Column, 8> columns;
     for (const auto& c : view.columns) {
       keep.emplace_back(c.entry.raw_bytes);
-      if (c.entry.compression == 0) std::memcpy(keep.back().data(), c.stored.data(), c.stored.size());
-      else ZSTD_decompress(keep.back().data(), c.entry.raw_bytes, c.stored.data(), c.stored.size());
+      if (c.entry.compression == 0)
+        std::copy(c.stored.begin(), c.stored.end(), keep.back().begin());
+      else
+        ZSTD_decompress(keep.back().data(), c.entry.raw_bytes, c.stored.data(), c.stored.size());
       columns[c.entry.id] = {c.entry.values, keep.back()};
     }
     Chunk chunk{view.segments, {}};
-    if (!decoder.begin(chunk.segments, columns, hl::UsablePredictor::glibc64)) break;
+    if (!decoder.begin(chunk.segments, columns, hl::UsablePredictor::glibc64))
+      break;
     hl::Event e;
-    while (decoder.next(e)) chunk.events.push_back(e);
-    if (decoder.damaged()) std::fprintf(stderr, "damaged\n");
+    while (decoder.next(e))
+      chunk.events.push_back(e);
+    if (decoder.damaged())
+      std::fprintf(stderr, "damaged\n");
     chunks.push_back(std::move(chunk));
   }
   std::fclose(in);
@@ -50,10 +59,11 @@ double now_ns() {
   return static_cast<double>(std::chrono::steady_clock::now().time_since_epoch().count());
 }
 
-}  // namespace
+} // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 2) return 2;
+  if (argc < 2)
+    return 2;
   std::vector<std::vector<uint8_t>> keep;
   const std::vector<Chunk> chunks = load(argv[1], keep);
   hl::EventColumnsEncoder encoder;
@@ -74,7 +84,8 @@ int main(int argc, char** argv) {
       for (const hl::EventSegment& s : chunk.segments) {
         encoder.begin_segment(s);
         for (uint32_t i = 0; i < s.events; i++) {
-          if (i + 12 < s.events) encoder.prefetch(e[12]), encoder.prefetch_deeper(e[6]);
+          if (i + 12 < s.events)
+            encoder.prefetch(e[12]), encoder.prefetch_deeper(e[6]);
           encoder.add(*e++);
         }
       }
@@ -94,26 +105,33 @@ int main(int argc, char** argv) {
       }
       std::vector<std::vector<uint8_t>> raw(8);
       std::array<hl::EventColumnsDecoder::Column, 8> columns;
-      for (const auto& c : view.columns) raw[c.entry.id].resize(c.entry.raw_bytes);
+      for (const auto& c : view.columns)
+        raw[c.entry.id].resize(c.entry.raw_bytes);
       u = now_ns();
       for (const auto& c : view.columns) {
-        if (c.entry.compression == 0) std::memcpy(raw[c.entry.id].data(), c.stored.data(), c.stored.size());
-        else ZSTD_decompress(raw[c.entry.id].data(), c.entry.raw_bytes, c.stored.data(), c.stored.size());
+        if (c.entry.compression == 0)
+          std::copy(c.stored.begin(), c.stored.end(), raw[c.entry.id].begin());
+        else
+          ZSTD_decompress(raw[c.entry.id].data(), c.entry.raw_bytes, c.stored.data(), c.stored.size());
         columns[c.entry.id] = {c.entry.values, raw[c.entry.id]};
       }
       hl::Event out;
       uint64_t sum = 0;
       decoder.begin(view.segments, columns, hl::UsablePredictor::glibc64);
-      while (decoder.next(out)) sum += out.address + out.ticks;
+      while (decoder.next(out))
+        sum += out.address + out.ticks;
       spent[2] += now_ns() - u;
-      if (sum == 1) std::puts("");
+      if (sum == 1)
+        std::puts("");
     }
-    for (int i = 0; i < 3; i++) best[i] = std::min(best[i], spent[i] / static_cast<double>(events));
+    for (int i = 0; i < 3; i++)
+      best[i] = std::min(best[i], spent[i] / static_cast<double>(events));
   }
   const double n = static_cast<double>(events);
-  std::printf("%s: %lu events; encode %.1f ns, zstd %.1f ns, decode with zstd %.1f ns; %.3f bytes an event (raw %.2f)\n", argv[1],
-              static_cast<unsigned long>(events), best[0], best[1], best[2], static_cast<double>(stored) / n,
-              static_cast<double>(raw_total) / n);
+  std::printf("%s: %lu events; encode %.1f ns, zstd %.1f ns, decode with zstd %.1f ns; %.3f bytes an event "
+              "(raw %.2f)\n",
+              argv[1], static_cast<unsigned long>(events), best[0], best[1], best[2],
+              static_cast<double>(stored) / n, static_cast<double>(raw_total) / n);
   static const char* const kNames[] = {"", "op", "time", "address", "stack", "size", "extra", "extended"};
   for (int id = 1; id < 8; id++)
     std::printf("  %-8s %.3f (raw %.3f)\n", kNames[id], static_cast<double>(by_column[id]) / n,

@@ -1,6 +1,7 @@
-// A stand-in for the preloaded shim, for tests of the recorder: claims a process slot and event blocks of a session
-// file and writes numbered events into them, by the rules of session_layout.h. It can misbehave on request:
-// leave blocks unsealed as a killed thread does. It waits for blocks without a bound; the shim would not.
+// A stand-in for the preloaded shim, for tests of the recorder: claims a process slot and event blocks of a
+// session file and writes numbered events into them, by the rules of session_layout.h. It can misbehave on
+// request: leave blocks unsealed as a killed thread does. It waits for blocks without a bound; the shim would
+// not.
 #pragma once
 
 #include <atomic>
@@ -46,9 +47,11 @@ class FakeShim {
     process_->pid = pid == 0 ? static_cast<uint32_t>(getpid()) : pid;
     process_->parent_pid = static_cast<uint32_t>(getppid());
     process_->image_number = image_number;
-    if (getrandom(process_->uuid, 16, 0) != 16) return;
+    if (getrandom(process_->uuid, 16, 0) != 16)
+      return;
     struct stat ns;
-    if (stat("/proc/self/ns/pid", &ns) == 0) process_->pid_namespace = ns.st_ino;
+    if (stat("/proc/self/ns/pid", &ns) == 0)
+      process_->pid_namespace = ns.st_ino;
     process_->usable_predictor = static_cast<uint8_t>(UsablePredictor::glibc64);
     process_->started = read_clock_pair();
     const std::string exe = "/fake/writer";
@@ -57,7 +60,8 @@ class FakeShim {
     auto* table = reinterpret_cast<std::atomic<uint32_t>*>(base_ + kProcessTableOffset);
     for (slot_ = 0; slot_ < kMaxProcesses; slot_++) {
       uint32_t empty = 0;
-      if (table[slot_].compare_exchange_strong(empty, index + 1, std::memory_order_acq_rel)) break;
+      if (table[slot_].compare_exchange_strong(empty, index + 1, std::memory_order_acq_rel))
+        break;
     }
     process_->header.process_slot = slot_;
     process_->header.process_generation = generation_;
@@ -78,7 +82,8 @@ class FakeShim {
         new_block(index, BlockKind::nodes, directory, sizeof(NodeBlock));
         process_->node_blocks[directory].store(index + 1, std::memory_order_release);
       }
-      auto* nodes = reinterpret_cast<NodeBlock*>(block(process_->node_blocks[directory].load(std::memory_order_relaxed) - 1));
+      auto* nodes = reinterpret_cast<NodeBlock*>(
+          block(process_->node_blocks[directory].load(std::memory_order_relaxed) - 1));
       StackNode& n = nodes->nodes[(id - 1) % kNodesPerBlock];
       process_->node_count.store(id, std::memory_order_release);
       n.parent = id / 2;
@@ -87,7 +92,9 @@ class FakeShim {
     }
   }
 
-  void end() { process_->state.store(static_cast<uint32_t>(ProcessState::ending), std::memory_order_release); }
+  void end() {
+    process_->state.store(static_cast<uint32_t>(ProcessState::ending), std::memory_order_release);
+  }
 
   // One thread's events: malloc number i has size i, so that a reader can tell what is missing or double.
   class Writer {
@@ -97,10 +104,12 @@ class FakeShim {
           thread_index_(shim.process_->thread_count.fetch_add(1) + 1) {}
 
     void write(uint64_t events) {
-      for (uint64_t i = 0; i < events; i++) write_one();
+      for (uint64_t i = 0; i < events; i++)
+        write_one();
     }
     void write_one() {
-      if (block_ == nullptr || used_ + 128 > kEventPayloadBytes) next_block();
+      if (block_ == nullptr || used_ + 128 > kEventPayloadBytes)
+        next_block();
       block_->floor_ticks.store(cursor_.ticks, std::memory_order_relaxed);
       Event e;
       e.kind = number_ % 3 == 2 ? EventKind::realloc : EventKind::malloc;
@@ -108,7 +117,8 @@ class FakeShim {
       e.address = 0x10000 + (e.size * 7919 % 5000) * 16;
       e.stack = 1 + static_cast<uint32_t>(e.size % 90);
       e.ticks = stamp_after();
-      if (e.ticks < cursor_.ticks) e.ticks = cursor_.ticks;
+      if (e.ticks < cursor_.ticks)
+        e.ticks = cursor_.ticks;
       e.ticks_before = e.ticks;
       e.usable = predict_usable(UsablePredictor::glibc64, e.size);
       uint8_t local[kMaxShortEventBytes + 8];
@@ -121,7 +131,8 @@ class FakeShim {
       block_->floor_ticks.store(0, std::memory_order_relaxed);
     }
     void seal() {
-      if (block_ != nullptr) block_->sealed.store(1, std::memory_order_release);
+      if (block_ != nullptr)
+        block_->sealed.store(1, std::memory_order_release);
       block_ = nullptr;
     }
     // What a thread leaves that was killed.
@@ -201,4 +212,4 @@ class FakeShim {
   uint32_t slot_ = 0, generation_ = 0;
 };
 
-}  // namespace hl
+} // namespace hl

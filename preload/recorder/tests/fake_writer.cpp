@@ -10,13 +10,15 @@
 #include "fake_shim.h"
 
 int main(int argc, char** argv) {
-  if (argc < 3) return 2;
+  if (argc < 3)
+    return 2;
   const uint64_t events = std::strtoull(argv[1], nullptr, 10);
   const int threads = std::atoi(argv[2]);
   const long pause_ns = argc > 3 ? std::atol(argv[3]) : 0;
   const std::string how = argc > 4 ? argv[4] : "exit";
   const char* session = std::getenv("HEAPLEDGER_SESSION");
-  if (session == nullptr) return 3;
+  if (session == nullptr)
+    return 3;
   hl::FakeShim shim(session);
   shim.claim_process();
   std::vector<std::thread> list;
@@ -30,12 +32,15 @@ int main(int argc, char** argv) {
           nanosleep(&pause, nullptr);
         }
       }
-      if (how == "exit") writer.seal();
+      if (how == "exit")
+        writer.seal();
     });
-  for (auto& t : list) t.join();
+  for (auto& t : list)
+    t.join();
   std::printf("waits %lu\n", static_cast<unsigned long>(shim.process().waits.load()));
   std::fflush(stdout);
-  if (how == "kill") raise(SIGKILL);
+  if (how == "kill")
+    raise(SIGKILL);
   shim.end();
   return 0;
 }

@@ -1,5 +1,6 @@
-// Both ends of the session file in one process: FakeShim writes, Recorder drains. Under the tsan preset this also
-// checks the hand-over of blocks; the numbered events say whether anything was lost, doubled or out of order.
+// Both ends of the session file in one process: FakeShim writes, Recorder drains. Under the tsan preset this
+// also checks the hand-over of blocks; the numbered events say whether anything was lost, doubled or out of
+// order.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
@@ -25,7 +26,8 @@ class Victim {
   Victim() : pid_(fork()) {
     if (pid_ == 0) {
       prctl_death();
-      for (;;) pause();
+      for (;;)
+        pause();
     }
   }
   ~Victim() { end(); }
@@ -61,7 +63,8 @@ struct Place {
   std::vector<std::string> traces() const {
     std::vector<std::string> found;
     for (const auto& entry : std::filesystem::directory_iterator(directory))
-      if (entry.path().extension() == ".hlt") found.push_back(entry.path());
+      if (entry.path().extension() == ".hlt")
+        found.push_back(entry.path());
     std::sort(found.begin(), found.end());
     return found;
   }
@@ -97,7 +100,8 @@ TEST_CASE("several threads through a small pool arrive exactly once and in order
       writer.write(300'000);
       writer.seal();
     });
-  for (auto& t : threads) t.join();
+  for (auto& t : threads)
+    t.join();
   shim.end();
   victim.end();
   drain.join();
@@ -111,10 +115,12 @@ TEST_CASE("several threads through a small pool arrive exactly once and in order
   CHECK(f.unknown_stacks == 0);
   CHECK(f.events.size() == 3);
   CHECK(f.header.is_root == 1);
-  CHECK_MESSAGE(!std::filesystem::exists(place.settings().path), "a cleanly closed session leaves no session file");
+  CHECK_MESSAGE(!std::filesystem::exists(place.settings().path),
+                "a cleanly closed session leaves no session file");
 }
 
-TEST_CASE("a recorder that takes over continues the trace where its predecessor stopped, even in a half-filled block") {
+TEST_CASE("a recorder that takes over continues the trace where its predecessor stopped, even in a "
+          "half-filled block") {
   const Place place;
   Victim victim;
   {
@@ -125,7 +131,7 @@ TEST_CASE("a recorder that takes over continues the trace where its predecessor 
     writer.write(10'000);
     {
       hl::Recorder first(*session, {});
-      first.pass();   // the first drains whatever there is
+      first.pass(); // the first drains whatever there is
     }
     writer.write(5'000);
     shim.add_nodes(50);
@@ -180,7 +186,7 @@ TEST_CASE("blocks of threads that were killed come back to the pool while the pr
   hl::Recorder recorder(*session, {});
   {
     hl::FakeShim::Writer alive(shim, victim.pid());
-    hl::FakeShim::Writer killed(shim, 0x3ffffff0);   // no such thread
+    hl::FakeShim::Writer killed(shim, 0x3ffffff0); // no such thread
     alive.write(10);
     killed.write(10);
     alive.abandon();
@@ -234,7 +240,8 @@ TEST_CASE("exec: each image has its own trace, and the older one says that it wa
   run_until(recorder, [&] { return !recorder.pass(); });
   // FILE is what the root became.
   CHECK(hl::check_trace(settings.output).all_events == 7);
-  const hl::TraceFacts f = hl::check_trace(place.directory + "/out." + std::to_string(before.process().pid) + ".0.hlt");
+  const hl::TraceFacts f =
+      hl::check_trace(place.directory + "/out." + std::to_string(before.process().pid) + ".0.hlt");
   CHECK(f.all_events == 5);
   CHECK(f.closed);
   CHECK(f.status.how == 3);
@@ -250,26 +257,34 @@ TEST_CASE("a full disk is counted and stops neither the writer nor the recorder"
       _exit(77);
     std::string why;
     const auto session = hl::SessionFile::create(place.settings(), why);
-    if (session == nullptr) _exit(2);
+    if (session == nullptr)
+      _exit(2);
     Victim victim;
     hl::FakeShim shim(place.settings().path);
     shim.claim_process(0, victim.pid());
     std::thread drain([&] { hl::Recorder(*session, {.pool_bytes = 1u << 20}).run(); });
     hl::FakeShim::Writer writer(shim);
-    writer.write(2'000'000);   // some 5 MB of trace where about 3 fit
+    writer.write(2'000'000); // some 5 MB of trace where about 3 fit
     const uint64_t lost = shim.process().losses[static_cast<int>(hl::LossCause::disk_full)].load();
     victim.end();
     drain.join();
     const auto traces = place.traces();
-    if (traces.size() != 1) _exit(3);
+    if (traces.size() != 1)
+      _exit(3);
     const hl::TraceFacts f = hl::check_trace(traces[0]);
-    _exit(!f.readable ? 4 : lost == 0 ? 5 : f.all_events + lost > 2'000'000 ? 6 : f.all_events < 200'000 ? 7 : 0);
+    _exit(!f.readable                       ? 4
+          : lost == 0                       ? 5
+          : f.all_events + lost > 2'000'000 ? 6
+          : f.all_events < 200'000          ? 7
+                                            : 0);
   }
   int status = 0;
   waitpid(child, &status, 0);
   REQUIRE(WIFEXITED(status));
-  if (WEXITSTATUS(status) == 77) MESSAGE("not allowed to mount: not tested");
-  else CHECK(WEXITSTATUS(status) == 0);
+  if (WEXITSTATUS(status) == 77)
+    MESSAGE("not allowed to mount: not tested");
+  else
+    CHECK(WEXITSTATUS(status) == 0);
 }
 
-}  // namespace
+} // namespace
