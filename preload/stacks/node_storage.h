@@ -2,8 +2,8 @@
 //
 // Blocks come from a callback (emit/ knows the pool and the process's directory); their addresses are cached
 // here and never change, since blocks of a living process are never returned and the session's view never
-// moves. Ids are handed out by the process's node counter in the file, so that the recorder sees how many there
-// are.
+// moves. Ids are handed out by the process's node counter in the file, so that the recorder sees how many
+// there are.
 #pragma once
 
 #include <atomic>
@@ -24,26 +24,31 @@ class NodeStorage {
     context_ = context;
     node_count_ = node_count;
     for (auto& block : blocks_)
-      if (block.load(std::memory_order_relaxed)) block.store(nullptr, std::memory_order_relaxed);
+      if (block.load(std::memory_order_relaxed))
+        block.store(nullptr, std::memory_order_relaxed);
   }
 
   // The node of an id that was handed out; nullptr for any other.
   StackNode* node(StackId id) const {
     const uint32_t index = id - 1;
-    if (index >= kMaxNodes) return nullptr;
+    if (index >= kMaxNodes)
+      return nullptr;
     NodeBlock* block = blocks_[index / kNodesPerBlock].load(std::memory_order_acquire);
     return block ? &block->nodes[index % kNodesPerBlock] : nullptr;
   }
 
   // A new id with an empty node, or 0 if there is no room.
   StackId allocate(StackNode*& node) {
-    if (node_count_ == nullptr) return 0;
+    if (node_count_ == nullptr)
+      return 0;
     // Look before taking a number, so that numbers are not used up while there is no room.
-    if (block_for(node_count_->load(std::memory_order_relaxed)) == nullptr) return 0;
+    if (block_for(node_count_->load(std::memory_order_relaxed)) == nullptr)
+      return 0;
     // Relaxed: the number alone says nothing; a node counts from when its pc is stored.
     const uint32_t index = node_count_->fetch_add(1, std::memory_order_relaxed);
     NodeBlock* block = block_for(index);
-    if (block == nullptr) return 0;
+    if (block == nullptr)
+      return 0;
     node = &block->nodes[index % kNodesPerBlock];
     return index + 1;
   }
@@ -52,11 +57,12 @@ class NodeStorage {
 
  private:
   NodeBlock* block_for(uint32_t index) {
-    if (index >= kMaxNodes) return nullptr;
+    if (index >= kMaxNodes)
+      return nullptr;
     std::atomic<NodeBlock*>& slot = blocks_[index / kNodesPerBlock];
     NodeBlock* block = slot.load(std::memory_order_acquire);
     if (block == nullptr && (block = provide_(context_, index / kNodesPerBlock)) != nullptr)
-      slot.store(block, std::memory_order_release);  // racing stores write the same address
+      slot.store(block, std::memory_order_release); // racing stores write the same address
     return block;
   }
 
@@ -66,4 +72,4 @@ class NodeStorage {
   std::atomic<NodeBlock*> blocks_[kNodeDirectoryEntries] = {};
 };
 
-}  // namespace hl
+} // namespace hl

@@ -20,7 +20,8 @@ class ByteReader {
     at_ = end_;
   }
   void skip(uint64_t bytes) {
-    if (bytes > remaining()) return fail();
+    if (bytes > remaining())
+      return fail();
     at_ += bytes;
   }
 
@@ -44,8 +45,10 @@ class ByteReader {
         return 0;
       }
       const uint8_t byte = u8();
-      if (shift < 64) value |= uint64_t{byte & 0x7fu} << shift;
-      if (!(byte & 0x80)) return value;
+      if (shift < 64)
+        value |= uint64_t{byte & 0x7fu} << shift;
+      if (!(byte & 0x80))
+        return value;
     }
   }
   int64_t sleb() {
@@ -56,10 +59,13 @@ class ByteReader {
         return 0;
       }
       const uint8_t byte = u8();
-      if (shift < 64) value |= uint64_t{byte & 0x7fu} << shift;
+      if (shift < 64)
+        value |= uint64_t{byte & 0x7fu} << shift;
       shift += 7;
-      if (byte & 0x80) continue;
-      if (shift < 64 && (byte & 0x40)) value |= ~uint64_t{0} << shift;
+      if (byte & 0x80)
+        continue;
+      if (shift < 64 && (byte & 0x40))
+        value |= ~uint64_t{0} << shift;
       return static_cast<int64_t>(value);
     }
   }
@@ -69,4 +75,4 @@ class ByteReader {
   bool ok_ = true;
 };
 
-}  // namespace hl
+} // namespace hl

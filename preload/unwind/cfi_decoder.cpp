@@ -8,9 +8,19 @@ namespace hl {
 namespace {
 
 enum PointerEncoding : uint8_t {
-  kAbsolute = 0x00, kUleb = 0x01, kUdata2 = 0x02, kUdata4 = 0x03, kUdata8 = 0x04,
-  kSleb = 0x09, kSdata2 = 0x0a, kSdata4 = 0x0b, kSdata8 = 0x0c,
-  kPcRelative = 0x10, kDataRelative = 0x30, kIndirect = 0x80, kOmit = 0xff,
+  kAbsolute = 0x00,
+  kUleb = 0x01,
+  kUdata2 = 0x02,
+  kUdata4 = 0x03,
+  kUdata8 = 0x04,
+  kSleb = 0x09,
+  kSdata2 = 0x0a,
+  kSdata4 = 0x0b,
+  kSdata8 = 0x0c,
+  kPcRelative = 0x10,
+  kDataRelative = 0x30,
+  kIndirect = 0x80,
+  kOmit = 0xff,
 };
 constexpr uint8_t kHdrTableEncoding = kDataRelative | kSdata4;
 
@@ -37,18 +47,22 @@ struct Record {
 };
 
 bool read_record(const CfiSection& section, uint64_t at, Record& record) {
-  if (at < section.segment_start || at >= section.segment_end) return false;
+  if (at < section.segment_start || at >= section.segment_end)
+    return false;
   ByteReader r(at, section.segment_end);
   uint64_t length = r.read<uint32_t>();
-  if (!r.ok()) return false;
+  if (!r.ok())
+    return false;
   if (length == 0) {
     record.terminator = true;
     record.end = r.position();
     return true;
   }
   const bool is_64bit = length == 0xffffffff;
-  if (is_64bit) length = r.read<uint64_t>();
-  if (!r.ok() || length > r.remaining()) return false;
+  if (is_64bit)
+    length = r.read<uint64_t>();
+  if (!r.ok() || length > r.remaining())
+    return false;
   record.terminator = false;
   record.end = r.position() + length;
   record.id_at = r.position();
@@ -60,34 +74,43 @@ bool read_record(const CfiSection& section, uint64_t at, Record& record) {
 
 bool parse_cie(const CfiSection& section, uint64_t at, Cie& cie) {
   Record record;
-  if (!read_record(section, at, record) || record.terminator || record.id != 0) return false;
+  if (!read_record(section, at, record) || record.terminator || record.id != 0)
+    return false;
   ByteReader r(record.body, record.end);
   const uint8_t version = r.u8();
-  if (version != 1 && version != 3 && version != 4) return false;
+  if (version != 1 && version != 3 && version != 4)
+    return false;
   char augmentation[16];
   unsigned n = 0;
   for (;;) {
     const char c = static_cast<char>(r.u8());
-    if (n == sizeof augmentation || !r.ok()) return false;
+    if (n == sizeof augmentation || !r.ok())
+      return false;
     augmentation[n++] = c;
-    if (c == 0) break;
+    if (c == 0)
+      break;
   }
-  if (augmentation[0] == 'e' && augmentation[1] == 'h') return false;  // gcc 2: no such code is left
+  if (augmentation[0] == 'e' && augmentation[1] == 'h')
+    return false; // gcc 2: no such code is left
   if (version == 4) {
-    if (r.u8() != 8 || r.u8() != 0) return false;  // address size, segment selector size
+    if (r.u8() != 8 || r.u8() != 0)
+      return false; // address size, segment selector size
   }
   cie.code_alignment = r.uleb();
   cie.data_alignment = r.sleb();
   const uint64_t return_register = version == 1 ? r.u8() : r.uleb();
-  if (return_register >= kDwarfRegisters) return false;
+  if (return_register >= kDwarfRegisters)
+    return false;
   cie.return_register = static_cast<uint8_t>(return_register);
   uint64_t augmentation_end = 0;
   for (unsigned i = 0; i < n && augmentation[i]; ++i) {
     switch (augmentation[i]) {
     case 'z': {
-      if (i != 0) return false;
+      if (i != 0)
+        return false;
       const uint64_t bytes = r.uleb();
-      if (bytes > r.remaining()) return false;
+      if (bytes > r.remaining())
+        return false;
       augmentation_end = r.position() + bytes;
       cie.has_augmentation_data = true;
       break;
@@ -106,17 +129,20 @@ bool parse_cie(const CfiSection& section, uint64_t at, Cie& cie) {
     case 'S':
       cie.is_signal_frame = true;
       break;
-    case 'B':  // aarch64 pointer authentication key B: no operand
+    case 'B': // aarch64 pointer authentication key B: no operand
       break;
     default:
       // An unknown letter may have operands of unknown size: known ones end here, 'z' says where data ends.
-      if (!cie.has_augmentation_data) return false;
+      if (!cie.has_augmentation_data)
+        return false;
       i = n;
     }
   }
-  if (!r.ok()) return false;
+  if (!r.ok())
+    return false;
   if (cie.has_augmentation_data) {
-    if (r.position() > augmentation_end) return false;
+    if (r.position() > augmentation_end)
+      return false;
     cie.program_start = augmentation_end;
   } else {
     cie.program_start = r.position();
@@ -128,17 +154,23 @@ bool parse_cie(const CfiSection& section, uint64_t at, Cie& cie) {
 // False: not an FDE, or unreadable.
 bool parse_fde(const CfiSection& section, uint64_t at, Fde& fde) {
   Record record;
-  if (!read_record(section, at, record) || record.terminator || record.id == 0) return false;
-  if (record.id > record.id_at) return false;
-  if (!parse_cie(section, record.id_at - record.id, fde.cie)) return false;
+  if (!read_record(section, at, record) || record.terminator || record.id == 0)
+    return false;
+  if (record.id > record.id_at)
+    return false;
+  if (!parse_cie(section, record.id_at - record.id, fde.cie))
+    return false;
   ByteReader r(record.body, record.end);
   fde.start = read_encoded_pointer(r, fde.cie.pointer_encoding, section.eh_frame_hdr);
   // The length has the same format, but is never relative.
   const uint64_t length = read_encoded_pointer(r, fde.cie.pointer_encoding & 0x0f, 0);
-  if (!r.ok()) return false;
+  if (!r.ok())
+    return false;
   fde.end = fde.start + length;
-  if (fde.cie.has_augmentation_data) r.skip(r.uleb());
-  if (!r.ok() || fde.end < fde.start) return false;
+  if (fde.cie.has_augmentation_data)
+    r.skip(r.uleb());
+  if (!r.ok() || fde.end < fde.start)
+    return false;
   fde.program_start = r.position();
   fde.program_end = record.end;
   return true;
@@ -149,12 +181,17 @@ enum class Search : uint8_t { found, none, damaged };
 Search find_by_scan(const CfiSection& section, uint64_t at, uint64_t pc, Fde& fde) {
   for (;;) {
     Record record;
-    if (!read_record(section, at, record)) return Search::damaged;
-    if (record.terminator) return Search::none;
-    if (record.id != 0 && parse_fde(section, at, fde) && pc >= fde.start && pc < fde.end) return Search::found;
-    if (record.end <= at) return Search::damaged;
+    if (!read_record(section, at, record))
+      return Search::damaged;
+    if (record.terminator)
+      return Search::none;
+    if (record.id != 0 && parse_fde(section, at, fde) && pc >= fde.start && pc < fde.end)
+      return Search::found;
+    if (record.end <= at)
+      return Search::damaged;
     at = record.end;
-    if (at >= section.segment_end) return Search::none;
+    if (at >= section.segment_end)
+      return Search::none;
   }
 }
 
@@ -166,13 +203,16 @@ Search find_fde(const CfiSection& section, uint64_t pc, Fde& fde) {
   const uint8_t frame_encoding = r.u8();
   const uint8_t count_encoding = r.u8();
   const uint8_t table_encoding = r.u8();
-  if (version != 1 || frame_encoding == kOmit) return Search::damaged;
+  if (version != 1 || frame_encoding == kOmit)
+    return Search::damaged;
   const uint64_t eh_frame = read_encoded_pointer(r, frame_encoding, section.eh_frame_hdr);
-  if (!r.ok()) return Search::damaged;
+  if (!r.ok())
+    return Search::damaged;
   if (count_encoding == kOmit || table_encoding != kHdrTableEncoding)
     return find_by_scan(section, eh_frame, pc, fde);
   const uint64_t count = read_encoded_pointer(r, count_encoding, section.eh_frame_hdr);
-  if (!r.ok() || count > r.remaining() / 8) return Search::damaged;
+  if (!r.ok() || count > r.remaining() / 8)
+    return Search::damaged;
   const uint64_t table = r.position();
   struct Entry {
     int32_t start, fde;
@@ -186,12 +226,16 @@ Search find_fde(const CfiSection& section, uint64_t pc, Fde& fde) {
   uint64_t low = 0, high = count;
   while (low < high) {
     const uint64_t middle = low + (high - low) / 2;
-    if (entry_at(middle).start <= distance) low = middle + 1;
-    else high = middle;
+    if (entry_at(middle).start <= distance)
+      low = middle + 1;
+    else
+      high = middle;
   }
-  if (low == 0) return Search::none;
+  if (low == 0)
+    return Search::none;
   const uint64_t at = section.eh_frame_hdr + static_cast<uint64_t>(int64_t{entry_at(low - 1).fde});
-  if (!parse_fde(section, at, fde)) return Search::damaged;
+  if (!parse_fde(section, at, fde))
+    return Search::damaged;
   return pc >= fde.start && pc < fde.end ? Search::found : Search::none;
 }
 
@@ -215,10 +259,12 @@ class CfaProgram {
     rule->expression_bytes = bytes;
   }
   void restore(uint64_t number) {
-    if (number < kDwarfRegisters) frame_.row.registers[number] = frame_.initial.registers[number];
+    if (number < kDwarfRegisters)
+      frame_.row.registers[number] = frame_.initial.registers[number];
   }
   bool set_cfa_register(uint64_t number) {
-    if (number >= kDwarfRegisters) return false;
+    if (number >= kDwarfRegisters)
+      return false;
     frame_.row.cfa_is_expression = false;
     frame_.row.cfa_register = static_cast<uint8_t>(number);
     return true;
@@ -227,7 +273,8 @@ class CfaProgram {
     const uint64_t bytes = r.uleb();
     const uint64_t at = r.position();
     r.skip(bytes);
-    if (r.ok()) set(rule, kind, static_cast<int64_t>(at), static_cast<uint32_t>(bytes));
+    if (r.ok())
+      set(rule, kind, static_cast<int64_t>(at), static_cast<uint32_t>(bytes));
   }
   bool extended(ByteReader& r, uint8_t op);
 
@@ -244,18 +291,19 @@ bool CfaProgram::run(uint64_t begin, uint64_t end) {
     const uint8_t op = r.u8();
     const uint8_t low = op & 0x3f;
     switch (op >> 6) {
-    case 1:  // advance_loc
+    case 1: // advance_loc
       location_ += low * cie_.code_alignment;
       break;
-    case 2:  // offset
+    case 2: // offset
       set(column(low), RegisterRule::offset,
           static_cast<int64_t>(r.uleb() * static_cast<uint64_t>(cie_.data_alignment)));
       break;
-    case 3:  // restore
+    case 3: // restore
       restore(low);
       break;
     default:
-      if (!extended(r, op)) return false;
+      if (!extended(r, op))
+        return false;
     }
   }
   return r.ok();
@@ -267,62 +315,67 @@ bool CfaProgram::extended(ByteReader& r, uint8_t op) {
     return static_cast<int64_t>(v * static_cast<uint64_t>(cie_.data_alignment));
   };
   switch (op) {
-  case 0x00:  // nop
+  case 0x00: // nop
     return true;
-  case 0x01:  // set_loc
+  case 0x01: // set_loc
     location_ = read_encoded_pointer(r, cie_.pointer_encoding, data_base_);
     return true;
-  case 0x02:  // advance_loc1
+  case 0x02: // advance_loc1
     location_ += r.u8() * cie_.code_alignment;
     return true;
-  case 0x03:  // advance_loc2
+  case 0x03: // advance_loc2
     location_ += r.read<uint16_t>() * cie_.code_alignment;
     return true;
-  case 0x04:  // advance_loc4
+  case 0x04: // advance_loc4
     location_ += r.read<uint32_t>() * cie_.code_alignment;
     return true;
-  case 0x05: {  // offset_extended
+  case 0x05: { // offset_extended
     RegisterRule* rule = column(r.uleb());
     set(rule, RegisterRule::offset, factored(r.uleb()));
     return true;
   }
-  case 0x06:  // restore_extended
+  case 0x06: // restore_extended
     restore(r.uleb());
     return true;
-  case 0x07:  // undefined
+  case 0x07: // undefined
     set(column(r.uleb()), RegisterRule::undefined, 0);
     return true;
-  case 0x08:  // same_value
+  case 0x08: // same_value
     set(column(r.uleb()), RegisterRule::same, 0);
     return true;
-  case 0x09: {  // register
+  case 0x09: { // register
     RegisterRule* rule = column(r.uleb());
     const uint64_t from = r.uleb();
-    if (from >= kDwarfRegisters) return false;
+    if (from >= kDwarfRegisters)
+      return false;
     set(rule, RegisterRule::in_register, static_cast<int64_t>(from));
     return true;
   }
-  case 0x0a:  // remember_state
-    if (remembered_ == CfiFrame::kRememberDepth) return false;
+  case 0x0a: // remember_state
+    if (remembered_ == CfiFrame::kRememberDepth)
+      return false;
     frame_.remembered[remembered_++] = row;
     return true;
-  case 0x0b:  // restore_state
-    if (remembered_ == 0) return false;
+  case 0x0b: // restore_state
+    if (remembered_ == 0)
+      return false;
     row = frame_.remembered[--remembered_];
     return true;
-  case 0x0c: {  // def_cfa
+  case 0x0c: { // def_cfa
     const uint64_t number = r.uleb();
     row.cfa_value = static_cast<int64_t>(r.uleb());
     return set_cfa_register(number);
   }
-  case 0x0d:  // def_cfa_register
-    if (row.cfa_is_expression) return false;
+  case 0x0d: // def_cfa_register
+    if (row.cfa_is_expression)
+      return false;
     return set_cfa_register(r.uleb());
-  case 0x0e:  // def_cfa_offset
-    if (row.cfa_is_expression) return false;
+  case 0x0e: // def_cfa_offset
+    if (row.cfa_is_expression)
+      return false;
     row.cfa_value = static_cast<int64_t>(r.uleb());
     return true;
-  case 0x0f: {  // def_cfa_expression
+  case 0x0f: { // def_cfa_expression
     const uint64_t bytes = r.uleb();
     row.cfa_value = static_cast<int64_t>(r.position());
     row.cfa_expression_bytes = static_cast<uint32_t>(bytes);
@@ -330,44 +383,45 @@ bool CfaProgram::extended(ByteReader& r, uint8_t op) {
     r.skip(bytes);
     return true;
   }
-  case 0x10: {  // expression
+  case 0x10: { // expression
     RegisterRule* rule = column(r.uleb());
     expression(r, rule, RegisterRule::expression);
     return true;
   }
-  case 0x11: {  // offset_extended_sf
+  case 0x11: { // offset_extended_sf
     RegisterRule* rule = column(r.uleb());
     set(rule, RegisterRule::offset, factored(static_cast<uint64_t>(r.sleb())));
     return true;
   }
-  case 0x12: {  // def_cfa_sf
+  case 0x12: { // def_cfa_sf
     const uint64_t number = r.uleb();
     row.cfa_value = factored(static_cast<uint64_t>(r.sleb()));
     return set_cfa_register(number);
   }
-  case 0x13:  // def_cfa_offset_sf
-    if (row.cfa_is_expression) return false;
+  case 0x13: // def_cfa_offset_sf
+    if (row.cfa_is_expression)
+      return false;
     row.cfa_value = factored(static_cast<uint64_t>(r.sleb()));
     return true;
-  case 0x14: {  // val_offset
+  case 0x14: { // val_offset
     RegisterRule* rule = column(r.uleb());
     set(rule, RegisterRule::val_offset, factored(r.uleb()));
     return true;
   }
-  case 0x15: {  // val_offset_sf
+  case 0x15: { // val_offset_sf
     RegisterRule* rule = column(r.uleb());
     set(rule, RegisterRule::val_offset, factored(static_cast<uint64_t>(r.sleb())));
     return true;
   }
-  case 0x16: {  // val_expression
+  case 0x16: { // val_expression
     RegisterRule* rule = column(r.uleb());
     expression(r, rule, RegisterRule::val_expression);
     return true;
   }
-  case 0x2e:  // GNU_args_size: how much a landing pad pops; of no use to a walk
+  case 0x2e: // GNU_args_size: how much a landing pad pops; of no use to a walk
     r.uleb();
     return true;
-  case 0x2f: {  // GNU_negative_offset_extended
+  case 0x2f: { // GNU_negative_offset_extended
     RegisterRule* rule = column(r.uleb());
     set(rule, RegisterRule::offset, -factored(r.uleb()));
     return true;
@@ -377,7 +431,7 @@ bool CfaProgram::extended(ByteReader& r, uint8_t op) {
   }
 }
 
-}  // namespace
+} // namespace
 
 uint64_t read_encoded_pointer(ByteReader& r, uint8_t encoding, uint64_t data_base) {
   if (encoding == kOmit || (encoding & kIndirect)) {
@@ -421,7 +475,7 @@ uint64_t read_encoded_pointer(ByteReader& r, uint8_t encoding, uint64_t data_bas
     return value == 0 ? 0 : value + at;
   case kDataRelative:
     return value + data_base;
-  default:  // text-relative, function-relative, aligned: not used on x86-64
+  default: // text-relative, function-relative, aligned: not used on x86-64
     r.fail();
     return 0;
   }
@@ -440,11 +494,13 @@ CfiResult decode_cfi(const CfiSection& section, uint64_t pc, CfiFrame& frame) {
   frame.row = CfiRow{};
   frame.initial = CfiRow{};
   // A return address column other than 16 would need translating; nothing on x86-64 has one.
-  if (fde.cie.return_register != kReturnAddress) return CfiResult::damaged;
+  if (fde.cie.return_register != kReturnAddress)
+    return CfiResult::damaged;
   if (!CfaProgram(fde.cie, frame, 0, 0, section.eh_frame_hdr).run(fde.cie.program_start, fde.cie.program_end))
     return CfiResult::damaged;
   frame.initial = frame.row;
-  if (!CfaProgram(fde.cie, frame, fde.start, pc, section.eh_frame_hdr).run(fde.program_start, fde.program_end))
+  if (!CfaProgram(fde.cie, frame, fde.start, pc, section.eh_frame_hdr)
+           .run(fde.program_start, fde.program_end))
     return CfiResult::damaged;
   frame.function_start = fde.start;
   frame.function_end = fde.end;
@@ -455,38 +511,49 @@ CfiResult decode_cfi(const CfiSection& section, uint64_t pc, CfiFrame& frame) {
 Rule compact_rule(const CfiFrame& frame) {
   const CfiRow& row = frame.row;
   Rule rule{};
-  if (frame.is_signal_frame) return rule;
+  if (frame.is_signal_frame)
+    return rule;
   const RegisterRule& ra = row.registers[kReturnAddress];
   if (ra.kind == RegisterRule::undefined) {
     rule.kind = RuleKind::outermost;
     return rule;
   }
-  if (ra.kind != RegisterRule::offset || ra.value != -8) return rule;
-  const RegisterRule& sp = row.registers[kRsp];  // the caller's rsp is the CFA by definition of the psABI
-  if (sp.kind != RegisterRule::same && !(sp.kind == RegisterRule::val_offset && sp.value == 0)) return rule;
+  if (ra.kind != RegisterRule::offset || ra.value != -8)
+    return rule;
+  const RegisterRule& sp = row.registers[kRsp]; // the caller's rsp is the CFA by definition of the psABI
+  if (sp.kind != RegisterRule::same && !(sp.kind == RegisterRule::val_offset && sp.value == 0))
+    return rule;
 
   if (row.cfa_is_expression) {
     // gcc's realigned stack: CFA `DW_OP_breg6 n; DW_OP_deref`, rbp saved at `DW_OP_breg6 0`.
     ByteReader cfa(static_cast<uint64_t>(row.cfa_value),
                    static_cast<uint64_t>(row.cfa_value) + row.cfa_expression_bytes);
     constexpr uint8_t kDeref = 0x06, kBreg6 = 0x76;
-    if (cfa.u8() != kBreg6) return rule;
+    if (cfa.u8() != kBreg6)
+      return rule;
     const int64_t offset = cfa.sleb();
-    if (cfa.u8() != kDeref || !cfa.at_end() || !cfa.ok() || offset < -4096 || offset > 4096) return rule;
+    if (cfa.u8() != kDeref || !cfa.at_end() || !cfa.ok() || offset < -4096 || offset > 4096)
+      return rule;
     const RegisterRule& bp = row.registers[kRbp];
-    if (bp.kind != RegisterRule::expression) return rule;
+    if (bp.kind != RegisterRule::expression)
+      return rule;
     ByteReader saved(static_cast<uint64_t>(bp.value), static_cast<uint64_t>(bp.value) + bp.expression_bytes);
-    if (saved.u8() != kBreg6 || saved.sleb() != 0 || !saved.at_end() || !saved.ok()) return rule;
+    if (saved.u8() != kBreg6 || saved.sleb() != 0 || !saved.at_end() || !saved.ok())
+      return rule;
     rule.kind = RuleKind::cfa_at_rbp;
     rule.cfa_offset = static_cast<int32_t>(offset);
     return rule;
   }
-  if (row.cfa_register != kRsp && row.cfa_register != kRbp) return rule;
-  if (row.cfa_value < INT32_MIN || row.cfa_value > INT32_MAX) return rule;
+  if (row.cfa_register != kRsp && row.cfa_register != kRbp)
+    return rule;
+  if (row.cfa_value < INT32_MIN || row.cfa_value > INT32_MAX)
+    return rule;
   for (unsigned i = 0; i < kSavedCount; ++i) {
     const RegisterRule& saved = row.registers[kSavedDwarf[i]];
-    if (saved.kind == RegisterRule::same || saved.kind == RegisterRule::undefined) continue;
-    if (saved.kind != RegisterRule::offset || saved.value >= 0 || saved.value % 8 != 0 || saved.value < -255 * 8)
+    if (saved.kind == RegisterRule::same || saved.kind == RegisterRule::undefined)
+      continue;
+    if (saved.kind != RegisterRule::offset || saved.value >= 0 || saved.value % 8 != 0 ||
+        saved.value < -255 * 8)
       return Rule{};
     rule.saved[i] = static_cast<uint8_t>(-saved.value / 8);
   }
@@ -495,4 +562,4 @@ Rule compact_rule(const CfiFrame& frame) {
   return rule;
 }
 
-}  // namespace hl
+} // namespace hl

@@ -33,9 +33,9 @@ struct MemoryReader {
   }
 };
 
-// Evaluates the bytes [begin, begin + bytes). `initial`, if given, is pushed first (the CFA, for register rules).
-// False: damaged, an unknown operation, an unknown register, or memory that cannot be read.
+// Evaluates the bytes [begin, begin + bytes). `initial`, if given, is pushed first (the CFA, for register
+// rules). False: damaged, an unknown operation, an unknown register, or memory that cannot be read.
 bool evaluate_expression(uint64_t begin, uint32_t bytes, const FrameRegisters& registers, MemoryReader memory,
                          const uint64_t* initial, uint64_t& result);
 
-}  // namespace hl
+} // namespace hl

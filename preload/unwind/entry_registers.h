@@ -12,8 +12,8 @@ namespace hl {
 
 struct EntryRegisters {
   uint64_t rbx, rbp, r12, r13, r14, r15;
-  uint64_t rsp;  // as it will be after the return to the caller: the CFA of the interposed function
-  uint64_t rip;  // return address: the innermost recorded frame
+  uint64_t rsp; // as it will be after the return to the caller: the CFA of the interposed function
+  uint64_t rip; // return address: the innermost recorded frame
 };
 static_assert(offsetof(EntryRegisters, rbx) == 0 && offsetof(EntryRegisters, rbp) == 8 &&
               offsetof(EntryRegisters, r12) == 16 && offsetof(EntryRegisters, r13) == 24 &&
@@ -22,9 +22,21 @@ static_assert(offsetof(EntryRegisters, rbx) == 0 && offsetof(EntryRegisters, rbp
 
 // DWARF numbers of the x86-64 registers that matter here.
 enum DwarfRegister : uint8_t {
-  kRax = 0, kRdx = 1, kRcx = 2, kRbx = 3, kRsi = 4, kRdi = 5, kRbp = 6, kRsp = 7,
-  kR8 = 8, kR12 = 12, kR13 = 13, kR14 = 14, kR15 = 15, kReturnAddress = 16,
+  kRax = 0,
+  kRdx = 1,
+  kRcx = 2,
+  kRbx = 3,
+  kRsi = 4,
+  kRdi = 5,
+  kRbp = 6,
+  kRsp = 7,
+  kR8 = 8,
+  kR12 = 12,
+  kR13 = 13,
+  kR14 = 14,
+  kR15 = 15,
+  kReturnAddress = 16,
 };
 inline constexpr unsigned kDwarfRegisters = 17;
 
-}  // namespace hl
+} // namespace hl

@@ -19,10 +19,13 @@ template <typename Use> auto with_cfi_frame(Use use) {
   return [&]() __attribute__((noinline)) {
     CfiFrame own;
     return use(own);
-  }();
+  }
+  ();
 }
 
-bool is_plausible_code(uint64_t pc) { return pc >= 4096 && pc < (uint64_t{1} << 47); }
+bool is_plausible_code(uint64_t pc) {
+  return pc >= 4096 && pc < (uint64_t{1} << 47);
+}
 
 // `mov $15, %rax; syscall`: what every libc's signal restorer is, also those without CFI.
 constexpr uint8_t kSigreturnCode[] = {0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05};
@@ -33,30 +36,34 @@ bool is_sigreturn(uint64_t pc, const ModuleInstance& m) {
          memcmp(reinterpret_cast<const void*>(pc), kSigreturnCode, sizeof kSigreturnCode) == 0;
 }
 
-// Registers in the order of ucontext's gregs (r8..r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip), which start 40
-// bytes into the ucontext (uc_flags, uc_link, uc_stack).
-constexpr uint8_t kContextOrder[] = {8, 9, 10, 11, 12, 13, 14, 15, kRdi, kRsi, kRbp, kRbx, kRdx, kRax, kRcx, kRsp};
+// Registers in the order of ucontext's gregs (r8..r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip), which
+// start 40 bytes into the ucontext (uc_flags, uc_link, uc_stack).
+constexpr uint8_t kContextOrder[] = {8,    9,    10,   11,   12,   13,   14,   15,
+                                     kRdi, kRsi, kRbp, kRbx, kRdx, kRax, kRcx, kRsp};
 constexpr uint64_t kContextRegisters = 40;
 
 constexpr uint32_t kCallerSaved = (1u << kRax) | (1u << kRdx) | (1u << kRcx) | (1u << kRsi) | (1u << kRdi) |
                                   (1u << 8) | (1u << 9) | (1u << 10) | (1u << 11);
 
-}  // namespace
+} // namespace
 
 Rule resolve_rule(WalkContext& context, uint64_t pc, bool exact_pc, uint32_t epoch) {
   const uint64_t key = pc | (exact_pc ? RuleTable::kExactPcKey : 0);
   // The call itself lies before its return address, perhaps in another function or row.
   const uint64_t at = exact_pc ? pc : pc - 1;
-  if (const RuleEntry* e = context.rules.find(key, epoch)) return e->rule;
+  if (const RuleEntry* e = context.rules.find(key, epoch))
+    return e->rule;
   for (RuleEntry* e = context.rules.find_any(key, nullptr); e; e = context.rules.find_any(key, e)) {
     const bool holds = e->instance == ModuleTable::kNoInstance
                            ? context.modules.find(at, epoch) == ModuleTable::kNoInstance
                            : context.modules.revalidate(e->instance, at, epoch);
-    if (!holds) continue;
+    if (!holds)
+      continue;
     e->epoch.store(epoch, std::memory_order_relaxed);
     const Rule rule = e->rule;
     // In an older level of the table? Then bring it where the next lookup looks first.
-    if (context.rules.find(key, epoch) == nullptr) context.rules.insert(key, rule, epoch, e->instance);
+    if (context.rules.find(key, epoch) == nullptr)
+      context.rules.insert(key, rule, epoch, e->instance);
     return rule;
   }
   const uint32_t instance = context.modules.find(at, epoch);
@@ -65,12 +72,15 @@ Rule resolve_rule(WalkContext& context, uint64_t pc, bool exact_pc, uint32_t epo
   if (instance != ModuleTable::kNoInstance) {
     const ModuleInstance& module = context.modules.instance(instance);
     with_cfi_frame([&](CfiFrame& frame) {
-      if (decode_cfi(module.cfi, at, frame) == CfiResult::found) rule = compact_rule(frame);
-      // A return address that nothing called: the first byte of a function, pushed by hand at the base of a stack
-      // (makecontext pushes __start_context).
-      else if (decode_cfi(module.cfi, pc, frame) == CfiResult::found && frame.function_start == pc && !exact_pc)
+      if (decode_cfi(module.cfi, at, frame) == CfiResult::found)
+        rule = compact_rule(frame);
+      // A return address that nothing called: the first byte of a function, pushed by hand at the base of a
+      // stack (makecontext pushes __start_context).
+      else if (decode_cfi(module.cfi, pc, frame) == CfiResult::found && frame.function_start == pc &&
+               !exact_pc)
         rule.kind = RuleKind::outermost;
-      else if (is_sigreturn(pc, module)) rule.kind = RuleKind::complex;
+      else if (is_sigreturn(pc, module))
+        rule.kind = RuleKind::complex;
       return 0;
     });
     rule.module = module.id;
@@ -97,14 +107,16 @@ bool FullWalk::arrive(uint64_t pc, bool exact, bool guessed) {
   exact_ = exact;
   guessed_ = guessed;
   any_guess_ |= guessed;
-  registers_.set(kReturnAddress, pc);  // expressions may ask for the pc, as a PLT entry's does
-  if (!is_plausible_code(pc)) return stop(pc == 0 ? WalkEnd::outermost : WalkEnd::no_rule);
+  registers_.set(kReturnAddress, pc); // expressions may ask for the pc, as a PLT entry's does
+  if (!is_plausible_code(pc))
+    return stop(pc == 0 ? WalkEnd::outermost : WalkEnd::no_rule);
   rule_ = resolve_rule(context_, pc, exact, epoch_);
   return true;
 }
 
 bool FullWalk::read(uint64_t address, uint64_t& value) {
-  if (!ranges_.ensure(address, 8)) return false;
+  if (!ranges_.ensure(address, 8))
+    return false;
   memcpy(&value, reinterpret_cast<const void*>(address), sizeof value);
   return true;
 }
@@ -112,7 +124,8 @@ bool FullWalk::read(uint64_t address, uint64_t& value) {
 MemoryReader FullWalk::memory() {
   return {[](void* self, uint64_t address, unsigned bytes, uint64_t& value) {
             value = 0;
-            if (!static_cast<FullWalk*>(self)->ranges_.ensure(address, bytes)) return false;
+            if (!static_cast<FullWalk*>(self)->ranges_.ensure(address, bytes))
+              return false;
             memcpy(&value, reinterpret_cast<const void*>(address), bytes);
             return true;
           },
@@ -138,15 +151,20 @@ bool FullWalk::step() {
 bool FullWalk::step_compact() {
   const uint64_t sp = registers_.value[kRsp];
   const unsigned base = rule_.kind == RuleKind::cfa_rsp ? kRsp : kRbp;
-  if (!registers_.has(base)) return stop(WalkEnd::bad_cfa);
+  if (!registers_.has(base))
+    return stop(WalkEnd::bad_cfa);
   const uint64_t cfa = registers_.value[base] + static_cast<uint64_t>(int64_t{rule_.cfa_offset});
-  if (cfa < sp + 8) return stop(WalkEnd::bad_cfa);
+  if (cfa < sp + 8)
+    return stop(WalkEnd::bad_cfa);
   uint64_t pc = 0;
-  if (!read(cfa - 8, pc)) return stop(WalkEnd::unreadable);
+  if (!read(cfa - 8, pc))
+    return stop(WalkEnd::unreadable);
   for (unsigned i = 0; i < kSavedCount; ++i) {
-    if (rule_.saved[i] == 0) continue;
+    if (rule_.saved[i] == 0)
+      continue;
     uint64_t value = 0;
-    if (!read(cfa - 8 * uint64_t{rule_.saved[i]}, value)) return stop(WalkEnd::unreadable);
+    if (!read(cfa - 8 * uint64_t{rule_.saved[i]}, value))
+      return stop(WalkEnd::unreadable);
     registers_.set(kSavedDwarf[i], value);
   }
   registers_.known &= ~kCallerSaved;
@@ -156,13 +174,18 @@ bool FullWalk::step_compact() {
 
 bool FullWalk::step_by_frame_pointer() {
   const uint64_t sp = registers_.value[kRsp], bp = registers_.value[kRbp];
-  if (!registers_.has(kRbp)) return stop(WalkEnd::no_rule);
-  if (bp == 0) return stop(WalkEnd::outermost);
-  if (bp < sp || bp % 8 != 0) return stop(WalkEnd::no_rule);
+  if (!registers_.has(kRbp))
+    return stop(WalkEnd::no_rule);
+  if (bp == 0)
+    return stop(WalkEnd::outermost);
+  if (bp < sp || bp % 8 != 0)
+    return stop(WalkEnd::no_rule);
   // A guess stays inside the stack: ensure() alone would accept any readable address.
   uint64_t caller_bp = 0, pc = 0;
-  if (!read(bp, caller_bp) || !read(bp + 8, pc) || !ranges_.contains(bp + 8)) return stop(WalkEnd::no_rule);
-  if (!is_plausible_code(pc)) return stop(pc == 0 ? WalkEnd::outermost : WalkEnd::no_rule);
+  if (!read(bp, caller_bp) || !read(bp + 8, pc) || !ranges_.contains(bp + 8))
+    return stop(WalkEnd::no_rule);
+  if (!is_plausible_code(pc))
+    return stop(pc == 0 ? WalkEnd::outermost : WalkEnd::no_rule);
   registers_.known &= ~kCallerSaved;
   registers_.set(kRbp, caller_bp);
   registers_.set(kRsp, bp + 16);
@@ -172,11 +195,14 @@ bool FullWalk::step_by_frame_pointer() {
 bool FullWalk::step_by_cfi() {
   const uint64_t at = exact_ ? pc_ : pc_ - 1;
   const uint32_t instance = context_.modules.find(at, epoch_);
-  if (instance == ModuleTable::kNoInstance) return stop(WalkEnd::no_rule);
+  if (instance == ModuleTable::kNoInstance)
+    return stop(WalkEnd::no_rule);
   const ModuleInstance& module = context_.modules.instance(instance);
   return with_cfi_frame([&](CfiFrame& frame) {
-    if (decode_cfi(module.cfi, at, frame) == CfiResult::found) return evaluate(frame);
-    if (is_sigreturn(pc_, module)) return step_signal_context(registers_.value[kRsp]);
+    if (decode_cfi(module.cfi, at, frame) == CfiResult::found)
+      return evaluate(frame);
+    if (is_sigreturn(pc_, module))
+      return step_signal_context(registers_.value[kRsp]);
     return stop(WalkEnd::no_rule);
   });
 }
@@ -184,21 +210,25 @@ bool FullWalk::step_by_cfi() {
 bool FullWalk::evaluate(const CfiFrame& frame) {
   const CfiRow& row = frame.row;
   const uint64_t sp = registers_.value[kRsp];
-  if (row.registers[kReturnAddress].kind == RegisterRule::undefined) return stop(WalkEnd::outermost);
+  if (row.registers[kReturnAddress].kind == RegisterRule::undefined)
+    return stop(WalkEnd::outermost);
   uint64_t cfa = 0;
   if (row.cfa_is_expression) {
-    if (!evaluate_expression(static_cast<uint64_t>(row.cfa_value), row.cfa_expression_bytes, registers_, memory(),
-                             nullptr, cfa))
+    if (!evaluate_expression(static_cast<uint64_t>(row.cfa_value), row.cfa_expression_bytes, registers_,
+                             memory(), nullptr, cfa))
       return stop(WalkEnd::bad_cfa);
   } else {
-    if (!registers_.has(row.cfa_register)) return stop(WalkEnd::bad_cfa);
+    if (!registers_.has(row.cfa_register))
+      return stop(WalkEnd::bad_cfa);
     cfa = registers_.value[row.cfa_register] + static_cast<uint64_t>(row.cfa_value);
   }
-  // Across a signal frame the stack may change; elsewhere a caller's frame is always farther out, but for code
-  // interrupted after it has popped its return address (libgcc jumps to a landing pad like that).
-  if (!frame.is_signal_frame && cfa < sp + (exact_ ? 0 : 8)) return stop(WalkEnd::bad_cfa);
+  // Across a signal frame the stack may change; elsewhere a caller's frame is always farther out, but for
+  // code interrupted after it has popped its return address (libgcc jumps to a landing pad like that).
+  if (!frame.is_signal_frame && cfa < sp + (exact_ ? 0 : 8))
+    return stop(WalkEnd::bad_cfa);
   FrameRegisters caller = registers_;
-  if (!frame.is_signal_frame) caller.known &= ~kCallerSaved;
+  if (!frame.is_signal_frame)
+    caller.known &= ~kCallerSaved;
   caller.set(kRsp, cfa);
   uint64_t pc = 0;
   bool has_pc = false;
@@ -212,7 +242,8 @@ bool FullWalk::evaluate(const CfiFrame& frame) {
       caller.forget(i);
       continue;
     case RegisterRule::offset:
-      if (!read(cfa + static_cast<uint64_t>(rule.value), value)) return stop(WalkEnd::unreadable);
+      if (!read(cfa + static_cast<uint64_t>(rule.value), value))
+        return stop(WalkEnd::unreadable);
       break;
     case RegisterRule::val_offset:
       value = cfa + static_cast<uint64_t>(rule.value);
@@ -226,10 +257,11 @@ bool FullWalk::evaluate(const CfiFrame& frame) {
       break;
     case RegisterRule::expression:
     case RegisterRule::val_expression:
-      if (!evaluate_expression(static_cast<uint64_t>(rule.value), rule.expression_bytes, registers_, memory(), &cfa,
-                               value))
+      if (!evaluate_expression(static_cast<uint64_t>(rule.value), rule.expression_bytes, registers_, memory(),
+                               &cfa, value))
         return stop(WalkEnd::bad_cfa);
-      if (rule.kind == RegisterRule::expression && !read(value, value)) return stop(WalkEnd::unreadable);
+      if (rule.kind == RegisterRule::expression && !read(value, value))
+        return stop(WalkEnd::unreadable);
       break;
     }
     if (i == kReturnAddress) {
@@ -239,10 +271,12 @@ bool FullWalk::evaluate(const CfiFrame& frame) {
       caller.set(i, value);
     }
   }
-  if (!has_pc) return stop(WalkEnd::no_rule);
+  if (!has_pc)
+    return stop(WalkEnd::no_rule);
   registers_ = caller;
   any_signal_frame_ |= frame.is_signal_frame;
-  if (frame.is_signal_frame) ranges_.select(registers_.value[kRsp]);
+  if (frame.is_signal_frame)
+    ranges_.select(registers_.value[kRsp]);
   return arrive(pc, frame.is_signal_frame, false);
 }
 
@@ -250,26 +284,30 @@ bool FullWalk::step_signal_context(uint64_t context_address) {
   FrameRegisters caller;
   uint64_t value = 0;
   for (unsigned i = 0; i < sizeof kContextOrder; ++i) {
-    if (!read(context_address + kContextRegisters + 8 * i, value)) return stop(WalkEnd::unreadable);
+    if (!read(context_address + kContextRegisters + 8 * i, value))
+      return stop(WalkEnd::unreadable);
     caller.set(kContextOrder[i], value);
   }
-  if (!read(context_address + kContextRegisters + 8 * sizeof kContextOrder, value)) return stop(WalkEnd::unreadable);
+  if (!read(context_address + kContextRegisters + 8 * sizeof kContextOrder, value))
+    return stop(WalkEnd::unreadable);
   registers_ = caller;
   any_signal_frame_ = true;
   ranges_.select(registers_.value[kRsp]);
   return arrive(value, true, false);
 }
 
-PlainWalk walk_plainly(const EntryRegisters& entry, WalkContext& context, ReadableRanges& ranges, WalkedFrame* out,
-                       uint32_t capacity) {
+PlainWalk walk_plainly(const EntryRegisters& entry, WalkContext& context, ReadableRanges& ranges,
+                       WalkedFrame* out, uint32_t capacity) {
   FullWalk walk(entry, context, ranges);
   uint32_t n = 0;
   while (walk.pc() != 0) {
-    if (n == capacity) return {n, WalkEnd::depth_cap};
+    if (n == capacity)
+      return {n, WalkEnd::depth_cap};
     out[n++] = {walk.node_pc(), walk.module()};
-    if (!walk.step()) break;
+    if (!walk.step())
+      break;
   }
   return {n, walk.end()};
 }
 
-}  // namespace hl
+} // namespace hl

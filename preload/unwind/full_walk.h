@@ -51,4 +51,4 @@ class FullWalk {
   Rule rule_{};
 };
 
-}  // namespace hl
+} // namespace hl

@@ -7,8 +7,8 @@
 // Hooks on dlopen cannot replace it: glibc loads libraries itself (iconv, NSS), through no hook. Where the
 // counter is not found, bump() from hooks is all there is, and `info` says so.
 //
-// Loading alone is counted: a pc of unloaded code cannot be on a live stack, and new code at its address needs
-// either a load (counted) or an executable mapping by other means (the mapping hooks call bump).
+// Loading alone is counted: a pc of unloaded code cannot be on a live stack, and new code at its address
+// needs either a load (counted) or an executable mapping by other means (the mapping hooks call bump).
 #pragma once
 
 #include <atomic>
@@ -28,8 +28,9 @@ class ModuleEpoch {
   }
   void bump() { bumps_.fetch_add(1, std::memory_order_relaxed); }
 
-  // In the constructor only (dl_iterate_phdr takes the loader's lock). Addresses of ld.so's `_rtld_global` and of
-  // dl_iterate_phdr's code, not of a PLT entry: from a lookup by name. True if the counter was found beyond doubt.
+  // In the constructor only (dl_iterate_phdr takes the loader's lock). Addresses of ld.so's `_rtld_global`
+  // and of dl_iterate_phdr's code, not of a PLT entry: from a lookup by name. True if the counter was found
+  // beyond doubt.
   bool find_load_counter(const void* rtld_global, uint64_t dl_iterate_phdr_code);
 
   bool uses_load_counter() const { return load_counter_ != nullptr; }
@@ -39,4 +40,4 @@ class ModuleEpoch {
   std::atomic<uint32_t> bumps_{0};
 };
 
-}  // namespace hl
+} // namespace hl

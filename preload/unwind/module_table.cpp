@@ -23,15 +23,18 @@ struct LinkMapHead {
 };
 
 bool readable(uint64_t start, uint64_t bytes) {
-  if (bytes > (uint64_t{1} << 20) || start + bytes < start) return false;
+  if (bytes > (uint64_t{1} << 20) || start + bytes < start)
+    return false;
   for (uint64_t page = start & ~(kPage - 1); page < start + bytes; page += kPage)
-    if (!probe_readable(page)) return false;
+    if (!probe_readable(page))
+      return false;
   return true;
 }
 
 // The GNU build-id among the notes in [start, start + bytes).
 void find_build_id(uint64_t start, uint64_t bytes, uint64_t alignment, ModuleInfo& info) {
-  if (bytes > kMaxNoteBytes || !readable(start, bytes)) return;
+  if (bytes > kMaxNoteBytes || !readable(start, bytes))
+    return;
   const uint64_t align = alignment == 8 ? 8 : 4;
   const auto round = [&](uint64_t v) { return (v + align - 1) & ~(align - 1); };
   uint64_t at = 0;
@@ -40,7 +43,8 @@ void find_build_id(uint64_t start, uint64_t bytes, uint64_t alignment, ModuleInf
     memcpy(&note, reinterpret_cast<const void*>(start + at), sizeof note);
     const uint64_t name = at + sizeof note;
     const uint64_t description = round(name + note.n_namesz);
-    if (description + note.n_descsz > bytes) return;
+    if (description + note.n_descsz > bytes)
+      return;
     if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && note.n_descsz <= sizeof info.build_id &&
         memcmp(reinterpret_cast<const void*>(start + name), "GNU", 4) == 0) {
       info.build_id_bytes = static_cast<uint8_t>(note.n_descsz);
@@ -51,21 +55,27 @@ void find_build_id(uint64_t start, uint64_t bytes, uint64_t alignment, ModuleInf
   }
 }
 
-uint64_t hash_bytes(uint64_t seed, const void* p, size_t bytes) { return XXH3_64bits_withSeed(p, bytes, seed); }
+uint64_t hash_bytes(uint64_t seed, const void* p, size_t bytes) {
+  return XXH3_64bits_withSeed(p, bytes, seed);
+}
 
-}  // namespace
+} // namespace
 
 // Fills everything from the ELF header at info.start; the load bias must be known.
 bool ModuleTable::read_headers(Found& found) {
   ModuleInfo& info = found.info;
-  if (info.end <= info.start || !readable(info.start, sizeof(Elf64_Ehdr))) return false;
+  if (info.end <= info.start || !readable(info.start, sizeof(Elf64_Ehdr)))
+    return false;
   Elf64_Ehdr header;
   memcpy(&header, reinterpret_cast<const void*>(info.start), sizeof header);
-  if (memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_phentsize != sizeof(Elf64_Phdr)) return false;
+  if (memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_phentsize != sizeof(Elf64_Phdr))
+    return false;
   const uint64_t table_bytes = uint64_t{header.e_phnum} * sizeof(Elf64_Phdr);
-  if (header.e_phoff > info.end - info.start || table_bytes > info.end - info.start - header.e_phoff) return false;
+  if (header.e_phoff > info.end - info.start || table_bytes > info.end - info.start - header.e_phoff)
+    return false;
   const uint64_t table = info.start + header.e_phoff;
-  if (!readable(table, table_bytes)) return false;
+  if (!readable(table, table_bytes))
+    return false;
   uint64_t identity = hash_bytes(info.load_bias, info.path, strlen(info.path));
   identity = hash_bytes(identity ^ info.start, &info.end, sizeof info.end);
   const auto program_header = [&](unsigned i) {
@@ -77,8 +87,10 @@ bool ModuleTable::read_headers(Found& found) {
     const Elf64_Phdr p = program_header(i);
     const uint64_t start = info.load_bias + p.p_vaddr;
     if (p.p_type == PT_LOAD && (p.p_flags & PF_X)) {
-      if (found.text_start == 0 || start < found.text_start) found.text_start = start;
-      if (start + p.p_memsz > found.text_end) found.text_end = start + p.p_memsz;
+      if (found.text_start == 0 || start < found.text_start)
+        found.text_start = start;
+      if (start + p.p_memsz > found.text_end)
+        found.text_end = start + p.p_memsz;
     } else if (p.p_type == PT_GNU_EH_FRAME) {
       found.cfi.eh_frame_hdr = start;
     } else if (p.p_type == PT_NOTE && info.build_id_bytes == 0) {
@@ -95,23 +107,27 @@ bool ModuleTable::read_headers(Found& found) {
       found.cfi.segment_end = start + p.p_filesz;
     }
   }
-  if (found.cfi.segment_end == 0) found.cfi = CfiSection{};
+  if (found.cfi.segment_end == 0)
+    found.cfi = CfiSection{};
   if (info.build_id_bytes) {
     identity = hash_bytes(identity, info.build_id, info.build_id_bytes);
   } else {
     identity = hash_bytes(identity, reinterpret_cast<const void*>(table), table_bytes);
     const uint64_t left = found.cfi.segment_end - found.cfi.eh_frame_hdr;
     if (found.cfi.eh_frame_hdr)
-      identity = hash_bytes(identity, reinterpret_cast<const void*>(found.cfi.eh_frame_hdr), left < kPage ? left : kPage);
+      identity = hash_bytes(identity, reinterpret_cast<const void*>(found.cfi.eh_frame_hdr),
+                            left < kPage ? left : kPage);
   }
   found.identity = identity;
   return true;
 }
 
 bool ModuleTable::discover(uint64_t pc, Found& found) const {
-  if (dl_find_object == nullptr) return discover_in_maps(pc, found);
+  if (dl_find_object == nullptr)
+    return discover_in_maps(pc, found);
   DlFindObjectResult object{};
-  if (dl_find_object(reinterpret_cast<void*>(pc), &object) != 0) return false;
+  if (dl_find_object(reinterpret_cast<void*>(pc), &object) != 0)
+    return false;
   found.link_map = object.link_map;
   found.info.start = reinterpret_cast<uint64_t>(object.map_start);
   found.info.end = reinterpret_cast<uint64_t>(object.map_end);
@@ -139,19 +155,25 @@ class MapsReader {
  public:
   MapsReader() : fd_(sys::open_file("/proc/self/maps", O_RDONLY)) {}
   ~MapsReader() {
-    if (fd_ >= 0) sys::close_file(fd_);
+    if (fd_ >= 0)
+      sys::close_file(fd_);
   }
   bool next(Mapping& m) {
     m = Mapping{};
-    if (fd_ < 0 || !hex(m.start, '-') || !hex(m.end, ' ')) return false;
+    if (fd_ < 0 || !hex(m.start, '-') || !hex(m.end, ' '))
+      return false;
     for (int i = 0; i < 5; ++i)
-      if (byte() == 'x' && i == 2) m.executable = true;
-    if (!hex(m.offset, ' ')) return false;
+      if (byte() == 'x' && i == 2)
+        m.executable = true;
+    if (!hex(m.offset, ' '))
+      return false;
     unsigned n = 0;
     bool in_path = false;
     for (int c = byte(); c != '\n' && c >= 0; c = byte()) {
-      if (c == '/') in_path = true;
-      if (in_path && n + 1 < sizeof m.path) m.path[n++] = static_cast<char>(c);
+      if (c == '/')
+        in_path = true;
+      if (in_path && n + 1 < sizeof m.path)
+        m.path[n++] = static_cast<char>(c);
     }
     // "08:01 1234    /path": the device and inode hold no '/', so the path starts at the first one.
     return true;
@@ -161,7 +183,8 @@ class MapsReader {
   int byte() {
     if (at_ == filled_) {
       const long n = sys::read_file(fd_, buffer_, sizeof buffer_);
-      if (n <= 0) return -1;
+      if (n <= 0)
+        return -1;
       filled_ = static_cast<unsigned>(n);
       at_ = 0;
     }
@@ -170,10 +193,14 @@ class MapsReader {
   bool hex(uint64_t& v, char stop) {
     for (;;) {
       const int c = byte();
-      if (c == stop) return true;
-      if (c >= '0' && c <= '9') v = v * 16 + static_cast<uint64_t>(c - '0');
-      else if (c >= 'a' && c <= 'f') v = v * 16 + static_cast<uint64_t>(c - 'a' + 10);
-      else return false;
+      if (c == stop)
+        return true;
+      if (c >= '0' && c <= '9')
+        v = v * 16 + static_cast<uint64_t>(c - '0');
+      else if (c >= 'a' && c <= 'f')
+        v = v * 16 + static_cast<uint64_t>(c - 'a' + 10);
+      else
+        return false;
     }
   }
   int fd_;
@@ -181,7 +208,7 @@ class MapsReader {
   char buffer_[512];
 };
 
-}  // namespace
+} // namespace
 
 bool ModuleTable::discover_in_maps(uint64_t pc, Found& found) const {
   // Mappings of one file follow each other, the one of offset 0 first: remember it until pc's mapping comes.
@@ -191,25 +218,30 @@ bool ModuleTable::discover_in_maps(uint64_t pc, Found& found) const {
   MapsReader maps;
   while (maps.next(mapping)) {
     const bool same_file = has_first && strcmp(mapping.path, first.path) == 0;
-    if (hit && !same_file) break;
+    if (hit && !same_file)
+      break;
     if (mapping.path[0] == '/' && mapping.offset == 0 && !same_file) {
       first = mapping;
       has_first = true;
     }
-    if (has_first && strcmp(mapping.path, first.path) == 0) end = mapping.end;
+    if (has_first && strcmp(mapping.path, first.path) == 0)
+      end = mapping.end;
     if (pc >= mapping.start && pc < mapping.end) {
-      if (!has_first || strcmp(mapping.path, first.path) != 0) return false;
+      if (!has_first || strcmp(mapping.path, first.path) != 0)
+        return false;
       hit = true;
     }
   }
-  if (!hit) return false;
+  if (!hit)
+    return false;
   memcpy(found.path_from_maps, first.path, sizeof first.path);
   found.info.path = found.path_from_maps;
   found.info.start = first.start;
   found.info.end = end;
   found.info.is_main = executable_path && strcmp(first.path, executable_path) == 0;
   // The bias: the header's first PT_LOAD says at which virtual address offset 0 was to be.
-  if (!readable(first.start, kPage)) return false;
+  if (!readable(first.start, kPage))
+    return false;
   Elf64_Ehdr header;
   memcpy(&header, reinterpret_cast<const void*>(first.start), sizeof header);
   if (memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_phentsize != sizeof(Elf64_Phdr) ||
@@ -218,7 +250,8 @@ bool ModuleTable::discover_in_maps(uint64_t pc, Found& found) const {
   for (unsigned i = 0; i < header.e_phnum; ++i) {
     Elf64_Phdr p;
     memcpy(&p, reinterpret_cast<const void*>(first.start + header.e_phoff + i * sizeof p), sizeof p);
-    if (p.p_type != PT_LOAD) continue;
+    if (p.p_type != PT_LOAD)
+      continue;
     found.info.load_bias = first.start - (p.p_vaddr & ~(kPage - 1)) + (p.p_offset & ~(kPage - 1));
     return read_headers(found);
   }
@@ -230,13 +263,15 @@ ModuleInstance* ModuleTable::new_instance() {
     ModuleInstance* block = arena_.load(std::memory_order_acquire);
     if (block) {
       const uint32_t i = arena_used_.fetch_add(1, std::memory_order_relaxed);
-      // The block may have been replaced since: its index then belongs to either; both are unused memory only if
-      // the block is still the current one, so ask again.
-      if (i < kInstancesPerBlock && arena_.load(std::memory_order_acquire) == block) return &block[i];
+      // The block may have been replaced since: its index then belongs to either; both are unused memory only
+      // if the block is still the current one, so ask again.
+      if (i < kInstancesPerBlock && arena_.load(std::memory_order_acquire) == block)
+        return &block[i];
     }
     const size_t bytes = sizeof(ModuleInstance) * kInstancesPerBlock;
     auto* fresh = static_cast<ModuleInstance*>(sys::map_anonymous(bytes));
-    if (fresh == nullptr) return nullptr;
+    if (fresh == nullptr)
+      return nullptr;
     // The first instance of a fresh block is its maker's, so progress needs nobody else.
     if (arena_.compare_exchange_strong(block, fresh, std::memory_order_acq_rel)) {
       arena_used_.store(1, std::memory_order_relaxed);
@@ -249,11 +284,12 @@ ModuleInstance* ModuleTable::new_instance() {
 uint32_t ModuleTable::add(const Found& found, uint32_t epoch) {
   ModuleInstance* mine = nullptr;
   for (uint32_t i = 0; i < kMaxInstances; ++i) {
-    ModuleInstance* there = slots_[i].load(std::memory_order_acquire);  // pairs with the CAS below
+    ModuleInstance* there = slots_[i].load(std::memory_order_acquire); // pairs with the CAS below
     if (there == nullptr) {
       if (mine == nullptr) {
         mine = new_instance();
-        if (mine == nullptr) return kNoInstance;
+        if (mine == nullptr)
+          return kNoInstance;
         mine->id = storage.publish ? storage.publish(storage.context, found.info) : 0;
         mine->start = found.info.start;
         mine->end = found.info.end;
@@ -290,31 +326,40 @@ uint32_t ModuleTable::find(uint64_t pc, uint32_t epoch) {
       return i;
   }
   Found found;
-  if (!discover(pc, found)) return kNoInstance;
+  if (!discover(pc, found))
+    return kNoInstance;
   // Whatever else is on record for these addresses is gone.
   for (uint32_t i = 0; i < n; ++i) {
     ModuleInstance& m = *slots_[i].load(std::memory_order_acquire);
-    if (m.identity == found.identity || m.end <= found.info.start || m.start >= found.info.end) continue;
-    if (m.dead.exchange(1, std::memory_order_relaxed) == 0 && storage.retire) storage.retire(storage.context, m.id);
+    if (m.identity == found.identity || m.end <= found.info.start || m.start >= found.info.end)
+      continue;
+    if (m.dead.exchange(1, std::memory_order_relaxed) == 0 && storage.retire)
+      storage.retire(storage.context, m.id);
   }
   return add(found, epoch);
 }
 
 bool ModuleTable::revalidate(uint32_t index, uint64_t pc, uint32_t epoch) {
-  if (index >= count()) return false;
+  if (index >= count())
+    return false;
   ModuleInstance& m = *slots_[index].load(std::memory_order_acquire);
-  if (m.dead.load(std::memory_order_relaxed)) return false;
-  if (m.valid_epoch.load(std::memory_order_relaxed) == epoch) return true;
+  if (m.dead.load(std::memory_order_relaxed))
+    return false;
+  if (m.valid_epoch.load(std::memory_order_relaxed) == epoch)
+    return true;
   return find(pc, epoch) == index;
 }
 
 void ModuleTable::reset() {
   const uint32_t n = count();
-  for (uint32_t i = 0; i < n; ++i) slots_[i].load(std::memory_order_acquire)->dead.store(1, std::memory_order_relaxed);
-  if (n < kMaxInstances / 2) return;
+  for (uint32_t i = 0; i < n; ++i)
+    slots_[i].load(std::memory_order_acquire)->dead.store(1, std::memory_order_relaxed);
+  if (n < kMaxInstances / 2)
+    return;
   // Dozens of generations of forks without exec: begin anew.
-  for (uint32_t i = 0; i < n; ++i) slots_[i].store(nullptr, std::memory_order_relaxed);
+  for (uint32_t i = 0; i < n; ++i)
+    slots_[i].store(nullptr, std::memory_order_relaxed);
   count_.store(0, std::memory_order_relaxed);
 }
 
-}  // namespace hl
+} // namespace hl

@@ -20,9 +20,9 @@ namespace hl {
 
 // What the storage needs to know to write a module record. Valid during the call alone.
 struct ModuleInfo {
-  uint64_t load_bias = 0;            // address = bias + ELF vaddr
-  uint64_t start = 0, end = 0;       // mapped range of the LOAD segments
-  const char* path = "";             // NUL-terminated; of the executable itself: "" unless it was given
+  uint64_t load_bias = 0;      // address = bias + ELF vaddr
+  uint64_t start = 0, end = 0; // mapped range of the LOAD segments
+  const char* path = "";       // NUL-terminated; of the executable itself: "" unless it was given
   uint8_t build_id[32] = {};
   uint8_t build_id_bytes = 0;
   bool is_main = false;
@@ -30,8 +30,9 @@ struct ModuleInfo {
 
 // Where new instances are recorded. Both are called on the event path and must neither lock nor allocate.
 struct ModuleStorage {
-  // Records the module; returns its instance id (1...), or 0 if there is no room (frames then have no module).
-  // Two threads that meet a new module together may both publish it: one of the two ids is then never used.
+  // Records the module; returns its instance id (1...), or 0 if there is no room (frames then have no
+  // module). Two threads that meet a new module together may both publish it: one of the two ids is then
+  // never used.
   uint32_t (*publish)(void* context, const ModuleInfo& info) = nullptr;
   // The instance is no longer mapped (found when other code, or none, was met at its address).
   void (*retire)(void* context, uint32_t id) = nullptr;
@@ -44,17 +45,17 @@ struct DlFindObjectResult {
   void* map_start;
   void* map_end;
   void* link_map;
-  void* eh_frame;  // PT_GNU_EH_FRAME
+  void* eh_frame; // PT_GNU_EH_FRAME
   unsigned long long reserved[7];
 };
 using DlFindObject = int (*)(void* address, DlFindObjectResult* result);
 
 struct ModuleInstance {
-  uint32_t id = 0;                       // as the storage named it
-  std::atomic<uint32_t> valid_epoch{0};  // last module epoch in which this was seen mapped
+  uint32_t id = 0;                      // as the storage named it
+  std::atomic<uint32_t> valid_epoch{0}; // last module epoch in which this was seen mapped
   std::atomic<uint32_t> dead{0};
   uint64_t start = 0, end = 0;
-  uint64_t identity = 0;                 // hash over path, bias, range, build-id (without one: of its headers)
+  uint64_t identity = 0; // hash over path, bias, range, build-id (without one: of its headers)
   const void* link_map = nullptr;
   CfiSection cfi;
   uint64_t text_start = 0, text_end = 0; // hull of the executable segments
@@ -66,25 +67,26 @@ class ModuleTable {
   static constexpr uint32_t kNoInstance = 0xffffffff;
   static constexpr uint32_t kMapsPathBytes = 256;
 
-  // Index of the instance that covers `pc` in this epoch, or kNoInstance (JIT, anonymous memory). Recording a new
-  // one if need be. Bounded work, no lock; not the hot path.
+  // Index of the instance that covers `pc` in this epoch, or kNoInstance (JIT, anonymous memory). Recording a
+  // new one if need be. Bounded work, no lock; not the hot path.
   uint32_t find(uint64_t pc, uint32_t epoch);
 
   // True if instance `index` is still what is mapped around `pc` in this epoch.
   bool revalidate(uint32_t index, uint64_t pc, uint32_t epoch);
 
   const ModuleInstance& instance(uint32_t index) const {
-    return *slots_[index].load(std::memory_order_acquire);  // pairs with the CAS in add()
+    return *slots_[index].load(std::memory_order_acquire); // pairs with the CAS in add()
   }
   uint32_t count() const { return count_.load(std::memory_order_acquire); }
 
   // For the child of a fork: forgets all, so that modules are published again, into the child's own records.
-  // Only while no other thread runs. The old instances stay readable, for a walk that was interrupted by the fork.
+  // Only while no other thread runs. The old instances stay readable, for a walk that was interrupted by the
+  // fork.
   void reset();
 
   ModuleStorage storage;
   DlFindObject dl_find_object = nullptr;
-  const char* executable_path = "";      // must outlive the table
+  const char* executable_path = ""; // must outlive the table
 
  private:
   struct Found {
@@ -101,9 +103,9 @@ class ModuleTable {
   ModuleInstance* new_instance();
 
   std::atomic<ModuleInstance*> slots_[kMaxInstances];
-  std::atomic<uint32_t> count_;          // slots_[0, count_) are set
-  std::atomic<ModuleInstance*> arena_;   // current block of unused instances
+  std::atomic<uint32_t> count_;        // slots_[0, count_) are set
+  std::atomic<ModuleInstance*> arena_; // current block of unused instances
   std::atomic<uint32_t> arena_used_;
 };
 
-}  // namespace hl
+} // namespace hl

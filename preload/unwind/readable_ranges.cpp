@@ -14,18 +14,23 @@ constexpr long kSignalSetBytes = 8;
 constexpr uint64_t kMaxGrowthBytes = uint64_t{64} << 20;
 constexpr uint64_t kMaxGrowthDownBytes = uint64_t{1} << 20;
 
-constexpr uint64_t page_of(uint64_t address) { return address & ~(ReadableRanges::kPageBytes - 1); }
+constexpr uint64_t page_of(uint64_t address) {
+  return address & ~(ReadableRanges::kPageBytes - 1);
+}
 
-}  // namespace
+} // namespace
 
 bool probe_readable(uint64_t address) {
   // Addresses outside the user half never reach the kernel's copy, but refuse them here all the same.
-  if (address < ReadableRanges::kPageBytes || address >= (uint64_t{1} << 47)) return false;
+  if (address < ReadableRanges::kPageBytes || address >= (uint64_t{1} << 47))
+    return false;
   return sys::raw_syscall(SYS_rt_sigprocmask, kInvalidHow, static_cast<long>(address & ~uint64_t{7}), 0,
-                          kSignalSetBytes) != -14;  // -EFAULT
+                          kSignalSetBytes) != -14; // -EFAULT
 }
 
-void ReadableRanges::clear() { *this = ReadableRanges{}; }
+void ReadableRanges::clear() {
+  *this = ReadableRanges{};
+}
 
 void ReadableRanges::swap_with(unsigned i) {
   const uint64_t low = low_[0], high = high_[0];
@@ -33,8 +38,10 @@ void ReadableRanges::swap_with(unsigned i) {
   high_[0] = high_[i];
   low_[i] = low;
   high_[i] = high;
-  if (primary_ == 0) primary_ = static_cast<uint8_t>(i);
-  else if (primary_ == i) primary_ = 0;
+  if (primary_ == 0)
+    primary_ = static_cast<uint8_t>(i);
+  else if (primary_ == i)
+    primary_ = 0;
   current_is_secondary_ = has_primary_ && primary_ != 0;
 }
 
@@ -42,25 +49,33 @@ bool ReadableRanges::select_slowly(uint64_t sp) {
   if (generation_ != generation()) {
     generation_ = generation();
     for (unsigned i = 0; i < kRanges; ++i)
-      if (!has_primary_ || i != primary_) low_[i] = high_[i] = 0;
+      if (!has_primary_ || i != primary_)
+        low_[i] = high_[i] = 0;
   }
   for (unsigned i = 0; i < kRanges; ++i) {
-    if (sp - low_[i] >= high_[i] - low_[i]) continue;
-    if (i) swap_with(i);
+    if (sp - low_[i] >= high_[i] - low_[i])
+      continue;
+    if (i)
+      swap_with(i);
     return true;
   }
   const uint64_t page = page_of(sp);
   // The same stack, grown downwards? Only if every page in between can be read.
   for (unsigned i = 0; i < kRanges; ++i) {
-    if (high_[i] == low_[i] || page >= low_[i] || low_[i] - page > kMaxGrowthDownBytes) continue;
+    if (high_[i] == low_[i] || page >= low_[i] || low_[i] - page > kMaxGrowthDownBytes)
+      continue;
     uint64_t reached = low_[i];
-    while (reached > page && probe_readable(reached - kPageBytes)) reached -= kPageBytes;
+    while (reached > page && probe_readable(reached - kPageBytes))
+      reached -= kPageBytes;
     low_[i] = reached;
-    if (reached > page) continue;
-    if (i) swap_with(i);
+    if (reached > page)
+      continue;
+    if (i)
+      swap_with(i);
     return true;
   }
-  if (!probe_readable(sp)) return false;
+  if (!probe_readable(sp))
+    return false;
   unsigned slot = 0;
   if (!has_primary_) {
     has_primary_ = true;
@@ -77,9 +92,11 @@ bool ReadableRanges::select_slowly(uint64_t sp) {
 }
 
 bool ReadableRanges::grow_up_to(uint64_t end) {
-  if (end < high_[0] || end - high_[0] > kMaxGrowthBytes) return false;
+  if (end < high_[0] || end - high_[0] > kMaxGrowthBytes)
+    return false;
   while (high_[0] < end) {
-    if (!probe_readable(high_[0])) return false;
+    if (!probe_readable(high_[0]))
+      return false;
     high_[0] += kPageBytes;
   }
   return true;
@@ -87,10 +104,13 @@ bool ReadableRanges::grow_up_to(uint64_t end) {
 
 bool ReadableRanges::ensure_slowly(uint64_t address, uint64_t bytes) {
   const uint64_t end = address + bytes;
-  if (end < address) return false;
-  if (address >= low_[0] && grow_up_to(end)) return true;
-  // Outside the stack (red zone below its first page, an expression that reads elsewhere): ask for this read alone.
+  if (end < address)
+    return false;
+  if (address >= low_[0] && grow_up_to(end))
+    return true;
+  // Outside the stack (red zone below its first page, an expression that reads elsewhere): ask for this read
+  // alone.
   return probe_readable(address) && probe_readable(end - 1);
 }
 
-}  // namespace hl
+} // namespace hl

@@ -1,15 +1,16 @@
 // Which addresses around a stack pointer may be read: a walk must never fault, whatever the stack holds.
 //
 // A thread's cache of a few ranges that were seen readable page by page. A walk reads only inside the range
-// that holds its stack pointer, so the hot path pays two compares; a stack pointer elsewhere (alternate signal
-// stack, fiber) selects or makes another range. Ranges grow towards what a walk asks for, one probe a page,
-// each page once. The probe is a rt_sigprocmask call with an invalid `how`: the kernel copies the set from the
-// address first (EFAULT if it cannot), then refuses `how` (EINVAL): no file descriptor, no change of state, and
-// a call that every seccomp filter allows. Bounds are found this way because pthread_getattr_np allocates and
-// reads /proc, and because fibers have no bounds anybody could ask for.
+// that holds its stack pointer, so the hot path pays two compares; a stack pointer elsewhere (alternate
+// signal stack, fiber) selects or makes another range. Ranges grow towards what a walk asks for, one probe a
+// page, each page once. The probe is a rt_sigprocmask call with an invalid `how`: the kernel copies the set
+// from the address first (EFAULT if it cannot), then refuses `how` (EINVAL): no file descriptor, no change of
+// state, and a call that every seccomp filter allows. Bounds are found this way because pthread_getattr_np
+// allocates and reads /proc, and because fibers have no bounds anybody could ask for.
 //
 // The first range is the thread's own stack, which stays mapped while the thread runs. The others are dropped
-// when memory was unmapped since (note_unmapped), for a fiber's stack may go and a smaller one take its place.
+// when memory was unmapped since (note_unmapped), for a fiber's stack may go and a smaller one take its
+// place.
 #pragma once
 
 #include <atomic>
@@ -19,7 +20,9 @@ namespace hl {
 
 // Bumped by the hooks for munmap, mremap, mprotect and frees of mapped chunks; compared by each thread.
 extern std::atomic<uint32_t> g_unmap_generation;
-inline void note_unmapped() { g_unmap_generation.fetch_add(1, std::memory_order_relaxed); }
+inline void note_unmapped() {
+  g_unmap_generation.fetch_add(1, std::memory_order_relaxed);
+}
 
 // True if 8 bytes at `address` (aligned to 8) can be read now. One system call; keeps errno.
 bool probe_readable(uint64_t address);
@@ -36,14 +39,16 @@ class ReadableRanges {
   // Makes the current range one that holds `stack_pointer`, which the caller is running on or has recovered.
   // False if even its page cannot be read.
   bool select(uint64_t stack_pointer) {
-    if (contains(stack_pointer) && (!current_is_secondary_ || generation_ == generation())) [[likely]] return true;
+    if (contains(stack_pointer) && (!current_is_secondary_ || generation_ == generation())) [[likely]]
+      return true;
     return select_slowly(stack_pointer);
   }
 
   // True if [address, address + bytes) can be read; grows the current range upwards if that helps.
   bool ensure(uint64_t address, uint64_t bytes) {
     const uint64_t size = high_[0] - low_[0];
-    if (address - low_[0] < size && address - low_[0] + bytes <= size) [[likely]] return true;
+    if (address - low_[0] < size && address - low_[0] + bytes <= size) [[likely]]
+      return true;
     return ensure_slowly(address, bytes);
   }
 
@@ -65,4 +70,4 @@ class ReadableRanges {
   bool has_primary_;
 };
 
-}  // namespace hl
+} // namespace hl

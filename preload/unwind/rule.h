@@ -13,12 +13,12 @@
 namespace hl {
 
 enum class RuleKind : uint8_t {
-  complex = 0,        // evaluate the CFI at each use
-  cfa_rsp = 1,        // CFA = rsp + cfa_offset
-  cfa_rbp = 2,        // CFA = rbp + cfa_offset
-  cfa_at_rbp = 3,     // CFA = *(rbp + cfa_offset), caller's rbp = *rbp: realigned stacks. saved[] is not set
-  frame_pointer = 4,  // no CFI: CFA = rbp + 16, caller's rbp = *rbp, a guess
-  outermost = 5,      // the return address is undefined: the walk is complete
+  complex = 0,       // evaluate the CFI at each use
+  cfa_rsp = 1,       // CFA = rsp + cfa_offset
+  cfa_rbp = 2,       // CFA = rbp + cfa_offset
+  cfa_at_rbp = 3,    // CFA = *(rbp + cfa_offset), caller's rbp = *rbp: realigned stacks. saved[] is not set
+  frame_pointer = 4, // no CFI: CFA = rbp + 16, caller's rbp = *rbp, a guess
+  outermost = 5,     // the return address is undefined: the walk is complete
 };
 
 // Callee-saved registers in the order of Rule::saved.
@@ -29,9 +29,9 @@ struct Rule {
   int32_t cfa_offset;
   RuleKind kind;
   uint8_t reserved;
-  uint8_t saved[kSavedCount];  // caller's value is at CFA - 8 * saved; 0: the register was not touched
-  uint32_t module;             // module instance id of the pc, 0 = none
+  uint8_t saved[kSavedCount]; // caller's value is at CFA - 8 * saved; 0: the register was not touched
+  uint32_t module;            // module instance id of the pc, 0 = none
 };
 static_assert(sizeof(Rule) == 16);
 
-}  // namespace hl
+} // namespace hl

@@ -2,8 +2,9 @@
 //
 // Open addressing. Entries are only ever added; an entry's key is stored last (release), so whoever finds the
 // key (acquire) finds the rest. When a level is five eighths full the next, twice as large, is made and takes
-// the new entries (no larger than needed: a sparse table costs the application cache lines and TLB entries); a hit in an older level is copied to the newest, so hot pcs are found by the first probe.
-// Lost races cost a duplicate entry, never a wrong one.
+// the new entries (no larger than needed: a sparse table costs the application cache lines and TLB entries);
+// a hit in an older level is copied to the newest, so hot pcs are found by the first probe. Lost races cost a
+// duplicate entry, never a wrong one.
 //
 // An entry holds for one module epoch; in the next it must be confirmed (revalidate) before use, once.
 // Entries of code that is gone are never confirmed again and stay as tombstones. When the last level is full,
@@ -18,32 +19,35 @@
 namespace hl {
 
 struct RuleEntry {
-  std::atomic<uint64_t> key;      // pc, with kExactPcKey when it is not a return address; 0 = empty
+  std::atomic<uint64_t> key; // pc, with kExactPcKey when it is not a return address; 0 = empty
   Rule rule;
-  std::atomic<uint32_t> epoch;    // module epoch in which the rule was last confirmed
-  uint32_t instance;              // index in the ModuleTable, kNoInstance = code of no module
+  std::atomic<uint32_t> epoch; // module epoch in which the rule was last confirmed
+  uint32_t instance;           // index in the ModuleTable, kNoInstance = code of no module
 };
 static_assert(sizeof(RuleEntry) == 32);
 
 class RuleTable {
  public:
   static constexpr uint64_t kExactPcKey = uint64_t{1} << 63;
-  static constexpr uint64_t kBusy = uint64_t{1} << 62;   // being filled
+  static constexpr uint64_t kBusy = uint64_t{1} << 62; // being filled
   static constexpr unsigned kLevels = 7;               // 128 KiB to 8 MiB
   static constexpr unsigned kFirstLevelBits = 12;
   static constexpr unsigned kProbes = 16;
 
   // The entry of `key` if it was confirmed in `epoch`, else nullptr (then: find_any, decode, insert).
   const RuleEntry* find(uint64_t key, uint32_t epoch) const {
-    const Level* level = newest_.load(std::memory_order_acquire);  // pairs with the release in add_level()
-    if (level == nullptr) return nullptr;
+    const Level* level = newest_.load(std::memory_order_acquire); // pairs with the release in add_level()
+    if (level == nullptr)
+      return nullptr;
     const uint64_t h = hash(key);
     for (unsigned i = 0; i < kProbes; ++i) {
       const RuleEntry& e = level->at(h + i);
-      const uint64_t k = e.key.load(std::memory_order_acquire);    // pairs with the release in insert()
+      const uint64_t k = e.key.load(std::memory_order_acquire); // pairs with the release in insert()
       // Relaxed: epoch only ever says that what the acquire above made visible still holds.
-      if (k == key && e.epoch.load(std::memory_order_relaxed) == epoch) [[likely]] return &e;
-      if (k == 0) return nullptr;
+      if (k == key && e.epoch.load(std::memory_order_relaxed) == epoch) [[likely]]
+        return &e;
+      if (k == 0)
+        return nullptr;
     }
     return nullptr;
   }
@@ -54,8 +58,8 @@ class RuleTable {
   // Adds an entry (or brings one of an older level to the newest). False when there is no room.
   bool insert(uint64_t key, const Rule& rule, uint32_t epoch, uint32_t instance);
 
-  // For the child of a fork, while no other thread runs: forgets all entries. Their memory stays mapped and reads as
-  // zeros, for fork may have been called by a handler that interrupted a walk, which then goes on.
+  // For the child of a fork, while no other thread runs: forgets all entries. Their memory stays mapped and
+  // reads as zeros, for fork may have been called by a handler that interrupted a walk, which then goes on.
   void reset();
 
  private:
@@ -76,4 +80,4 @@ class RuleTable {
   Level levels_[kLevels] = {};
 };
 
-}  // namespace hl
+} // namespace hl

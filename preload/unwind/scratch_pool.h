@@ -1,9 +1,9 @@
 // A few large working buffers shared by the process, for rare paths that must not take much of the
 // application's stack (which may be a 16 KiB thread's, or an alternate signal stack).
 //
-// Taking one is a CAS on a bit. A buffer whose user never returns (a vfork child killed inside, a handler left
-// by longjmp) stays taken; when none is left the user falls back to its own stack or does less. The memory is
-// .bss: untouched until used.
+// Taking one is a CAS on a bit. A buffer whose user never returns (a vfork child killed inside, a handler
+// left by longjmp) stays taken; when none is left the user falls back to its own stack or does less. The
+// memory is .bss: untouched until used.
 #pragma once
 
 #include <atomic>
@@ -17,7 +17,8 @@ template <typename T, unsigned kCount> class ScratchPool {
   T* take() {
     for (;;) {
       uint32_t taken = taken_.load(std::memory_order_relaxed);
-      if (taken == kAll) return nullptr;
+      if (taken == kAll)
+        return nullptr;
       const unsigned i = static_cast<unsigned>(__builtin_ctz(~taken));
       // Acquire: pairs with the release in give(), so the last user's writes do not follow ours.
       if (taken_.compare_exchange_weak(taken, taken | (1u << i), std::memory_order_acquire))
@@ -39,4 +40,4 @@ template <typename T, unsigned kCount> class ScratchPool {
   Buffer buffers_[kCount] = {};
 };
 
-}  // namespace hl
+} // namespace hl

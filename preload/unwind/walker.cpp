@@ -1,5 +1,5 @@
-// The remembering walk. It tracks pc, stack pointer and rbp alone: no rule it handles looks at another register,
-// and what does not fit (`complex` rules) is left to FullWalk, whose walks are not remembered.
+// The remembering walk. It tracks pc, stack pointer and rbp alone: no rule it handles looks at another
+// register, and what does not fit (`complex` rules) is left to FullWalk, whose walks are not remembered.
 #include "unwind/walker.h"
 
 #include "unwind/full_walk.h"
@@ -13,20 +13,21 @@ constexpr uint32_t kCap = WalkMemo::kFrames;
 // How the outermost of the frames just found ended the walk.
 struct OuterEnd {
   WalkEnd why = WalkEnd::outermost;
-  const volatile uint64_t* return_slot = nullptr;  // the return address was read here before the walk ended
+  const volatile uint64_t* return_slot = nullptr; // the return address was read here before the walk ended
   uint64_t return_value = 0;
 };
 
 struct State {
   uint64_t pc, sp, rbp;
-  uint8_t flags;  // kGuessedFrame or 0
+  uint8_t flags; // kGuessedFrame or 0
 };
 
 // Forgets frames from index `count` on.
 inline void shrink(WalkMemo& memo, uint32_t count) {
   memo.count = count;
-  if (memo.gap >= count) memo.gap = memo.cut = 0;
-  asm volatile("" ::: "memory");  // for a handler that leaves by longjmp: in this order
+  if (memo.gap >= count)
+    memo.gap = memo.cut = 0;
+  asm volatile("" ::: "memory"); // for a handler that leaves by longjmp: in this order
 }
 
 inline bool matches(const MemoFrame& f, const State& s) {
@@ -34,7 +35,9 @@ inline bool matches(const MemoFrame& f, const State& s) {
          (!(f.flags & kRbpLive) || f.rbp == s.rbp);
 }
 
-inline uint64_t word_at(uint64_t address) { return *reinterpret_cast<const volatile uint64_t*>(address); }
+inline uint64_t word_at(uint64_t address) {
+  return *reinterpret_cast<const volatile uint64_t*>(address);
+}
 
 inline uint64_t node_pc(const MemoFrame& f) {
   static_assert(kNodeGuessed == uint64_t{kGuessedFrame} << 61);
@@ -56,9 +59,10 @@ StackId marker(WalkContext& context, StackId parent, WalkEnd why) {
 // The tree's node, asked for only if this thread has not met it lately.
 inline StackId intern(WalkMemo& memo, WalkContext& context, StackId parent, uint32_t module, uint64_t pc) {
   KnownNode& known = memo.known_node(parent, pc);
-  if (known.pc == pc && known.parent == parent) [[likely]] return known.id;
+  if (known.pc == pc && known.parent == parent) [[likely]]
+    return known.id;
   const StackId id = context.tree->intern(parent, module, pc);
-  if (id != parent) {  // equal: there was no room for it
+  if (id != parent) { // equal: there was no room for it
     known.pc = 0;
     asm volatile("" ::: "memory");
     known.parent = parent;
@@ -80,17 +84,19 @@ inline MemoWord* add_word(MemoWord* at, uint64_t address, uint64_t value) {
 StackId remember(WalkMemo& memo, WalkContext& context, uint32_t count, uint32_t fresh, const OuterEnd* end,
                  StackId parent) {
   shrink(memo, count);
-  if (fresh == kCap) return parent;
+  if (fresh == kCap)
+    return parent;
   MemoWord* words = memo.words + (count ? memo.frames[count - 1].words_end : 0);
   const MemoWord* const last_words = memo.words + WalkMemo::kWords - kMaxWordsPerFrame;
   const MemoFrame* in = memo.frames + fresh;
   const MemoFrame* const in_end = memo.frames + kCap;
   MemoFrame* out = memo.frames + count;
-  bool live = false;  // the rbp of the frame just outside matters
+  bool live = false; // the rbp of the frame just outside matters
   if (end) {
     MemoFrame f = *in++;
     f.node = parent = intern(memo, context, parent, f.module, node_pc(f));
-    if (end->return_slot) words = add_word(words, reinterpret_cast<uint64_t>(end->return_slot), end->return_value);
+    if (end->return_slot)
+      words = add_word(words, reinterpret_cast<uint64_t>(end->return_slot), end->return_value);
     live = end->why != WalkEnd::depth_cap && looks_at_rbp(f.kind);
     f.words_end = static_cast<uint16_t>(words - memo.words);
     f.flags = static_cast<uint8_t>((f.flags & kGuessedFrame) | uint8_t{live});
@@ -130,7 +136,8 @@ StackId remember(WalkMemo& memo, WalkContext& context, uint32_t count, uint32_t 
   asm volatile("" ::: "memory");
   memo.count = static_cast<uint32_t>(out - memo.frames);
   // No room for more words: the innermost frames are not remembered, only entered in the tree.
-  for (; in != in_end; ++in) parent = intern(memo, context, parent, in->module, node_pc(*in));
+  for (; in != in_end; ++in)
+    parent = intern(memo, context, parent, in->module, node_pc(*in));
   return parent;
 }
 
@@ -139,9 +146,11 @@ void cut_middle(WalkMemo& memo, WalkContext& context) {
   const uint32_t count = memo.count;
   const uint32_t outer = memo.cut ? memo.gap : WalkMemo::kOuterKept, inner = outer + WalkMemo::kCut;
   shrink(memo, 0);
-  const uint32_t words_outer = outer ? memo.frames[outer - 1].words_end : 0, words_inner = memo.frames[inner - 1].words_end;
+  const uint32_t words_outer = outer ? memo.frames[outer - 1].words_end : 0,
+                 words_inner = memo.frames[inner - 1].words_end;
   const uint32_t words_end = memo.frames[count - 1].words_end;
-  for (uint32_t i = words_inner; i < words_end; ++i) memo.words[i - (words_inner - words_outer)] = memo.words[i];
+  for (uint32_t i = words_inner; i < words_end; ++i)
+    memo.words[i - (words_inner - words_outer)] = memo.words[i];
   StackId parent = marker(context, outer ? memo.frames[outer - 1].node : 0, WalkEnd::depth_cap);
   for (uint32_t i = inner; i < count; ++i) {
     MemoFrame f = memo.frames[i];
@@ -162,9 +171,11 @@ uint32_t standing_outer_frames(const WalkMemo& memo, uint32_t count) {
   for (uint32_t i = 0; i < count; ++i) {
     const MemoFrame& f = memo.frames[i];
     for (; word < f.words_end; ++word)
-      if (*memo.words[word].address != memo.words[word].value) return standing;
+      if (*memo.words[word].address != memo.words[word].value)
+        return standing;
     // What vouches for its pc otherwise is a word of the next frame, which may not be there any more.
-    if (word_at(f.sp - 8) == f.pc) standing = i + 1;
+    if (word_at(f.sp - 8) == f.pc)
+      standing = i + 1;
   }
   return standing;
 }
@@ -180,7 +191,8 @@ uint32_t standing_outer_frames(const WalkMemo& memo, uint32_t count) {
       break;
     }
     MemoFrame& f = memo.frames[--fresh];
-    if (fresh < memo.count) shrink(memo, fresh);
+    if (fresh < memo.count)
+      shrink(memo, fresh);
     f.pc = walk.node_pc();
     f.module = walk.module();
     if (!walk.step()) {
@@ -190,7 +202,8 @@ uint32_t standing_outer_frames(const WalkMemo& memo, uint32_t count) {
   }
   memo.walked_frames += kCap - fresh;
   context.count_end(end);
-  if (walk.any_guess()) context.count_end(WalkEnd::frame_pointer_guess);
+  if (walk.any_guess())
+    context.count_end(WalkEnd::frame_pointer_guess);
   StackId parent = end == WalkEnd::outermost ? 0 : marker(context, 0, end);
   for (uint32_t i = fresh; i < kCap; ++i)
     parent = intern(memo, context, parent, memo.frames[i].module, memo.frames[i].pc);
@@ -198,7 +211,7 @@ uint32_t standing_outer_frames(const WalkMemo& memo, uint32_t count) {
   return parent;
 }
 
-}  // namespace
+} // namespace
 
 StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, WalkContext& context) {
   const uint32_t epoch = context.epoch.now();
@@ -210,15 +223,17 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
     context.count_end(WalkEnd::unreadable);
     return marker(context, 0, WalkEnd::unreadable);
   }
-  if (memo.count > kCap - WalkMemo::kFreshReserve) cut_middle(memo, context);
+  if (memo.count > kCap - WalkMemo::kFreshReserve)
+    cut_middle(memo, context);
 
   State s{entry.rip, entry.rsp, entry.rbp, 0};
-  uint32_t count = memo.count;  // remembered frames not yet passed
-  uint32_t fresh = kCap;        // frames[fresh, kCap) were found by this walk
+  uint32_t count = memo.count; // remembered frames not yet passed
+  uint32_t fresh = kCap;       // frames[fresh, kCap) were found by this walk
   OuterEnd end;
 
   for (;;) {
-    while (count && memo.frames[count - 1].sp < s.sp) --count;
+    while (count && memo.frames[count - 1].sp < s.sp)
+      --count;
     if (memo.cut && count > memo.gap && count - memo.gap < WalkMemo::kInnerKept) {
       // A recursion has come back to where its middle was cut out: that part is to be seen again.
       count = memo.gap;
@@ -235,8 +250,10 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
       // Everything inside of frame j is as it was; walk on from j. Those frames become fresh ones: their
       // nodes hang below others now, and which registers matter in them is to be found out again.
       uint32_t j = matched;
-      while (j && memo.frames[j - 1].words_end >= changed) --j;
-      if (memo.cut && j < memo.gap && matched >= memo.gap) j = memo.gap;
+      while (j && memo.frames[j - 1].words_end >= changed)
+        --j;
+      if (memo.cut && j < memo.gap && matched >= memo.gap)
+        j = memo.gap;
       shrink(memo, j);
       for (uint32_t k = matched; k > j; --k) {
         MemoFrame f = memo.frames[k];
@@ -245,7 +262,8 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
           const MemoWord& cfa_word = memo.words[f.words_end - 1];
           f.cfa_offset = static_cast<int16_t>(reinterpret_cast<uint64_t>(cfa_word.address) - f.rbp);
         }
-        if (f.rbp_slot != kNotSaved) s.rbp = word_at(f.sp + f.rbp_slot);
+        if (f.rbp_slot != kNotSaved)
+          s.rbp = word_at(f.sp + f.rbp_slot);
         f.flags &= kGuessedFrame;
         memo.frames[--fresh] = f;
       }
@@ -257,8 +275,10 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
 
     // One frame outwards by its rule.
     Rule rule;
-    if (const RuleEntry* e = context.rules.find(s.pc, epoch)) [[likely]] rule = e->rule;
-    else rule = resolve_rule(context, s.pc, false, epoch);
+    if (const RuleEntry* e = context.rules.find(s.pc, epoch)) [[likely]]
+      rule = e->rule;
+    else
+      rule = resolve_rule(context, s.pc, false, epoch);
 
     if (fresh == count) {
       // No room. Give up what is remembered inwards of the outer end, which is kept to the last.
@@ -269,7 +289,8 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
         context.count_end(WalkEnd::depth_cap);
         shrink(memo, standing);
         end.why = WalkEnd::depth_cap;
-        const StackId parent = marker(context, standing ? memo.frames[standing - 1].node : 0, WalkEnd::depth_cap);
+        const StackId parent =
+            marker(context, standing ? memo.frames[standing - 1].node : 0, WalkEnd::depth_cap);
         memo.walked_frames += kCap - fresh;
         const StackId id = remember(memo, context, standing, fresh, &end, parent);
         memo.gap = standing;
@@ -278,7 +299,8 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
       }
     }
     MemoFrame& f = memo.frames[--fresh];
-    if (fresh < memo.count) [[unlikely]] shrink(memo, count);
+    if (fresh < memo.count) [[unlikely]]
+      shrink(memo, count);
     f.pc = s.pc;
     f.sp = s.sp;
     f.rbp = s.rbp;
@@ -292,32 +314,35 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
     uint8_t next_flags = 0;
     if (rule.kind <= RuleKind::cfa_rbp && rule.kind != RuleKind::complex) [[likely]] {
       cfa = (rule.kind == RuleKind::cfa_rsp ? s.sp : s.rbp) + static_cast<uint64_t>(int64_t{rule.cfa_offset});
-    } else switch (rule.kind) {
-    case RuleKind::cfa_at_rbp: {
-      const uint64_t slot = s.rbp + static_cast<uint64_t>(int64_t{rule.cfa_offset});
-      if (s.rbp < s.sp || !memo.ranges.ensure(slot, 8) || !memo.ranges.ensure(s.rbp, 8)) {
-        end.why = WalkEnd::unreadable;
-        goto ended;
+    } else
+      switch (rule.kind) {
+      case RuleKind::cfa_at_rbp: {
+        const uint64_t slot = s.rbp + static_cast<uint64_t>(int64_t{rule.cfa_offset});
+        if (s.rbp < s.sp || !memo.ranges.ensure(slot, 8) || !memo.ranges.ensure(s.rbp, 8)) {
+          end.why = WalkEnd::unreadable;
+          goto ended;
+        }
+        cfa = word_at(slot);
+        f.cfa_offset = static_cast<int16_t>(rule.cfa_offset);
+        break;
       }
-      cfa = word_at(slot);
-      f.cfa_offset = static_cast<int16_t>(rule.cfa_offset);
-      break;
-    }
-    case RuleKind::frame_pointer:
-      if (s.rbp == 0) goto ended;
-      if (s.rbp < s.sp || s.rbp % 8 != 0 || !memo.ranges.ensure(s.rbp, 16) || !memo.ranges.contains(s.rbp + 8)) {
-        end.why = WalkEnd::no_rule;
+      case RuleKind::frame_pointer:
+        if (s.rbp == 0)
+          goto ended;
+        if (s.rbp < s.sp || s.rbp % 8 != 0 || !memo.ranges.ensure(s.rbp, 16) ||
+            !memo.ranges.contains(s.rbp + 8)) {
+          end.why = WalkEnd::no_rule;
+          goto ended;
+        }
+        cfa = s.rbp + 16;
+        next_flags = kGuessedFrame;
+        context.count_end(WalkEnd::frame_pointer_guess);
+        break;
+      case RuleKind::outermost:
         goto ended;
+      default:
+        return capture_fully(memo, entry, context);
       }
-      cfa = s.rbp + 16;
-      next_flags = kGuessedFrame;
-      context.count_end(WalkEnd::frame_pointer_guess);
-      break;
-    case RuleKind::outermost:
-      goto ended;
-    default:
-      return capture_fully(memo, entry, context);
-    }
 
     {
       // The CFA lies outwards of the stack pointer and inside the range that was seen readable.
@@ -339,8 +364,10 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
         rbp = word_at(s.rbp);
       } else if (rule.saved[kSavedRbp]) {
         const uint64_t slot = cfa - 8 * uint64_t{rule.saved[kSavedRbp]};
-        if (slot < s.sp) [[unlikely]] return capture_fully(memo, entry, context);
-        if (slot - s.sp >= kNotSaved) [[unlikely]] return capture_fully(memo, entry, context);
+        if (slot < s.sp) [[unlikely]]
+          return capture_fully(memo, entry, context);
+        if (slot - s.sp >= kNotSaved) [[unlikely]]
+          return capture_fully(memo, entry, context);
         f.rbp_slot = static_cast<uint32_t>(slot - s.sp);
         rbp = word_at(slot);
       }
@@ -359,7 +386,8 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
     shrink(memo, 0);
     memo.walked_frames += kCap - fresh;
     context.count_end(end.why);
-    return remember(memo, context, 0, fresh, &end, end.why == WalkEnd::outermost ? 0 : marker(context, 0, end.why));
+    return remember(memo, context, 0, fresh, &end,
+                    end.why == WalkEnd::outermost ? 0 : marker(context, 0, end.why));
   }
 }
 
@@ -382,7 +410,8 @@ StackId capture_stack_nested(const EntryRegisters& entry, WalkContext& context) 
   const PlainWalk walk = walk_plainly(entry, context, ranges, frames, kNestedFrames);
   context.count_end(walk.end);
   StackId parent = walk.end == WalkEnd::outermost ? 0 : marker(context, 0, walk.end);
-  for (uint32_t i = walk.frames; i-- > 0;) parent = context.tree->intern(parent, frames[i].module, frames[i].pc);
+  for (uint32_t i = walk.frames; i-- > 0;)
+    parent = context.tree->intern(parent, frames[i].module, frames[i].pc);
   return parent;
 }
 
@@ -390,17 +419,18 @@ void note_executable_mapping(WalkContext& context, uint64_t start, uint64_t byte
   const uint32_t n = context.modules.count();
   for (uint32_t i = 0; i < n; ++i) {
     const ModuleInstance& m = context.modules.instance(i);
-    if (m.dead.load(std::memory_order_relaxed) || m.end <= start || m.start >= start + bytes) continue;
+    if (m.dead.load(std::memory_order_relaxed) || m.end <= start || m.start >= start + bytes)
+      continue;
     context.epoch.bump();
     return;
   }
 }
 
 void reset_after_fork(WalkContext& context) {
-  context.epoch.bump();  // every memo forgets, those of the pool included
+  context.epoch.bump(); // every memo forgets, those of the pool included
   context.rules.reset();
   context.modules.reset();
   context.tree->reset();
 }
 
-}  // namespace hl
+} // namespace hl

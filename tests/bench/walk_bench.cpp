@@ -3,7 +3,8 @@
 //   walk_bench [CASE] [EVENTS]     CASE: hit, site, middle, deep, fresh, all (default)
 //
 // Times are minima of several rounds. With one case and a small number of events it is meant to be run under
-// `valgrind --tool=callgrind --toggle-collect='*measured_loop*'`: instructions do not depend on the machine's mood.
+// `valgrind --tool=callgrind --toggle-collect='*measured_loop*'`: instructions do not depend on the machine's
+// mood.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -34,14 +35,16 @@ uint64_t now_ns() {
 
 // Two call sites and a two-frame variant, so that events differ as real ones do.
 [[gnu::noinline]] void leaf(uint64_t i) {
-  if (i & 1) g_sink = g_sink + hl_test_event(capture, nullptr);
-  else g_sink = g_sink + hl_test_event(capture, nullptr) + 1;
+  if (i & 1)
+    g_sink = g_sink + hl_test_event(capture, nullptr);
+  else
+    g_sink = g_sink + hl_test_event(capture, nullptr) + 1;
   asm volatile("");
 }
 [[gnu::noinline]] void branch(uint64_t i) {
   if (i & 1) {
     leaf(0);
-    asm volatile("# odd");  // keeps the two calls apart
+    asm volatile("# odd"); // keeps the two calls apart
   } else {
     leaf(0);
     asm volatile("# even");
@@ -49,8 +52,10 @@ uint64_t now_ns() {
 }
 
 [[gnu::noinline]] void middle_inner(uint64_t i, int depth) {
-  if (depth > 0) middle_inner(i, depth - 1);
-  else leaf(0);
+  if (depth > 0)
+    middle_inner(i, depth - 1);
+  else
+    leaf(0);
   asm volatile("");
 }
 [[gnu::noinline]] void middle(uint64_t i) {
@@ -67,10 +72,18 @@ uint64_t now_ns() {
   const uint64_t start = now_ns();
   for (uint64_t i = 0; i < g_events; ++i) {
     switch (g_case) {
-    case Case::hit: leaf(0); break;
-    case Case::site: leaf(i); break;
-    case Case::deep: branch(i); break;
-    case Case::middle: middle(i); break;
+    case Case::hit:
+      leaf(0);
+      break;
+    case Case::site:
+      leaf(i);
+      break;
+    case Case::deep:
+      branch(i);
+      break;
+    case Case::middle:
+      middle(i);
+      break;
     case Case::fresh:
       g_memo.count = g_memo.gap = g_memo.cut = 0;
       leaf(0);
@@ -95,18 +108,20 @@ void run(Case c, const char* name, const char* what) {
   const int rounds = g_events < 100'000 ? 1 : 5;
   for (int round = 0; round < rounds; ++round) {
     const double ns = at_depth(30);
-    if (ns < best) best = ns;
+    if (ns < best)
+      best = ns;
   }
   const double frames = static_cast<double>(g_memo.walked_frames - walked) / static_cast<double>(rounds) /
                         static_cast<double>(g_events);
   std::printf("%-7s %7.1f ns/event  %5.2f frames walked/event  (%s)\n", name, best, frames, what);
 }
 
-}  // namespace
+} // namespace
 
 int main(int argc, char** argv) {
   const char* which = argc > 1 ? argv[1] : "all";
-  if (argc > 2) g_events = std::strtoull(argv[2], nullptr, 10);
+  if (argc > 2)
+    g_events = std::strtoull(argv[2], nullptr, 10);
   const struct {
     Case c;
     const char* name;
@@ -117,7 +132,8 @@ int main(int argc, char** argv) {
                {Case::middle, "middle", "another call site eight frames farther out"},
                {Case::fresh, "fresh", "nothing remembered"}};
   for (const auto& c : cases) {
-    if (std::strcmp(which, "all") == 0 || std::strcmp(which, c.name) == 0) run(c.c, c.name, c.what);
+    if (std::strcmp(which, "all") == 0 || std::strcmp(which, c.name) == 0)
+      run(c.c, c.name, c.what);
   }
   g_case = Case::hit;
   g_events = 1;

@@ -21,16 +21,20 @@ struct Blocks {
 
   ~Blocks() {
     for (auto& b : made)
-      if (NodeBlock* p = b.load()) munmap(p, hl::kBlockBytes);
+      if (NodeBlock* p = b.load())
+        munmap(p, hl::kBlockBytes);
   }
   static NodeBlock* provide(void* self, uint32_t position) {
     auto& blocks = *static_cast<Blocks*>(self);
-    if (position >= blocks.limit || position >= 64) return nullptr;
+    if (position >= blocks.limit || position >= 64)
+      return nullptr;
     NodeBlock* there = blocks.made[position].load(std::memory_order_acquire);
-    if (there) return there;
+    if (there)
+      return there;
     void* p = mmap(nullptr, hl::kBlockBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     auto* fresh = static_cast<NodeBlock*>(p);
-    if (blocks.made[position].compare_exchange_strong(there, fresh, std::memory_order_acq_rel)) return fresh;
+    if (blocks.made[position].compare_exchange_strong(there, fresh, std::memory_order_acq_rel))
+      return fresh;
     munmap(p, hl::kBlockBytes);
     return there;
   }
@@ -43,17 +47,19 @@ struct Fixture {
   Fixture() { tree->storage.init(Blocks::provide, &blocks, &count); }
 };
 
-}  // namespace
+} // namespace
 
 TEST_CASE("a key has one node, and another key another") {
   Fixture f;
   const hl::StackId a = f.tree->intern(0, 1, 0x1000);
   CHECK(a == 1);
   CHECK(f.tree->intern(0, 1, 0x1000) == a);
-  const hl::StackId others[] = {f.tree->intern(0, 2, 0x1000), f.tree->intern(0, 1, 0x1001), f.tree->intern(a, 1, 0x1000),
+  const hl::StackId others[] = {f.tree->intern(0, 2, 0x1000), f.tree->intern(0, 1, 0x1001),
+                                f.tree->intern(a, 1, 0x1000),
                                 f.tree->intern(0, 1, 0x1000 | hl::kNodeExactPc)};
   CHECK(std::set<hl::StackId>(std::begin(others), std::end(others)).size() == 4);
-  for (hl::StackId id : others) CHECK(id != a);
+  for (hl::StackId id : others)
+    CHECK(id != a);
   const hl::StackNode* node = f.tree->storage.node(others[2]);
   CHECK(node->parent == a);
   CHECK(node->module == 1);
@@ -74,7 +80,8 @@ TEST_CASE("a hundred thousand nodes are all found again, at less than 32 bytes e
   // The worst moment is just after many segments were split.
   for (uint32_t i = kNodes; i < 120'000; ++i) {
     f.tree->intern(0, 1 + i % 13, 0x400000 + 16 * uint64_t{i});
-    if (i % 1000 == 0) CHECK(f.tree->index_bytes() + 16 * uint64_t{i} <= 33 * uint64_t{i});
+    if (i % 1000 == 0)
+      CHECK(f.tree->index_bytes() + 16 * uint64_t{i} <= 33 * uint64_t{i});
   }
 }
 
@@ -97,13 +104,15 @@ TEST_CASE("without room a stack is cut and counted, and goes on when there is ro
 
 TEST_CASE("a reset tree knows nothing of before") {
   Fixture f;
-  for (uint32_t i = 0; i < 5000; ++i) f.tree->intern(0, 1, 0x1000 + i);
+  for (uint32_t i = 0; i < 5000; ++i)
+    f.tree->intern(0, 1, 0x1000 + i);
   f.tree->reset();
   Blocks fresh;
   f.count = 0;
   f.tree->storage.init(Blocks::provide, &fresh, &f.count);
   CHECK(f.tree->intern(0, 1, 0x1000 + 77) == 1);
-  for (uint32_t i = 0; i < 5000; ++i) f.tree->intern(0, 1, 0x1000 + i);
+  for (uint32_t i = 0; i < 5000; ++i)
+    f.tree->intern(0, 1, 0x1000 + i);
   CHECK(f.count == 5000);
 }
 
@@ -123,12 +132,14 @@ TEST_CASE("threads that intern the same stacks get nodes with the right keys and
         const hl::StackId root = f.tree->intern(0, module, pc & ~uint64_t{0xfff});
         const hl::StackId id = f.tree->intern(root, module, pc);
         const hl::StackNode* node = f.tree->storage.node(id);
-        if (!node || node->parent != root || node->module != module || node->pc.load(std::memory_order_acquire) != pc)
+        if (!node || node->parent != root || node->module != module ||
+            node->pc.load(std::memory_order_acquire) != pc)
           wrong.fetch_add(1);
       }
     });
   }
-  for (auto& t : threads) t.join();
+  for (auto& t : threads)
+    t.join();
   CHECK(wrong == 0);
   std::set<std::tuple<uint32_t, uint32_t, uint64_t>> keys;
   for (hl::StackId id = 1; id <= f.count; ++id) {
@@ -149,9 +160,11 @@ TEST_CASE("a reader that follows the counter sees nodes whole or not at all") {
       const uint32_t n = f.count.load(std::memory_order_acquire);
       for (hl::StackId id = 1; id <= n; ++id) {
         const hl::StackNode* node = f.tree->storage.node(id);
-        if (node == nullptr) continue;
+        if (node == nullptr)
+          continue;
         const uint64_t pc = node->pc.load(std::memory_order_acquire);
-        if (pc != 0 && (node->module != pc % 97 || node->parent >= id)) torn.fetch_add(1);
+        if (pc != 0 && (node->module != pc % 97 || node->parent >= id))
+          torn.fetch_add(1);
       }
     }
   });

@@ -1,12 +1,12 @@
-// Our reading of call frame information against binutils' (`readelf --debug-dump=frames-interp`), for every row
-// of every function of large real objects, and against hand-made damaged input.
+// Our reading of call frame information against binutils' (`readelf --debug-dump=frames-interp`), for every
+// row of every function of large real objects, and against hand-made damaged input.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <algorithm>
 #include <elf.h>
 #include <fstream>
 #include <iterator>
@@ -29,22 +29,26 @@ struct Image {
   explicit Image(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
     const std::vector<char> bytes((std::istreambuf_iterator<char>(file)), {});
-    if (bytes.size() < sizeof(Elf64_Ehdr)) return;
+    if (bytes.size() < sizeof(Elf64_Ehdr))
+      return;
     Elf64_Ehdr header;
     memcpy(&header, bytes.data(), sizeof header);
     std::vector<Elf64_Phdr> segments(header.e_phnum);
     memcpy(segments.data(), bytes.data() + header.e_phoff, segments.size() * sizeof(Elf64_Phdr));
     uint64_t low = ~uint64_t{0}, high = 0;
     for (const auto& p : segments) {
-      if (p.p_type != PT_LOAD) continue;
+      if (p.p_type != PT_LOAD)
+        continue;
       low = std::min<uint64_t>(low, p.p_vaddr);
       high = std::max<uint64_t>(high, p.p_vaddr + p.p_memsz);
     }
     memory.resize(high - low);
     base = reinterpret_cast<uint64_t>(memory.data()) - low;
     for (const auto& p : segments) {
-      if (p.p_type == PT_LOAD) memcpy(reinterpret_cast<void*>(base + p.p_vaddr), bytes.data() + p.p_offset, p.p_filesz);
-      if (p.p_type == PT_GNU_EH_FRAME) section.eh_frame_hdr = base + p.p_vaddr;
+      if (p.p_type == PT_LOAD)
+        memcpy(reinterpret_cast<void*>(base + p.p_vaddr), bytes.data() + p.p_offset, p.p_filesz);
+      if (p.p_type == PT_GNU_EH_FRAME)
+        section.eh_frame_hdr = base + p.p_vaddr;
     }
     for (const auto& p : segments) {
       const uint64_t start = base + p.p_vaddr;
@@ -57,19 +61,26 @@ struct Image {
 };
 
 const std::map<std::string, unsigned> kColumns = {
-    {"rax", 0}, {"rdx", 1}, {"rcx", 2},  {"rbx", 3},  {"rsi", 4},  {"rdi", 5},  {"rbp", 6},  {"rsp", 7}, {"r8", 8},
-    {"r9", 9},  {"r10", 10}, {"r11", 11}, {"r12", 12}, {"r13", 13}, {"r14", 14}, {"r15", 15}, {"ra", 16}};
+    {"rax", 0},  {"rdx", 1},  {"rcx", 2},  {"rbx", 3},  {"rsi", 4},  {"rdi", 5},
+    {"rbp", 6},  {"rsp", 7},  {"r8", 8},   {"r9", 9},   {"r10", 10}, {"r11", 11},
+    {"r12", 12}, {"r13", 13}, {"r14", 14}, {"r15", 15}, {"ra", 16}};
 
 // One of readelf's cells ("c-8", "u", "exp", "rsp+8") in our terms.
 std::string cell_of(const hl::RegisterRule& rule) {
   switch (rule.kind) {
   case hl::RegisterRule::same:
-  case hl::RegisterRule::undefined: return "-";
-  case hl::RegisterRule::offset: return (rule.value < 0 ? "c" : "c+") + std::to_string(rule.value);
-  case hl::RegisterRule::val_offset: return (rule.value < 0 ? "v" : "v+") + std::to_string(rule.value);
-  case hl::RegisterRule::in_register: return "r" + std::to_string(rule.value);
-  case hl::RegisterRule::expression: return "exp";
-  case hl::RegisterRule::val_expression: return "vexp";
+  case hl::RegisterRule::undefined:
+    return "-";
+  case hl::RegisterRule::offset:
+    return (rule.value < 0 ? "c" : "c+") + std::to_string(rule.value);
+  case hl::RegisterRule::val_offset:
+    return (rule.value < 0 ? "v" : "v+") + std::to_string(rule.value);
+  case hl::RegisterRule::in_register:
+    return "r" + std::to_string(rule.value);
+  case hl::RegisterRule::expression:
+    return "exp";
+  case hl::RegisterRule::val_expression:
+    return "vexp";
   }
   return "?";
 }
@@ -85,7 +96,8 @@ Comparison compare_with_readelf(const std::string& path) {
   const Image image(path);
   hl::CfiFrame frame;
   FILE* pipe = popen(("readelf --wide --debug-dump=frames-interp '" + path + "' 2>/dev/null").c_str(), "r");
-  if (pipe == nullptr) return result;
+  if (pipe == nullptr)
+    return result;
   struct Row {
     uint64_t pc;
     std::vector<std::string> cells;
@@ -96,7 +108,8 @@ Comparison compare_with_readelf(const std::string& path) {
   const auto finish = [&] {
     for (size_t i = 0; i < rows.size(); ++i) {
       const uint64_t next = i + 1 < rows.size() ? rows[i + 1].pc : end;
-      if (next <= rows[i].pc) continue;  // an empty row: the following one counts
+      if (next <= rows[i].pc)
+        continue; // an empty row: the following one counts
       for (const uint64_t pc : {rows[i].pc, next - 1}) {
         ++result.rows;
         std::string ours, theirs;
@@ -105,17 +118,21 @@ Comparison compare_with_readelf(const std::string& path) {
         } else {
           const hl::CfiRow& row = frame.row;
           for (const auto& [name, number] : kColumns)
-            if (row.cfa_register == number) ours = name;
+            if (row.cfa_register == number)
+              ours = name;
           ours += "+" + std::to_string(row.cfa_value);
-          if (row.cfa_is_expression) ours = "exp";
+          if (row.cfa_is_expression)
+            ours = "exp";
           for (size_t c = 1; c < names.size(); ++c)
-            if (kColumns.count(names[c])) ours += " " + cell_of(row.registers[kColumns.at(names[c])]);
+            if (kColumns.count(names[c]))
+              ours += " " + cell_of(row.registers[kColumns.at(names[c])]);
           result.compact += hl::compact_rule(frame).kind != hl::RuleKind::complex;
         }
         theirs = rows[i].cells[0];
         for (size_t c = 1; c < names.size(); ++c) {
           const std::string& cell = rows[i].cells[c];
-          if (kColumns.count(names[c])) theirs += " " + (cell == "u" || cell == "s" || cell == "n" ? "-" : cell);
+          if (kColumns.count(names[c]))
+            theirs += " " + (cell == "u" || cell == "s" || cell == "n" ? "-" : cell);
         }
         if (ours != theirs && result.first_difference.empty()) {
           std::ostringstream s;
@@ -143,12 +160,15 @@ Comparison compare_with_readelf(const std::string& path) {
       end = 0;
     } else if (first == "LOC") {
       names.clear();
-      while (words >> word) names.push_back(word);
+      while (words >> word)
+        names.push_back(word);
     } else if (!names.empty() && end && first.size() == 16) {
       Row row{strtoull(first.c_str(), nullptr, 16), {}};
       while (words >> word)
-        if (word[0] != '(') row.cells.push_back(word);  // "r9 (r9)"
-      if (row.cells.size() == names.size()) rows.push_back(row);
+        if (word[0] != '(')
+          row.cells.push_back(word); // "r9 (r9)"
+      if (row.cells.size() == names.size())
+        rows.push_back(row);
     }
   }
   finish();
@@ -160,7 +180,8 @@ std::string library_path(const char* name) {
   std::ifstream maps("/proc/self/maps");
   for (std::string line; std::getline(maps, line);) {
     const size_t slash = line.find('/');
-    if (slash != std::string::npos && line.find(name) != std::string::npos) return line.substr(slash);
+    if (slash != std::string::npos && line.find(name) != std::string::npos)
+      return line.substr(slash);
   }
   return {};
 }
@@ -173,10 +194,14 @@ void check_object(const std::string& path, uint64_t least_functions) {
   CHECK(c.compact * 100 >= c.rows * 97);
 }
 
-}  // namespace
+} // namespace
 
-TEST_CASE("every row of libc is read as readelf reads it") { check_object(library_path("/libc.so.6"), 1000); }
-TEST_CASE("every row of libstdc++ is read as readelf reads it") { check_object(library_path("/libstdc++.so"), 1000); }
+TEST_CASE("every row of libc is read as readelf reads it") {
+  check_object(library_path("/libc.so.6"), 1000);
+}
+TEST_CASE("every row of libstdc++ is read as readelf reads it") {
+  check_object(library_path("/libstdc++.so"), 1000);
+}
 TEST_CASE("every row of the dynamic linker is read as readelf reads it") {
   check_object(library_path("/ld-linux-x86-64"), 100);
 }
@@ -191,8 +216,8 @@ TEST_CASE("every row of python3 is read as readelf reads it") {
 
 TEST_CASE("damaged call frame information is refused, never read out of bounds") {
   Image image(library_path("/libstdc++.so"));
-  // A copy of .eh_frame_hdr and .eh_frame that ends at an unreadable page would be ideal; here the section's bounds
-  // are narrowed instead, and the sanitizer presets watch the rest.
+  // A copy of .eh_frame_hdr and .eh_frame that ends at an unreadable page would be ideal; here the section's
+  // bounds are narrowed instead, and the sanitizer presets watch the rest.
   hl::CfiFrame frame;
   uint64_t seed = 1;
   const auto random = [&] { return seed = seed * 6364136223846793005u + 1442695040888963407u, seed >> 33; };
@@ -213,5 +238,5 @@ TEST_CASE("damaged call frame information is refused, never read out of bounds")
     narrow.segment_end = narrow.eh_frame_hdr + random() % bytes;
     hl::decode_cfi(narrow, pc, frame);
   }
-  CHECK(found > 1000);  // most of it stayed whole, so the test did look at programs
+  CHECK(found > 1000); // most of it stayed whole, so the test did look at programs
 }

@@ -22,7 +22,9 @@ namespace {
 hl::test::Environment g_env;
 const auto g_memo = std::make_unique<hl::WalkMemo>();
 
-uint64_t capture(const hl::EntryRegisters* entry, void*) { return hl::capture_stack(*g_memo, *entry, g_env.context); }
+uint64_t capture(const hl::EntryRegisters* entry, void*) {
+  return hl::capture_stack(*g_memo, *entry, g_env.context);
+}
 uint64_t event_from_library(void*) {
   const uint64_t id = hl_test_event(capture, nullptr);
   asm volatile("");
@@ -55,11 +57,12 @@ struct Visit {
           frames.back().module == hl::kMarkerModule ? hl::WalkEnd::no_rule : hl::WalkEnd::outermost};
 }
 
-}  // namespace
+} // namespace
 
 TEST_CASE("code loaded where other code was is another module, with its own rules") {
-  const Visit small = visit(HL_FIXTURE_SMALL), large = visit(HL_FIXTURE_LARGE), again = visit(HL_FIXTURE_SMALL);
-  REQUIRE(small.code == large.code);  // else the test shows nothing
+  const Visit small = visit(HL_FIXTURE_SMALL), large = visit(HL_FIXTURE_LARGE),
+              again = visit(HL_FIXTURE_SMALL);
+  REQUIRE(small.code == large.code); // else the test shows nothing
   CHECK(small.module != large.module);
   CHECK(small.frames == large.frames);
   CHECK(large.end == hl::WalkEnd::outermost);
@@ -86,7 +89,8 @@ TEST_CASE("the load counter is not believed in when it cannot be told for sure")
   hl::ModuleEpoch epoch;
   CHECK_FALSE(epoch.find_load_counter(nullptr, 0));
   static uint64_t nothing[64];
-  CHECK_FALSE(epoch.find_load_counter(nothing, reinterpret_cast<uint64_t>(dlsym(RTLD_DEFAULT, "dl_iterate_phdr"))));
+  CHECK_FALSE(
+      epoch.find_load_counter(nothing, reinterpret_cast<uint64_t>(dlsym(RTLD_DEFAULT, "dl_iterate_phdr"))));
   CHECK_FALSE(epoch.find_load_counter(dlvsym(RTLD_DEFAULT, "_rtld_global", "GLIBC_PRIVATE"),
                                       reinterpret_cast<uint64_t>(dlsym(RTLD_DEFAULT, "strverscmp"))));
   const uint32_t before = epoch.now();
@@ -111,7 +115,8 @@ TEST_CASE("a JIT's mapping is no new epoch, one over a module's addresses is") {
 TEST_CASE("generated code without call frame information is walked by frame pointer and marked") {
   // push rbp; mov rbp, rsp; mov rax, rdi; mov rdi, rsi; call rax; pop rbp; ret
   const uint8_t code[] = {0x55, 0x48, 0x89, 0xe5, 0x48, 0x89, 0xf8, 0x48, 0x89, 0xf7, 0xff, 0xd0, 0x5d, 0xc3};
-  void* const jit = mmap(nullptr, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* const jit =
+      mmap(nullptr, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   REQUIRE(jit != MAP_FAILED);
   memcpy(jit, code, sizeof code);
   const auto call = reinterpret_cast<CallBack>(jit);
@@ -120,7 +125,7 @@ TEST_CASE("generated code without call frame information is walked by frame poin
     REQUIRE(frames.size() > 3);
     CHECK(frames[1].module == 0);
     CHECK((frames[1].pc & hl::kNodePcMask) == reinterpret_cast<uint64_t>(jit) + 12);
-    CHECK((frames[1].pc & hl::kNodeGuessed) == 0);  // its address is certain: the frame inside has rules
+    CHECK((frames[1].pc & hl::kNodeGuessed) == 0); // its address is certain: the frame inside has rules
     CHECK((frames[2].pc & hl::kNodeGuessed) != 0);
     CHECK(frames.back().module != hl::kMarkerModule);
   }
@@ -160,7 +165,8 @@ TEST_CASE("a forked child starts its own books") {
     g_env.module_paths.clear();
     static std::atomic<uint32_t> count{0};
     static hl::NodeBlock block;
-    g_env.tree.storage.init([](void*, uint32_t position) { return position ? nullptr : &block; }, nullptr, &count);
+    g_env.tree.storage.init([](void*, uint32_t position) { return position ? nullptr : &block; }, nullptr,
+                            &count);
     const auto id = static_cast<hl::StackId>(hl_test_event(capture, nullptr));
     const auto frames = g_env.frames_of(id);
     const bool good = frames.size() == parents_frames && count == frames.size() && id == count &&
@@ -183,23 +189,26 @@ void fork_here(int) {
     static std::atomic<uint32_t> count{0};
     static hl::NodeBlock block;
     hl::reset_after_fork(g_env.context);
-    g_env.tree.storage.init([](void*, uint32_t position) { return position ? nullptr : &block; }, nullptr, &count);
+    g_env.tree.storage.init([](void*, uint32_t position) { return position ? nullptr : &block; }, nullptr,
+                            &count);
     g_in_child = 1;
-    return;  // into whatever was interrupted, as an application's handler does
+    return; // into whatever was interrupted, as an application's handler does
   }
   int status = 0;
   waitpid(child, &status, 0);
   g_forks = g_forks + 1;
-  if (status != 0) g_bad_children = g_bad_children + 1;
+  if (status != 0)
+    g_bad_children = g_bad_children + 1;
 }
 
 [[gnu::noinline]] void events_at_depths(int depth) {
   hl_test_event(capture, nullptr);
-  if (depth > 0) events_at_depths(depth - 1);
+  if (depth > 0)
+    events_at_depths(depth - 1);
   hl_test_event(capture, nullptr);
 }
 
-}  // namespace
+} // namespace
 
 TEST_CASE("a handler that forks in the middle of a walk leaves a child that can go on") {
   struct sigaction action {};
@@ -212,7 +221,8 @@ TEST_CASE("a handler that forks in the middle of a walk leaves a child that can 
   while (g_forks < 150) {
     g_memo->forget();
     events_at_depths(20);
-    if (g_in_child) _exit(0);
+    if (g_in_child)
+      _exit(0);
   }
   setitimer(ITIMER_REAL, &never, nullptr);
   sigaction(SIGALRM, &before, nullptr);
@@ -236,21 +246,27 @@ TEST_CASE("threads that fill the rule table find what was put in, through all of
       for (uint32_t n = 0; n < kKeys; ++n) {
         const uint64_t key = 0x1000 + (n + t * 7000) % kKeys;
         const hl::RuleEntry* entry = table->find(key, kEpoch);
-        if (entry == nullptr) entry = table->find_any(key, nullptr);
+        if (entry == nullptr)
+          entry = table->find_any(key, nullptr);
         if (entry == nullptr) {
-          if (!table->insert(key, expected(key), kEpoch, 1)) missing.fetch_add(1);
+          if (!table->insert(key, expected(key), kEpoch, 1))
+            missing.fetch_add(1);
           entry = table->find(key, kEpoch);
         }
-        if (entry == nullptr) continue;  // another thread has begun the next level meanwhile
+        if (entry == nullptr)
+          continue; // another thread has begun the next level meanwhile
         const hl::Rule e = expected(key);
-        if (memcmp(&entry->rule, &e, sizeof e) != 0) wrong.fetch_add(1);
+        if (memcmp(&entry->rule, &e, sizeof e) != 0)
+          wrong.fetch_add(1);
       }
     });
   }
-  for (auto& t : threads) t.join();
+  for (auto& t : threads)
+    t.join();
   CHECK(wrong == 0);
   CHECK(missing == 0);
-  for (uint32_t n = 0; n < kKeys; ++n) CHECK(table->find_any(0x1000 + n, nullptr) != nullptr);
+  for (uint32_t n = 0; n < kKeys; ++n)
+    CHECK(table->find_any(0x1000 + n, nullptr) != nullptr);
   CHECK(table->find(0x1000, kEpoch + 1) == nullptr);
   table->reset();
   CHECK(table->find_any(0x1000, nullptr) == nullptr);

@@ -89,7 +89,8 @@ struct Environment {
     std::vector<WalkedFrame> frames;
     while (id) {
       const StackNode* node = tree.storage.node(id);
-      if (node == nullptr) abort();
+      if (node == nullptr)
+        abort();
       frames.push_back({node->pc.load(std::memory_order_relaxed), node->module});
       id = node->parent;
     }
@@ -97,4 +98,4 @@ struct Environment {
   }
 };
 
-}  // namespace hl::test
+} // namespace hl::test

@@ -1,5 +1,5 @@
-// Walks of real stacks: the remembering walk must equal a fresh walk and libunwind's, whatever happens between
-// two events and wherever a signal arrives.
+// Walks of real stacks: the remembering walk must equal a fresh walk and libunwind's, whatever happens
+// between two events and wherever a signal arrives.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
@@ -61,7 +61,8 @@ uint64_t compared_event(const hl::EntryRegisters* entry, void*) {
   std::vector<hl::WalkedFrame> fresh(4096);
   const hl::PlainWalk plain = hl::walk_plainly(*entry, g_env.context, thread.ranges, fresh.data(), 4096);
   fresh.resize(plain.frames);
-  if (plain.end != hl::WalkEnd::outermost) fresh.push_back({1 + static_cast<uint64_t>(plain.end), hl::kMarkerModule});
+  if (plain.end != hl::WalkEnd::outermost)
+    fresh.push_back({1 + static_cast<uint64_t>(plain.end), hl::kMarkerModule});
   ++thread.outcome.events;
   bool same = frames.size() == fresh.size();
   for (size_t i = 0; same && i < frames.size(); ++i)
@@ -71,11 +72,14 @@ uint64_t compared_event(const hl::EntryRegisters* entry, void*) {
     if (thread.outcome.first.empty())
       thread.outcome.first = "remembered" + text_of(frames) + "\nfresh     " + text_of(fresh);
   }
-  if (!g_oracle.compare(*entry, g_env.context, id)) ++thread.outcome.differs_from_oracle;
+  if (!g_oracle.compare(*entry, g_env.context, id))
+    ++thread.outcome.differs_from_oracle;
   return id;
 }
 
-void event() { hl_test_event(compared_event, nullptr); }
+void event() {
+  hl_test_event(compared_event, nullptr);
+}
 
 struct Random {
   uint64_t state;
@@ -96,9 +100,11 @@ template <int kKind> [[gnu::noinline]] void plain_node(Random& random, int depth
   KEEP(local);
   const uint32_t turns = random(3);
   for (uint32_t i = 0; i < turns; ++i) {
-    if (random(2)) event();
+    if (random(2))
+      event();
     random_node(random, depth - 1);
-    if (random(3) == 0) event();
+    if (random(3) == 0)
+      event();
   }
   KEEP(local);
 }
@@ -130,7 +136,10 @@ template <int kKind> [[gnu::noinline]] void plain_node(Random& random, int depth
   event();
   KEEP(local);
 }
-void realigned_caller(Random& random, int depth) { realigned_node(1, 2, 3, 4, 5, 6, depth, random, depth); KEEP(&random); }
+void realigned_caller(Random& random, int depth) {
+  realigned_node(1, 2, 3, 4, 5, 6, depth, random, depth);
+  KEEP(&random);
+}
 [[gnu::noinline, gnu::optimize("no-omit-frame-pointer")]] void frame_pointer_node(Random& random, int depth) {
   event();
   random_node(random, depth - 1);
@@ -149,7 +158,8 @@ struct Sorted {
   qsort(values, 3, sizeof(int), [](const void* a, const void* b) {
     const int d = sorted.depth;
     event();
-    if ((*sorted.random)(4) == 0) random_node(*sorted.random, d - 2);
+    if ((*sorted.random)(4) == 0)
+      random_node(*sorted.random, d - 2);
     sorted.depth = d;
     return *static_cast<const int*>(a) - *static_cast<const int*>(b);
   });
@@ -159,7 +169,8 @@ struct Sorted {
   try {
     random_node(random, depth - 1);
     event();
-    if (random(2)) throw std::runtime_error("x");
+    if (random(2))
+      throw std::runtime_error("x");
   } catch (const std::exception&) {
     event();
     random_node(random, depth - 2);
@@ -176,9 +187,12 @@ thread_local std::jmp_buf* t_jump = nullptr;
     struct Down {
       [[gnu::noinline]] static void go(int n) {
         event();
-        if (n < 0) return;
-        if (n > 0) go(n - 1);
-        else longjmp(*t_jump, 1);
+        if (n < 0)
+          return;
+        if (n > 0)
+          go(n - 1);
+        else
+          longjmp(*t_jump, 1);
         KEEP(&n);
       }
     };
@@ -186,7 +200,8 @@ thread_local std::jmp_buf* t_jump = nullptr;
   }
   t_jump = before;
   event();
-  if (depth > 0 && random(2)) random_node(random, depth - 2);
+  if (depth > 0 && random(2))
+    random_node(random, depth - 2);
 }
 [[gnu::noinline]] void function_node(Random& random, int depth) {
   const std::function<void()> f = [&] {
@@ -197,27 +212,35 @@ thread_local std::jmp_buf* t_jump = nullptr;
   event();
 }
 
-const Node kNodes[] = {plain_node<0>, plain_node<1>, plain_node<3>, plain_node<20>, alloca_node,   aligned_node,
-                       realigned_caller, frame_pointer_node, library_node, throwing_node, jumping_node, function_node};
+const Node kNodes[] = {plain_node<0>, plain_node<1>, plain_node<3>,    plain_node<20>,
+                       alloca_node,   aligned_node,  realigned_caller, frame_pointer_node,
+                       library_node,  throwing_node, jumping_node,     function_node};
 
 void random_node(Random& random, int depth) {
-  if (depth <= 0) return;
+  if (depth <= 0)
+    return;
   kNodes[random(std::size(kNodes))](random, depth);
-  asm volatile("");  // not a tail call
+  asm volatile(""); // not a tail call
 }
 
 void run_random_trees(uint64_t seed, uint64_t events) {
   Random random{seed};
   while (t_thread->outcome.events < events) {
     switch (random(3)) {
-    case 0: random_node(random, 12); break;
-    case 1: random_node(random, 25); break;
+    case 0:
+      random_node(random, 12);
+      break;
+    case 1:
+      random_node(random, 25);
+      break;
     default:
       plain_node<7>(random, 8);
       // A frame in between changes while the innermost stays what it was.
       for (int i = 0; i < 4; ++i) {
-        if (random(2)) alloca_node(random, 2);
-        else frame_pointer_node(random, 2);
+        if (random(2))
+          alloca_node(random, 2);
+        else
+          frame_pointer_node(random, 2);
       }
     }
   }
@@ -237,10 +260,11 @@ void check_outcome(const Outcome& outcome, uint64_t least_events) {
   CHECK(outcome.differs_from_fresh == 0);
   CHECK(outcome.first == "");
   CHECK(outcome.differs_from_oracle == 0);
-  if (outcome.differs_from_oracle) MESSAGE(std::string(g_oracle.text(), g_oracle.text_bytes()));
+  if (outcome.differs_from_oracle)
+    MESSAGE(std::string(g_oracle.text(), g_oracle.text_bytes()));
 }
 
-}  // namespace
+} // namespace
 
 TEST_CASE("the oracle and ld.so's load counter are there") {
   CHECK(g_have_oracle);
@@ -257,8 +281,10 @@ TEST_CASE("several threads share the tables") {
   std::vector<std::thread> threads;
   for (unsigned t = 0; t < outcomes.size(); ++t)
     threads.emplace_back([&, t] { outcomes[t] = on_this_thread([&] { run_random_trees(100 + t, 8'000); }); });
-  for (auto& t : threads) t.join();
-  for (const auto& o : outcomes) check_outcome(o, 8'000);
+  for (auto& t : threads)
+    t.join();
+  for (const auto& o : outcomes)
+    check_outcome(o, 8'000);
 }
 
 TEST_CASE("a stack is walked to its outermost frame, on any thread") {
@@ -312,12 +338,14 @@ void run_coroutines() {
   Random random{7};
   for (int round = 0; round < 60; ++round) {
     std::vector<std::unique_ptr<Coroutine>> all;
-    for (int i = 0; i < 6; ++i) all.push_back(make_coroutine(random));
+    for (int i = 0; i < 6; ++i)
+      all.push_back(make_coroutine(random));
     for (bool any = true; any;) {
       any = false;
       for (auto& c : all) {
         event();
-        if (c->done) continue;
+        if (c->done)
+          continue;
         any = true;
         t_coroutine = c.get();
         swapcontext(&c->caller, &c->context);
@@ -330,7 +358,7 @@ void run_coroutines() {
   }
 }
 
-}  // namespace
+} // namespace
 
 TEST_CASE("coroutines on stacks that come and go") {
   const Outcome outcome = on_this_thread(run_coroutines);
@@ -351,21 +379,26 @@ Deep* g_deep;
 uint64_t deep_event(const hl::EntryRegisters* entry, void*) {
   Deep& deep = *g_deep;
   const hl::StackId id = hl::capture_stack(deep.memo, *entry, g_env.context);
-  if (++deep.events % 64) return 0;
+  if (++deep.events % 64)
+    return 0;
   const auto frames = g_env.frames_of(id);
   constexpr uint32_t kCompared = hl::WalkMemo::kInnerKept;
   hl::WalkedFrame fresh[kCompared];
   const hl::PlainWalk plain = hl::walk_plainly(*entry, g_env.context, deep.ranges, fresh, kCompared);
   uint32_t i = 0;
-  while (i < plain.frames && i < frames.size() && frames[i].pc == fresh[i].pc) ++i;
+  while (i < plain.frames && i < frames.size() && frames[i].pc == fresh[i].pc)
+    ++i;
   bool marked = false;
-  for (const auto& f : frames) marked |= f.module == hl::kMarkerModule;
+  for (const auto& f : frames)
+    marked |= f.module == hl::kMarkerModule;
   if (i != plain.frames) {
     ++deep.wrong;
-    if (deep.first.empty()) deep.first = text_of(frames);
+    if (deep.first.empty())
+      deep.first = text_of(frames);
   }
   // The stack must never look complete when its middle is missing.
-  if (!marked && frames.size() > hl::WalkMemo::kFrames) ++deep.without_marker;
+  if (!marked && frames.size() > hl::WalkMemo::kFrames)
+    ++deep.without_marker;
   return 0;
 }
 
@@ -385,7 +418,7 @@ uint64_t deep_event(const hl::EntryRegisters* entry, void*) {
   return r + 1;
 }
 
-}  // namespace
+} // namespace
 
 TEST_CASE("a recursion of 100 000 frames keeps both ends and ends soon") {
   const auto deep = std::make_unique<Deep>();
@@ -395,7 +428,9 @@ TEST_CASE("a recursion of 100 000 frames keeps both ends and ends soon") {
   pthread_attr_setstacksize(&attributes, 64 << 20);
   pthread_t thread;
   const uint64_t nodes_before = g_env.node_count;
-  REQUIRE(pthread_create(&thread, &attributes, [](void*) -> void* { return deep_even(100'000), nullptr; }, nullptr) == 0);
+  REQUIRE(pthread_create(
+              &thread, &attributes, [](void*) -> void* { return deep_even(100'000), nullptr; }, nullptr) ==
+          0);
   pthread_join(thread, nullptr);
   CHECK(deep->events > 200'000);
   CHECK(deep->wrong == 0);
@@ -413,11 +448,14 @@ uint64_t nested_event(const hl::EntryRegisters* entry, void*) {
   return hl::capture_stack_nested(*entry, g_env.context);
 }
 std::vector<hl::WalkedFrame> g_handler_frames;
-void handler_once(int) { g_handler_frames = g_env.frames_of(static_cast<hl::StackId>(hl_test_event(nested_event, nullptr))); }
+void handler_once(int) {
+  g_handler_frames = g_env.frames_of(static_cast<hl::StackId>(hl_test_event(nested_event, nullptr)));
+}
 
-}  // namespace
+} // namespace
 
-TEST_CASE("a walk leaves a signal handler at the exact interrupted instruction, also off an alternate stack") {
+TEST_CASE(
+    "a walk leaves a signal handler at the exact interrupted instruction, also off an alternate stack") {
   static char alternate[64 * 1024];
   const stack_t stack{alternate, 0, sizeof alternate};
   REQUIRE(sigaltstack(&stack, nullptr) == 0);
@@ -447,7 +485,7 @@ namespace {
 // Single stepping: a walk from every instruction of a piece of code, through prologues, PLT entries and the
 // dynamic linker's lazy resolver. What lies outside of that code is known and must always come out the same.
 struct Stepper {
-  std::vector<uint64_t> outer;      // frames outside of the stepped code, innermost first
+  std::vector<uint64_t> outer; // frames outside of the stepped code, innermost first
   uint64_t steps = 0, lost = 0, not_like_oracle = 0;
   std::string first_lost;
   bool done = false;
@@ -460,15 +498,18 @@ uint64_t step_event(const hl::EntryRegisters* entry, void*) {
   const hl::PlainWalk walk = hl::walk_plainly(*entry, g_env.context, ranges, frames, 200);
   const size_t n = g_stepper.outer.size();
   bool same = walk.frames >= n && walk.end == hl::WalkEnd::outermost;
-  for (size_t i = 0; same && i < n; ++i) same = frames[walk.frames - n + i].pc == g_stepper.outer[i];
+  for (size_t i = 0; same && i < n; ++i)
+    same = frames[walk.frames - n + i].pc == g_stepper.outer[i];
   ++g_stepper.steps;
   if (!same && g_stepper.lost++ == 0)
     g_stepper.first_lost = text_of(std::vector<hl::WalkedFrame>(frames, frames + walk.frames));
   return 0;
 }
 void on_step(int, siginfo_t*, void* context) {
-  if (g_stepper.done) static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_EFL] &= ~0x100;
-  else hl_test_event(step_event, nullptr);
+  if (g_stepper.done)
+    static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_EFL] &= ~0x100;
+  else
+    hl_test_event(step_event, nullptr);
 }
 uint64_t note_outer(const hl::EntryRegisters* entry, void*) {
   static hl::ReadableRanges ranges;
@@ -476,7 +517,8 @@ uint64_t note_outer(const hl::EntryRegisters* entry, void*) {
   const hl::PlainWalk walk = hl::walk_plainly(*entry, g_env.context, ranges, frames, 200);
   // The innermost frame's pc moves on while it is stepped through; its callers stay.
   g_stepper.outer.clear();
-  for (uint32_t i = 1; i < walk.frames; ++i) g_stepper.outer.push_back(frames[i].pc);
+  for (uint32_t i = 1; i < walk.frames; ++i)
+    g_stepper.outer.push_back(frames[i].pc);
   return walk.frames;
 }
 
@@ -509,7 +551,7 @@ uint64_t note_outer(const hl::EntryRegisters* entry, void*) {
   asm volatile("nop");
 }
 
-}  // namespace
+} // namespace
 
 TEST_CASE("single-stepped code is walked right at every instruction") {
   struct sigaction action {};
