@@ -41,7 +41,7 @@ void ReallocScope::record(void* old, void* p, size_t size, const EntryRegisters&
   e.address = reinterpret_cast<uintptr_t>(p);
   e.old_address = reinterpret_cast<uintptr_t>(old);
   e.size = size;
-  e.usable = usable_size(p, size);
+  e.usable = usable_size(w, p, size);
   e.ticks = w.stamp_after_call();
   e.ticks_before = before_ != 0 && before_ <= e.ticks ? before_ : e.ticks;
   w.thread().allocations += 1;

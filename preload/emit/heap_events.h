@@ -10,15 +10,16 @@
 
 namespace hl {
 
-// Usable size of a block, without a call where the allocator's layout is known.
-[[gnu::always_inline]] inline uint64_t usable_size(void* p, size_t requested) {
+// Usable size of a block, without a call where the allocator's layout is known. Not asked for while another event
+// is in progress: tcmalloc's malloc_usable_size allocates at first, without end if asked about that block too.
+[[gnu::always_inline]] inline uint64_t usable_size(const EventWriter& w, void* p, size_t requested) {
   if (g_real.heap_is_glibc) [[likely]] {
     // glibc keeps chunk size and flags in the word before the block: bit 1 = mmapped (16 bytes of overhead
     // instead of 8, since such a chunk has no successor whose first word could be used).
     const uint64_t word = static_cast<const uint64_t*>(p)[-1];
     return (word & ~uint64_t{7}) - ((word & 2) != 0 ? 16 : 8);
   }
-  if (g_real.malloc_usable_size == nullptr) return requested;
+  if (g_real.malloc_usable_size == nullptr || w.nested()) return requested;
   return real_as<size_t(void*)>(g_real.malloc_usable_size)(p);
 }
 
@@ -39,7 +40,7 @@ namespace hl {
   w.commit(buffer, bytes, cursor);
 }
 
-// `usable`: called for the usable size of `p`.
+// `usable`: called with the writer for the usable size of `p`.
 template <typename Usable>
 [[gnu::always_inline]] inline void record_allocation(EventKind kind, void* p, size_t size, size_t alignment,
                                                      const EntryRegisters& caller, Usable usable) {
@@ -50,7 +51,7 @@ template <typename Usable>
   e.stack = capture(w, caller);
   e.address = reinterpret_cast<uintptr_t>(p);
   e.size = size;
-  e.usable = usable();
+  e.usable = usable(w);
   e.alignment = static_cast<uint32_t>(alignment);
   e.ticks = w.stamp_after_call();
   w.thread().allocations += 1;
@@ -60,7 +61,7 @@ template <typename Usable>
 
 [[gnu::always_inline]] inline void record_allocation(EventKind kind, void* p, size_t size, size_t alignment,
                                                      const EntryRegisters& caller) {
-  record_allocation(kind, p, size, alignment, caller, [&] { return usable_size(p, size); });
+  record_allocation(kind, p, size, alignment, caller, [&](const EventWriter& w) { return usable_size(w, p, size); });
 }
 
 // The block's operator delete has recorded its end already, and now calls free through its public name. Once

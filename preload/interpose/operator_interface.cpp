@@ -19,7 +19,8 @@ void heapledger_private_after_new(uint64_t before, void* p, size_t size, size_t 
                                   const EntryRegisters* caller) {
   if (is_bootstrap(p) || NestedAllocations(before).covers(p)) return;
   const EventKind kind = alignment != 0 ? EventKind::aligned : EventKind::malloc;
-  record_allocation(kind, p, size, alignment, *caller, [=] { return from_heap ? usable_size(p, size) : size; });
+  record_allocation(kind, p, size, alignment, *caller,
+                    [=](const EventWriter& w) { return from_heap ? usable_size(w, p, size) : size; });
 }
 
 void heapledger_private_before_delete(void* p, const EntryRegisters* caller, DeleteInProgress* outer) {
