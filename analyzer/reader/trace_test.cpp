@@ -167,6 +167,10 @@ TEST_CASE("files that are no traces are told apart") {
   preamble->hash = XXH3_64bits(preamble, offsetof(TracePreamble, hash));
   write_bytes(scratch.file("newer.hlt"), newer, newer.size());
   CHECK(kind_of(scratch.file("newer.hlt")) == TraceErrorKind::newer_version);
+  std::vector<uint8_t> patched = small_trace().close().bytes();
+  patched[8] = 77;  // by hand, without a new hash
+  write_bytes(scratch.file("newer.hlt"), patched, patched.size());
+  CHECK(kind_of(scratch.file("newer.hlt")) == TraceErrorKind::newer_version);
 }
 
 TEST_CASE("unknown chunks are skipped unless they are essential") {
