@@ -67,7 +67,13 @@ std::string closing_lines(const ClosingFacts& f) {
     out += fmt::format(", waited {}", duration_text(m.waited_ns));
   if (f.recorder_restarts != 0)
     out += fmt::format(", recorder restarted {} times", f.recorder_restarts);
-  out += fmt::format("   lost {}\n", count_text(m.lost));
+  out += fmt::format("   lost {}", count_text(m.lost));
+  if (m.lost_disk_full != 0)
+    out += fmt::format(" ({} because the trace could not be written: is the disk full?)",
+                       count_text(m.lost_disk_full));
+  if (m.good == 0)
+    out += "; the trace could not be closed";
+  out += "\n";
   const uint64_t left = m.allocations > m.frees ? m.allocations - m.frees : 0;
   // A restarted recorder knows how many events its predecessors wrote, not which.
   if (m.restarts != 0)

@@ -30,7 +30,7 @@ struct ControlMessage {
   int32_t status = 0;
   uint32_t good = 0;
   uint64_t user_ns = 0, system_ns = 0, peak_rss_bytes = 0;
-  uint64_t events = 0, allocations = 0, frees = 0, bytes_requested = 0, lost = 0;
+  uint64_t events = 0, allocations = 0, frees = 0, bytes_requested = 0, lost = 0, lost_disk_full = 0;
   uint64_t trace_bytes = 0, recorder_cpu_ns = 0, recorder_rss_bytes = 0, waits = 0, waited_ns = 0;
   uint32_t processes = 0;       // images recorded so far
   uint32_t still_recording = 0; // of them alive now

@@ -35,13 +35,43 @@ ProcessRecording::ProcessRecording(Workshop& workshop, uint32_t block_index, uin
     : shop_(workshop), process_(*reinterpret_cast<SessionProcess*>(workshop.session.block(block_index))),
       block_index_(block_index), slot_(process_.header.process_slot), generation_(process_.generation),
       definitions_(workshop.session, process_) {
-  uint32_t pid = process_.pid;
-  const uint64_t our_namespace = shop_.session.header().pid_namespace;
-  if (process_.pid_namespace != 0 && process_.pid_namespace != our_namespace)
-    pid = find_global_pid(pid, process_.pid_namespace);
-  process_.global_pid.store(pid, std::memory_order_relaxed);
-  watch_.open(pid, process_.started.boottime_ns);
-  is_root_ = pid != 0 && pid == root_pid;
+  locate();
+  is_root_ = located_ && watch_.pid() != 0 && watch_.pid() == root_pid;
+}
+
+void ProcessRecording::locate() {
+  const SessionHeader& session = shop_.session.header();
+  std::optional<uint32_t> pid = process_.pid;
+  if (process_.pid_namespace != 0 && process_.pid_namespace != session.pid_namespace)
+    pid = find_global_pid(process_.pid, process_.pid_namespace);
+  located_ = pid.has_value();
+  if (!located_)
+    return;
+  process_.global_pid.store(*pid, std::memory_order_relaxed);
+  // When its image began, by our clocks: its own may be those of a time namespace.
+  uint64_t began_ns = 0;
+  const ClockPair now = read_clock_pair();
+  const uint64_t ticks = process_.started.ticks;
+  if (static_cast<ClockKind>(process_.clock_kind) != ClockKind::logical && ticks > session.created.ticks &&
+      ticks < now.ticks) {
+    const double share = static_cast<double>(ticks - session.created.ticks) /
+                         static_cast<double>(now.ticks - session.created.ticks);
+    began_ns =
+        session.created.boottime_ns +
+        static_cast<uint64_t>(share * static_cast<double>(now.boottime_ns - session.created.boottime_ns));
+  }
+  watch_.open(*pid, began_ns);
+}
+
+// Where its pid cannot be found out nobody tells us of its end: then only a long silence of a process that
+// said it is ending, or that outlived what was asked for, is taken for one.
+bool ProcessRecording::ended(uint64_t now_ns, bool root_ended) {
+  if (located_)
+    return watch_.ended();
+  constexpr uint64_t kSilenceNs = 30'000'000'000;
+  const bool ending =
+      process_.state.load(std::memory_order_acquire) == static_cast<uint32_t>(ProcessState::ending);
+  return (ending || root_ended) && now_ns > last_commit_ns_ + kSilenceNs;
 }
 
 EventBlock* ProcessRecording::event_block(uint32_t index) const {
@@ -360,6 +390,11 @@ uint64_t ProcessRecording::lost_events() const {
 }
 
 void ProcessRecording::housekeep(uint64_t now_ns) {
+  if (!located_)
+    locate();
+  if (last_commit_ns_ == 0 || tally_.events != events_at_housekeeping_)
+    last_commit_ns_ = now_ns;
+  events_at_housekeeping_ = tally_.events;
   reclaim_dead_threads();
   // Every block an earlier recorder had begun has been found by now.
   if (trace_ != nullptr)

@@ -63,6 +63,9 @@ class ProcessRecording {
   TraceFile* trace() { return trace_.get(); }
   ProcessWatch& watch() { return watch_; }
 
+  // Nothing more can come from it.
+  bool ended(uint64_t now_ns, bool root_ended);
+
   // Creates the trace, or continues the one an earlier recorder left. false: not possible now, try again
   // later.
   bool open_trace(const std::vector<std::string>& candidates);
@@ -109,6 +112,7 @@ class ProcessRecording {
     uint64_t sequence, floor, since_ns;
   };
 
+  void locate();
   EventBlock* event_block(uint32_t index) const;
   uint64_t low_water(uint64_t pass_ticks);
   void drain_block(OpenBlock& block);
@@ -145,6 +149,8 @@ class ProcessRecording {
   uint64_t losses_written_[kLossCauses + 1] = {};
   uint64_t raw_bytes_ = 0;
   bool header_written_ = false;
+  bool located_ = false; // watch_ knows it; else its pid could not be found out
+  uint64_t last_commit_ns_ = 0, events_at_housekeeping_ = 0;
 };
 
 } // namespace hl

@@ -124,29 +124,35 @@ bool ProcessWatch::maps_file(const std::string& path) const {
   return read_small_file("/proc/" + std::to_string(pid_) + "/maps").find(path) != std::string::npos;
 }
 
-uint32_t find_global_pid(uint32_t pid, uint64_t inode) {
+std::optional<uint32_t> find_global_pid(uint32_t pid, uint64_t inode) {
   DIR* const proc = opendir("/proc");
   if (proc == nullptr)
-    return 0;
+    return std::nullopt;
   uint32_t found = 0;
+  bool some_hidden = false;
   while (const dirent* entry = readdir(proc)) {
     const uint32_t candidate = static_cast<uint32_t>(std::strtoul(entry->d_name, nullptr, 10));
     if (candidate == 0)
       continue;
     const std::string directory = "/proc/" + std::to_string(candidate);
-    struct stat info;
-    if (stat((directory + "/ns/pid").c_str(), &info) != 0 || info.st_ino != inode)
-      continue;
+    // The innermost number is what it calls itself. Its namespace may be hidden where its status is not.
     const std::string status = read_small_file(directory + "/status");
     const size_t at = status.find("\nNSpid:");
     if (at == std::string::npos)
       continue;
     const size_t end = status.find('\n', at + 1);
     const size_t last = status.find_last_of("\t ", end);
-    if (std::strtoul(status.c_str() + last + 1, nullptr, 10) == pid)
+    if (std::strtoul(status.c_str() + last + 1, nullptr, 10) != pid)
+      continue;
+    struct stat info;
+    if (stat((directory + "/ns/pid").c_str(), &info) != 0)
+      some_hidden |= errno == EACCES;
+    else if (info.st_ino == inode)
       found = candidate;
   }
   closedir(proc);
+  if (found == 0 && some_hidden)
+    return std::nullopt;
   return found;
 }
 

@@ -36,8 +36,9 @@ class ProcessWatch {
   bool ended_ = true;
 };
 
-// The pid, in our namespace, of the process that calls itself `pid` in pid namespace `inode`; 0: not found.
-uint32_t find_global_pid(uint32_t pid, uint64_t inode);
+// The pid, in our namespace, of the process that calls itself `pid` in pid namespace `inode`. 0: there is
+// none; nullopt: there may be one that we are not allowed to see.
+std::optional<uint32_t> find_global_pid(uint32_t pid, uint64_t inode);
 // A whole small file of /proc or /sys; empty where there is none.
 std::string read_small_file(const std::string& path);
 // oom_kill counter of a process's memory cgroup; 0 where unknown.

@@ -253,12 +253,13 @@ void Recorder::notice_ends() {
     ProcessRecording& r = *recordings_[i];
     // The pid belongs to a younger image: by exec, or because it was given out again.
     const auto younger = std::find_if(recordings_.begin(), recordings_.end(), [&r](const auto& other) {
-      return other->watch().pid() == r.watch().pid() && other->generation() > r.generation();
+      return r.watch().pid() != 0 && other->watch().pid() == r.watch().pid() &&
+             other->generation() > r.generation();
     });
     const auto state = static_cast<ProcessState>(r.process().state.load(std::memory_order_acquire));
     if (younger != recordings_.end())
       finish(i, (*younger)->process().image_number > r.process().image_number);
-    else if (r.watch().ended())
+    else if (r.ended(now_ns_, root_ended_))
       finish(i, state == ProcessState::execing);
     else
       i++;
@@ -334,6 +335,8 @@ void Recorder::note_root_complete(ProcessRecording& r, const ProcessEnd& end, bo
   m.frees = r.tally().frees;
   m.bytes_requested = r.tally().bytes_requested;
   m.lost = r.lost_events();
+  m.lost_disk_full =
+      r.process().losses[static_cast<uint32_t>(LossCause::disk_full)].load(std::memory_order_relaxed);
   m.trace_bytes = r.trace() == nullptr ? 0 : r.trace()->bytes();
   m.recorder_cpu_ns = ns(usage.ru_utime) + ns(usage.ru_stime);
   m.recorder_rss_bytes = static_cast<uint64_t>(usage.ru_maxrss) * 1024;

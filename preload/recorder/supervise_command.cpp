@@ -16,6 +16,7 @@
 
 #include "closing_lines.h"
 #include "heapledger/session_layout.h"
+#include "operator_library.h"
 #include "record_options.h"
 #include "run_place.h"
 #include "supervisor.h"
@@ -47,6 +48,14 @@ bool find_shim(const std::string& program, std::string& shim, std::string& why) 
   }
   why = fmt::format("libheapledger.so is not where it belongs ({}/../lib)", directory);
   return false;
+}
+
+// What goes into LD_PRELOAD before the user's own: the shim and, for a program with an allocator library, the
+// hooks on its operators new and delete. Children inherit what is decided here.
+std::string libraries_to_preload(const std::string& shim, const std::string& application) {
+  const std::string operators = shim.substr(0, shim.rfind('/')) + "/libheapledger-new.so";
+  const bool wanted = access(operators.c_str(), R_OK) == 0 && brings_operator_new(application);
+  return wanted ? shim + ":" + operators : shim;
 }
 
 int shell_status(int status) {
@@ -91,6 +100,9 @@ int supervise_command(int argc, char** argv) {
   if (!place.notice.empty() && !options.quiet)
     fmt::print(stderr, "heapledger: {}\n", place.notice);
 
+  // Before the supervisor, which blocks signals.
+  const std::string libraries = libraries_to_preload(shim, options.command.front());
+
   Supervisor supervisor;
   RecorderCommand recorder;
   recorder.program = program;
@@ -122,7 +134,7 @@ int supervise_command(int argc, char** argv) {
 
   // The user's own preloads stay, in their order, behind ours.
   const char* const preload = std::getenv("LD_PRELOAD");
-  const std::vector<std::string> environment = {fmt::format("LD_PRELOAD={}{}{}", shim,
+  const std::vector<std::string> environment = {fmt::format("LD_PRELOAD={}{}{}", libraries,
                                                             preload != nullptr && *preload != 0 ? ":" : "",
                                                             preload == nullptr ? "" : preload),
                                                 fmt::format("{}={}", kEnvSession, recorder.session)};
