@@ -70,7 +70,8 @@ build_programs() {
       configure_release || return 1
     fi
   fi
-  ninja -C "$build" bin/heapledger bin/heapledger-recorder lib/libheapledger.so
+  ninja -C "$build" bin/heapledger bin/heapledger-recorder lib/libheapledger.so \
+    lib/libheapledger-new.so
 }
 configure_release() { (cd "$root" && cmake --preset release); }
 

@@ -12,28 +12,29 @@ namespace {
 struct Search {
   const char* name;
   uint32_t gnu_hash;
-  uintptr_t skip_through;   // do not look before and in the object that holds this address; 0: look everywhere
+  uintptr_t skip_through; // do not look before and in the object that holds this address; 0: look everywhere
   bool skipping;
   FoundSymbol found;
 };
 
 uint32_t gnu_hash_of(const char* name) {
   uint32_t h = 5381;
-  for (; *name != '\0'; ++name) h = h * 33 + static_cast<unsigned char>(*name);
+  for (; *name != '\0'; ++name)
+    h = h * 33 + static_cast<unsigned char>(*name);
   return h;
 }
 
 // What the dynamic section says about symbols. glibc has relocated the pointers in place, except in objects
 // whose dynamic section is read-only (vdso): those are offsets.
 struct SymbolTables {
-  const ElfW(Sym)* symbols = nullptr;
+  const ElfW(Sym) * symbols = nullptr;
   const char* strings = nullptr;
   const uint32_t* gnu_hash = nullptr;
   const uint32_t* sysv_hash = nullptr;
-  const ElfW(Half)* versions = nullptr;
+  const ElfW(Half) * versions = nullptr;
 };
 
-SymbolTables read_tables(const dl_phdr_info* object, const ElfW(Dyn)* dynamic) {
+SymbolTables read_tables(const dl_phdr_info* object, const ElfW(Dyn) * dynamic) {
   SymbolTables t;
   const auto pointer = [object](ElfW(Addr) value) {
     return value < object->dlpi_addr ? object->dlpi_addr + value : value;
@@ -41,12 +42,23 @@ SymbolTables read_tables(const dl_phdr_info* object, const ElfW(Dyn)* dynamic) {
   for (; dynamic->d_tag != DT_NULL; ++dynamic) {
     const ElfW(Addr) value = pointer(dynamic->d_un.d_ptr);
     switch (dynamic->d_tag) {
-      case DT_SYMTAB: t.symbols = reinterpret_cast<const ElfW(Sym)*>(value); break;
-      case DT_STRTAB: t.strings = reinterpret_cast<const char*>(value); break;
-      case DT_GNU_HASH: t.gnu_hash = reinterpret_cast<const uint32_t*>(value); break;
-      case DT_HASH: t.sysv_hash = reinterpret_cast<const uint32_t*>(value); break;
-      case DT_VERSYM: t.versions = reinterpret_cast<const ElfW(Half)*>(value); break;
-      default: break;
+    case DT_SYMTAB:
+      t.symbols = reinterpret_cast<const ElfW(Sym)*>(value);
+      break;
+    case DT_STRTAB:
+      t.strings = reinterpret_cast<const char*>(value);
+      break;
+    case DT_GNU_HASH:
+      t.gnu_hash = reinterpret_cast<const uint32_t*>(value);
+      break;
+    case DT_HASH:
+      t.sysv_hash = reinterpret_cast<const uint32_t*>(value);
+      break;
+    case DT_VERSYM:
+      t.versions = reinterpret_cast<const ElfW(Half)*>(value);
+      break;
+    default:
+      break;
     }
   }
   return t;
@@ -55,33 +67,40 @@ SymbolTables read_tables(const dl_phdr_info* object, const ElfW(Dyn)* dynamic) {
 bool matches(const SymbolTables& t, uint32_t index, const char* name) {
   const ElfW(Sym)& symbol = t.symbols[index];
   const unsigned type = ELF64_ST_TYPE(symbol.st_info);
-  if (symbol.st_shndx == SHN_UNDEF || (type != STT_FUNC && type != STT_GNU_IFUNC && type != STT_NOTYPE &&
-                                       type != STT_OBJECT)) {
+  if (symbol.st_shndx == SHN_UNDEF ||
+      (type != STT_FUNC && type != STT_GNU_IFUNC && type != STT_NOTYPE && type != STT_OBJECT)) {
     return false;
   }
   // Bit 15: a hidden (old) version, which an unversioned reference does not bind to.
-  if (t.versions != nullptr && (t.versions[index] & 0x8000) != 0) return false;
+  if (t.versions != nullptr && (t.versions[index] & 0x8000) != 0)
+    return false;
   return strcmp(t.strings + symbol.st_name, name) == 0;
 }
 
-const ElfW(Sym)* find_in(const SymbolTables& t, const Search& search) {
-  if (t.symbols == nullptr || t.strings == nullptr) return nullptr;
+const ElfW(Sym) * find_in(const SymbolTables& t, const Search& search) {
+  if (t.symbols == nullptr || t.strings == nullptr)
+    return nullptr;
   if (t.gnu_hash != nullptr) {
     const uint32_t bucket_count = t.gnu_hash[0], first = t.gnu_hash[1], bloom_words = t.gnu_hash[2];
-    if (bucket_count == 0) return nullptr;
+    if (bucket_count == 0)
+      return nullptr;
     const uint32_t* const buckets = t.gnu_hash + 4 + bloom_words * (sizeof(ElfW(Addr)) / 4);
     const uint32_t* const chain = buckets + bucket_count;
     uint32_t index = buckets[search.gnu_hash % bucket_count];
-    if (index < first) return nullptr;
+    if (index < first)
+      return nullptr;
     for (;; ++index) {
       const uint32_t hash = chain[index - first];
-      if ((hash | 1) == (search.gnu_hash | 1) && matches(t, index, search.name)) return &t.symbols[index];
-      if ((hash & 1) != 0) return nullptr;
+      if ((hash | 1) == (search.gnu_hash | 1) && matches(t, index, search.name))
+        return &t.symbols[index];
+      if ((hash & 1) != 0)
+        return nullptr;
     }
   }
   if (t.sysv_hash != nullptr) {
     for (uint32_t index = 1; index < t.sysv_hash[1]; ++index) {
-      if (matches(t, index, search.name)) return &t.symbols[index];
+      if (matches(t, index, search.name))
+        return &t.symbols[index];
     }
   }
   return nullptr;
@@ -90,15 +109,17 @@ const ElfW(Sym)* find_in(const SymbolTables& t, const Search& search) {
 bool contains(const dl_phdr_info* object, uintptr_t address) {
   for (int i = 0; i < object->dlpi_phnum; ++i) {
     const ElfW(Phdr)& p = object->dlpi_phdr[i];
-    if (p.p_type == PT_LOAD && address - (object->dlpi_addr + p.p_vaddr) < p.p_memsz) return true;
+    if (p.p_type == PT_LOAD && address - (object->dlpi_addr + p.p_vaddr) < p.p_memsz)
+      return true;
   }
   return false;
 }
 
-const ElfW(Dyn)* dynamic_section(const dl_phdr_info* object) {
+const ElfW(Dyn) * dynamic_section(const dl_phdr_info* object) {
   for (int i = 0; i < object->dlpi_phnum; ++i) {
     const ElfW(Phdr)& p = object->dlpi_phdr[i];
-    if (p.p_type == PT_DYNAMIC) return reinterpret_cast<const ElfW(Dyn)*>(object->dlpi_addr + p.p_vaddr);
+    if (p.p_type == PT_DYNAMIC)
+      return reinterpret_cast<const ElfW(Dyn)*>(object->dlpi_addr + p.p_vaddr);
   }
   return nullptr;
 }
@@ -106,13 +127,16 @@ const ElfW(Dyn)* dynamic_section(const dl_phdr_info* object) {
 int visit(dl_phdr_info* object, size_t, void* data) {
   Search& search = *static_cast<Search*>(data);
   if (search.skipping) {
-    if (contains(object, search.skip_through)) search.skipping = false;
+    if (contains(object, search.skip_through))
+      search.skipping = false;
     return 0;
   }
   const ElfW(Dyn)* const dynamic = dynamic_section(object);
-  if (dynamic == nullptr) return 0;
+  if (dynamic == nullptr)
+    return 0;
   const ElfW(Sym)* const symbol = find_in(read_tables(object, dynamic), search);
-  if (symbol == nullptr) return 0;
+  if (symbol == nullptr)
+    return 0;
   uintptr_t address = object->dlpi_addr + symbol->st_value;
   if (ELF64_ST_TYPE(symbol->st_info) == STT_GNU_IFUNC) {
     address = reinterpret_cast<uintptr_t (*)()>(address)();
@@ -134,9 +158,11 @@ struct ImportSearch {
 int visit_imports(dl_phdr_info* object, size_t, void* data) {
   ImportSearch& search = *static_cast<ImportSearch*>(data);
   const ElfW(Dyn)* const dynamic = dynamic_section(object);
-  if (object->dlpi_addr != search.object || dynamic == nullptr) return 0;
+  if (object->dlpi_addr != search.object || dynamic == nullptr)
+    return 0;
   const SymbolTables t = read_tables(object, dynamic);
-  if (t.symbols == nullptr || t.strings == nullptr) return 1;
+  if (t.symbols == nullptr || t.strings == nullptr)
+    return 1;
   // What an object needs is not hashed by DT_GNU_HASH and comes before what is.
   const uint32_t end = t.gnu_hash != nullptr ? t.gnu_hash[1] : t.sysv_hash != nullptr ? t.sysv_hash[1] : 0;
   for (uint32_t index = 1; index < end && !search.found; ++index) {
@@ -146,7 +172,7 @@ int visit_imports(dl_phdr_info* object, size_t, void* data) {
   return 1;
 }
 
-}  // namespace
+} // namespace
 
 FoundSymbol find_next_symbol(const char* name) {
   Search search{name, gnu_hash_of(name), reinterpret_cast<uintptr_t>(&visit), true, {}};
@@ -166,4 +192,4 @@ bool object_imports(uintptr_t object, const char* name) {
   return search.found;
 }
 
-}  // namespace hl
+} // namespace hl

@@ -10,9 +10,9 @@
 namespace hl {
 
 struct FoundSymbol {
-  void* address;          // nullptr: not found
-  bool in_libc;           // the object is named libc.so.6
-  uintptr_t object;       // load address of the object, which identifies it
+  void* address;    // nullptr: not found
+  bool in_libc;     // the object is named libc.so.6
+  uintptr_t object; // load address of the object, which identifies it
 };
 
 // Like dlsym(RTLD_NEXT, name) called from the library this is linked into, for objects loaded at start.
@@ -22,4 +22,4 @@ FoundSymbol find_symbol(const char* name);
 // The object loaded at `object` needs `name` from another one.
 bool object_imports(uintptr_t object, const char* name);
 
-}  // namespace hl
+} // namespace hl

@@ -13,20 +13,25 @@ HL_OFFERED AfterNew heapledger_private_after_new;
 HL_OFFERED BeforeDelete heapledger_private_before_delete;
 HL_OFFERED AfterDelete heapledger_private_after_delete;
 
-uint64_t heapledger_private_before_new() { return NestedAllocations::count_now(); }
+uint64_t heapledger_private_before_new() {
+  return NestedAllocations::count_now();
+}
 
 void heapledger_private_after_new(uint64_t before, void* p, size_t size, size_t alignment, bool from_heap,
                                   const EntryRegisters* caller) {
-  if (is_bootstrap(p) || NestedAllocations(before).covers(p)) return;
+  if (is_bootstrap(p) || NestedAllocations(before).covers(p))
+    return;
   const EventKind kind = alignment != 0 ? EventKind::aligned : EventKind::malloc;
   record_allocation(kind, p, size, alignment, *caller,
                     [=](const EventWriter& w) { return from_heap ? usable_size(w, p, size) : size; });
 }
 
 void heapledger_private_before_delete(void* p, const EntryRegisters* caller, DeleteInProgress* outer) {
-  if (!is_bootstrap(p)) record_free(p, *caller);
+  if (!is_bootstrap(p))
+    record_free(p, *caller);
   ThreadState* const t = t_local.state;
-  if (t == nullptr) return;
+  if (t == nullptr)
+    return;
   *outer = {t->being_deleted, t->deleting_frame};
   t->deleting_frame = caller->rsp;
   t->being_deleted = reinterpret_cast<uintptr_t>(p);
@@ -34,7 +39,8 @@ void heapledger_private_before_delete(void* p, const EntryRegisters* caller, Del
 
 void heapledger_private_after_delete(const DeleteInProgress* outer) {
   ThreadState* const t = t_local.state;
-  if (t == nullptr) return;
+  if (t == nullptr)
+    return;
   t->being_deleted = outer->address;
   t->deleting_frame = outer->frame;
 }

@@ -154,6 +154,7 @@ int supervise_command(int argc, char** argv) {
     if (end.figures)
       facts.figures = *end.figures;
     facts.recorder_restarts = end.recorder_restarts;
+    facts.session = recorder.session;
     facts.path = place.output.empty() ? place.directory : place.output;
     if (end.finished && end.images == 0)
       fmt::print(
