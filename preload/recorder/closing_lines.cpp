@@ -71,8 +71,9 @@ std::string closing_lines(const ClosingFacts& f) {
   if (m.lost_disk_full != 0)
     out += fmt::format(" ({} because the trace could not be written: is the disk full?)",
                        count_text(m.lost_disk_full));
-  if (m.good == 0)
-    out += "; the trace could not be closed";
+  const bool has_trace = m.text[0] != 0;
+  if (m.good == 0 && has_trace)
+    out += fmt::format("; the trace could not be closed, what it lacks is in {}", f.session);
   out += "\n";
   const uint64_t left = m.allocations > m.frees ? m.allocations - m.frees : 0;
   // A restarted recorder knows how many events its predecessors wrote, not which.
@@ -85,6 +86,8 @@ std::string closing_lines(const ClosingFacts& f) {
     out += fmt::format("; {} process images", m.processes);
   if (m.still_recording != 0)
     out += fmt::format(" ({} still running and recorded)", m.still_recording);
+  if (!has_trace)
+    return out + fmt::format("\n{} could not be written: there is no trace\n", f.path);
   out += fmt::format("\n{}  {}  →  heapledger report {}\n", f.path, bytes_text(m.trace_bytes), f.path);
   return out;
 }

@@ -16,6 +16,7 @@ struct ClosingFacts {
   bool has_figures = false;        // the recorder told
   ControlMessage figures;          // kind root_complete
   uint32_t recorder_restarts = 0;
+  std::string session;
   std::string path; // file or directory to analyse
 };
 

@@ -26,6 +26,7 @@ constexpr uint64_t kWorthwhileBytes = 768 * 1024; // of blocks: about 100 k even
 constexpr uint64_t kFirstProcessTimeoutNs = 10'000 * kMs;
 constexpr uint32_t kSpareBlocks = 64;
 constexpr uint32_t kMostNameAttempts = 1000;
+constexpr uint32_t kMostKept = 64; // images whose definitions stay in the session file
 
 std::string file_name_of(std::string_view path) {
   const size_t slash = path.rfind('/');
@@ -72,12 +73,12 @@ void Recorder::run() {
     session_.sleep_until_pressed(sleep_ns_);
   SessionHeader& h = session_.header();
   h.recorder_state.store(static_cast<uint32_t>(RecorderState::finished), std::memory_order_release);
-  if (all_clean_)
+  if (kept_ == 0)
     session_.unlink_file();
   ControlMessage m;
   m.kind = ControlKind::finished;
   m.processes = recorded_;
-  m.good = all_clean_ ? 1 : 0;
+  m.good = kept_ == 0 ? 1 : 0;
   send_message(settings_.control_fd, m);
 }
 
@@ -312,9 +313,14 @@ void Recorder::finish(size_t index, bool replaced_by_exec) {
     r->open_trace(trace_candidates(*r));
   const ProcessEnd end = end_of(*r, replaced_by_exec);
   const bool good = r->finish(end);
-  all_clean_ &= good;
   expect_children(*r);
-  r->release_blocks();
+  // Events are drained in any case; stack nodes and modules that could not be written are kept, for the
+  // analyzer reads trace and session file as one. Without any trace they would explain nothing.
+  const bool keep = !good && r->trace() != nullptr && kept_ < kMostKept;
+  if (keep)
+    kept_++;
+  else
+    r->release_blocks();
   write_index_line(*r, "ended", good);
   if (r->is_root() && !replaced_by_exec)
     note_root_complete(*r, end, good);

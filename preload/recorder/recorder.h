@@ -34,7 +34,7 @@ class Recorder {
  public:
   Recorder(SessionFile& session, const RecorderSettings& settings);
 
-  // Until all is recorded. Afterwards the session file is deleted if every trace was closed cleanly.
+  // Until all is recorded. Afterwards the session file is deleted unless a trace needs it.
   void run();
   // One pass, for tests and run(). true: there is something left to do.
   bool pass();
@@ -75,7 +75,7 @@ class Recorder {
   uint32_t root_pid_ = 0;
   bool root_ended_ = false; // or nobody supervises
   bool supervised_;
-  bool all_clean_ = true;
+  uint32_t kept_ = 0; // images whose trace could not be closed: the session file stays for them
   bool any_seen_ = false;
   uint32_t recorded_ = 0;
   uint32_t oom_kills_at_start_ = 0;
