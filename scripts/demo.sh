@@ -9,4 +9,5 @@ HEAPLEDGER_DIR=${HEAPLEDGER_DIR:-${TMPDIR:-/tmp}}
 export HEAPLEDGER_DIR
 run=$(mktemp -d "$HEAPLEDGER_DIR/heapledger-demo-XXXXXX")
 PYTHONMALLOC=malloc "$root/scripts/wrap.sh" -o "$run/python3.hlt" -- /usr/bin/python3 "$root/tests/bench/json_work.py" 2
+[ -e "$run/python3.hlt" ] || { echo "demo: nothing was recorded, see above" >&2; exit 1; }
 exec "$root/build/release/bin/heapledger" report "$run/python3.hlt"

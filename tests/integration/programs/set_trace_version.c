@@ -1,6 +1,6 @@
-// Rewrites a trace's preamble with another format version and a valid hash: a trace from the future, as far as any
-// reader of today can tell. Knows of the preamble only what docs/format.md says: version at byte 8, XXH3 of the first
-// 56 bytes at byte 56.
+// Rewrites a trace's preamble with another format version and a valid hash: a trace from the future, as far
+// as any reader of today can tell. Knows of the preamble only what docs/format.md says: version at byte 8,
+// XXH3 of the first 56 bytes at byte 56.
 //
 // usage: set_trace_version FILE VERSION
 #define XXH_INLINE_ALL
