@@ -1,5 +1,5 @@
-// Each operator new and delete in known numbers, one function each, so that a test can ask for them by name; then
-// what happens when memory runs out. Says on standard output what a program can notice of that.
+// Each operator new and delete in known numbers, one function each, so that a test can ask for them by name;
+// then what happens when memory runs out. Says on standard output what a program can notice of that.
 //
 // usage: operator_new [no-failure]   (an allocator in C cannot throw: mimalloc of Debian aborts instead)
 #include <cstddef>
@@ -19,44 +19,52 @@ struct alignas(64) Wide {
 };
 
 // The compiler may leave out a block that nobody looks at.
-template <typename T>
-T* seen(T* p) {
+template <typename T> T* seen(T* p) {
   asm volatile("" : "+r"(p) : : "memory");
   std::memset(static_cast<void*>(p), 0x5a, 8);
   return p;
 }
 
-}  // namespace
+} // namespace
 
 extern "C" {
 
 NOINLINE void use_new() {
-  for (int i = 0; i < 1000; ++i) ::operator delete(seen(::operator new(24)));
+  for (int i = 0; i < 1000; ++i)
+    ::operator delete(seen(::operator new(24)));
 }
 NOINLINE void use_new_array() {
-  for (int i = 0; i < 900; ++i) ::operator delete[](seen(::operator new[](40)));
+  for (int i = 0; i < 900; ++i)
+    ::operator delete[](seen(::operator new[](40)));
 }
 NOINLINE void use_sized() {
-  for (int i = 0; i < 800; ++i) ::operator delete(seen(::operator new(56)), std::size_t{56});
+  for (int i = 0; i < 800; ++i)
+    ::operator delete (seen(::operator new(56)), std::size_t{56});
 }
 NOINLINE void use_sized_array() {
-  for (int i = 0; i < 700; ++i) ::operator delete[](seen(::operator new[](72)), std::size_t{72});
+  for (int i = 0; i < 700; ++i)
+    ::operator delete[](seen(::operator new[](72)), std::size_t{72});
 }
 NOINLINE void use_nothrow() {
-  for (int i = 0; i < 600; ++i) ::operator delete(seen(::operator new(88, std::nothrow)), std::nothrow);
+  for (int i = 0; i < 600; ++i)
+    ::operator delete(seen(::operator new(88, std::nothrow)), std::nothrow);
 }
 NOINLINE void use_nothrow_array() {
-  for (int i = 0; i < 500; ++i) ::operator delete[](seen(::operator new[](104, std::nothrow)), std::nothrow);
+  for (int i = 0; i < 500; ++i)
+    ::operator delete[](seen(::operator new[](104, std::nothrow)), std::nothrow);
 }
 NOINLINE void use_aligned() {
-  for (int i = 0; i < 400; ++i) delete seen(new Wide);
+  for (int i = 0; i < 400; ++i)
+    delete seen(new Wide);
 }
 NOINLINE void use_aligned_array() {
-  for (int i = 0; i < 300; ++i) delete[] seen(new Wide[3]);
+  for (int i = 0; i < 300; ++i)
+    delete[] seen(new Wide[3]);
 }
 NOINLINE void use_aligned_unsized() {
   constexpr std::align_val_t kAlignment{128};
-  for (int i = 0; i < 200; ++i) ::operator delete(seen(::operator new(256, kAlignment)), kAlignment);
+  for (int i = 0; i < 200; ++i)
+    ::operator delete(seen(::operator new(256, kAlignment)), kAlignment);
 }
 NOINLINE void use_aligned_nothrow() {
   constexpr std::align_val_t kAlignment{128};
@@ -71,7 +79,8 @@ NOINLINE void use_aligned_nothrow_array() {
 NOINLINE void delete_null() {
   void* nothing = nullptr;
   asm volatile("" : "+r"(nothing));
-  for (int i = 0; i < 50; ++i) ::operator delete(nothing);
+  for (int i = 0; i < 50; ++i)
+    ::operator delete(nothing);
 }
 // Given away and deleted by another thread.
 NOINLINE void use_in_threads() {
@@ -82,21 +91,26 @@ NOINLINE void use_in_threads() {
       threads.emplace_back([&blocks, t, round] {
         for (int i = 0; i < 250; ++i) {
           char*& mine = blocks[static_cast<std::size_t>((round == 0 ? t : 3 - t) * 250 + i)];
-          if (round == 0) mine = seen(new char[33]);
-          else delete[] mine;
+          if (round == 0)
+            mine = seen(new char[33]);
+          else
+            delete[] mine;
         }
       });
     }
-    for (std::thread& thread : threads) thread.join();
+    for (std::thread& thread : threads)
+      thread.join();
   }
 }
 NOINLINE void leave_behind() {
-  for (int i = 0; i < 7; ++i) seen(::operator new(111));
+  for (int i = 0; i < 7; ++i)
+    seen(::operator new(111));
 }
 
 int handler_calls;
 void on_failure() {
-  if (++handler_calls == 3) std::set_new_handler(nullptr);
+  if (++handler_calls == 3)
+    std::set_new_handler(nullptr);
 }
 NOINLINE void run_out_of_memory() {
   volatile std::size_t huge = std::size_t{1} << 61;
@@ -107,7 +121,7 @@ NOINLINE void run_out_of_memory() {
     std::printf("%s after %d calls of the handler\n", error.what(), handler_calls);
   }
   try {
-    std::printf("got %p\n", ::operator new(huge, std::align_val_t{4096}));
+    std::printf("got %p\n", ::operator new (huge, std::align_val_t{4096}));
   } catch (const std::bad_alloc& error) {
     std::printf("%s, aligned\n", error.what());
   }
@@ -121,7 +135,7 @@ NOINLINE void run_out_of_memory() {
   }
 }
 
-}  // extern "C"
+} // extern "C"
 
 int main(int argc, char**) {
   use_new();
@@ -138,6 +152,7 @@ int main(int argc, char**) {
   delete_null();
   use_in_threads();
   leave_behind();
-  if (argc == 1) run_out_of_memory();
+  if (argc == 1)
+    run_out_of_memory();
   return 0;
 }
