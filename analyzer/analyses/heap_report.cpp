@@ -70,10 +70,7 @@ std::vector<SiteGroup> group_sites(const ReplayResult& result, const StackResolv
   std::string key;
   for (uint32_t site = 0; site < result.sites.size(); ++site) {
     if (result.sites[site].allocation_calls == 0) continue;
-    const std::vector<ResolvedFrame> frames = resolver.frames(result.site_stacks[site]);
-    ResolvedFrame named;
-    named.function = "[stack not known]";
-    if (!frames.empty()) named = frames[std::min(StackResolver::fold(frames).first_shown, frames.size() - 1)];
+    const ResolvedFrame named = resolver.leading_frame(result.site_stacks[site]);
     key.clear();
     switch (by) {
     case GroupBy::stack: key = std::to_string(site); break;

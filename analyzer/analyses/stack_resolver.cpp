@@ -122,6 +122,22 @@ std::vector<ResolvedFrame> StackResolver::frames(StackId stack) const {
   return result;
 }
 
+ResolvedFrame StackResolver::leading_frame(StackId stack) const {
+  const NodeTable& nodes = trace_.nodes();
+  // Nearly every stack has a frame of the program's own within the first few: no need to look at them all.
+  for (uint32_t id = stack; id != 0 && nodes.defined(id) && query_of_node_[id] != 0; id = nodes[id].parent) {
+    const Extent& extent = extents_[query_of_node_[id] - 1];
+    for (uint32_t i = extent.first; i < extent.first + extent.count; ++i)
+      if (frames_[i].frame_class == FrameClass::kOwn) return frames_[i];
+  }
+  const std::vector<ResolvedFrame> all = frames(stack);
+  if (!all.empty()) return all[std::min(fold(all).first_shown, all.size() - 1)];
+  ResolvedFrame unknown;
+  unknown.function = "[stack not known]";
+  unknown.marker = true;
+  return unknown;
+}
+
 FoldedStack StackResolver::fold(std::span<const ResolvedFrame> frames) {
   std::vector<FrameClass> classes;
   classes.reserve(frames.size());

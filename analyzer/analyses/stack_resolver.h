@@ -44,6 +44,8 @@ public:
 
   // Innermost first; a resolved stack only. Empty for stack 0.
   std::vector<ResolvedFrame> frames(StackId stack) const;
+  // The frame a stack is named after: the innermost of the program's own code, or the best stand-in.
+  ResolvedFrame leading_frame(StackId stack) const;
   // What frames() of it would fold, by the same rules for everyone.
   static FoldedStack fold(std::span<const ResolvedFrame> frames);
 

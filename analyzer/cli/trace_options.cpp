@@ -29,11 +29,11 @@ bool output_is_unicode() {
 }  // namespace
 
 void TraceOptions::add_trace(CLI::App& app, bool with_moment) {
-  app.add_option("trace", trace,
-                 with_moment ? "trace file or run directory, optionally @exit, @peak, @mark:NAME, @+90s or @14:03:07;\n"
-                               "none: the newest run here"
+  app.add_option("TRACE", trace,
+                 with_moment ? "trace file or run directory, then optionally @peak, @+90s, @14:03:07,\n"
+                               "@mark:NAME or @exit; none: the newest run here"
                              : "trace file or run directory; none: the newest run here")
-      ->option_text("TRACE");
+      ->option_text(" ");
   app.add_option("--pid", pid, "the process of the run with this pid, instead of its root process")->option_text("PID");
 }
 
@@ -135,7 +135,7 @@ int guarded_main(CLI::App& app, int argc, char** argv, const std::function<int()
     std::fputs(app.help().c_str(), stdout);
     return kExitFine;
   } catch (const CLI::ParseError& error) {
-    std::fprintf(stderr, "heapledger %s: %s\nTry 'heapledger %s --help'.\n", app.get_name().c_str(), error.what(),
+    std::fprintf(stderr, "%s: %s\nTry '%s --help'.\n", app.get_name().c_str(), error.what(),
                  app.get_name().c_str());
     return kExitUsage;
   } catch (const UsageError& error) {

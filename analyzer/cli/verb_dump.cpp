@@ -28,7 +28,7 @@ uint64_t ticks_of(const Trace& trace, const std::string& text, bool from) {
 }  // namespace
 
 int run_dump(int argc, char** argv) {
-  CLI::App app("Every event as a line of text: time=NS thread=N kind=KIND key=value...", "dump");
+  CLI::App app("Every event as a line of text: time=NS thread=N kind=KIND key=value...", "heapledger dump");
   TraceOptions options;
   std::string from, to;
   std::vector<std::string> kinds;

@@ -7,7 +7,7 @@
 namespace hl {
 
 int run_info(int argc, char** argv) {
-  CLI::App app("What a trace is, what it holds and what it lost; of a run directory also its processes.", "info");
+  CLI::App app("What a trace is, what it holds and what it lost; of a run directory also its processes.", "heapledger info");
   TraceOptions options;
   options.add_trace(app, false);
   options.add_output(app);

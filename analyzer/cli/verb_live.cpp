@@ -5,7 +5,7 @@
 namespace hl {
 
 int run_live(int argc, char** argv) {
-  CLI::App app("The live heap at a moment (default: the end), by site.", "live");
+  CLI::App app("The live heap at a moment (default: the end), by site.", "heapledger live");
   HeapQuestion question;
   question.add_options(app);
   return guarded_main(app, argc, argv, [&] {

@@ -40,7 +40,7 @@ void print_json(const std::vector<Metric>& metrics) {
 }  // namespace
 
 int run_metrics(int argc, char** argv) {
-  CLI::App app("The numbers of a trace that have names: what --max limits.", "metrics");
+  CLI::App app("The numbers of a trace that have names: what --max limits.", "heapledger metrics");
   TraceOptions options;
   options.add_trace(app, true);
   options.add_output(app);

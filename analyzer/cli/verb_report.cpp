@@ -5,7 +5,7 @@
 namespace hl {
 
 int run_report(int argc, char** argv) {
-  CLI::App app("Who allocated, who held the memory at the peak, what was not freed, and what was lost.", "report");
+  CLI::App app("Who allocated, who held the memory at the peak, what was not freed, and what was lost.", "heapledger report");
   HeapQuestion question;
   question.add_options(app);
   return guarded_main(app, argc, argv, [&] {

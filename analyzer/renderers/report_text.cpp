@@ -312,10 +312,7 @@ std::string mappings_part(const HeapAnswer& answer, size_t limit, const TextStyl
     const auto frames = answer.resolver.frames(answer.heap.result().site_stacks[sites[i].first]);
     const std::string head = "  " + pad_left(style.bold(human_bytes(sites[i].second->max_live_bytes, style)), 12) + "  " +
                              pad_right(style.dim(plural(sites[i].second->calls, "call")), 12) + "  ";
-    ResolvedFrame unknown;
-    unknown.function = "[stack not known]";
-    const ResolvedFrame& leading = frames.empty() ? unknown : frames[std::min(StackResolver::fold(frames).first_shown, frames.size() - 1)];
-    out += head + frame_label(leading, style, style.width - std::min(style.width / 2, display_width(head))) + "\n";
+    out += head + frame_label(answer.resolver.leading_frame(answer.heap.result().site_stacks[sites[i].first]), style, style.width - std::min(style.width / 2, display_width(head))) + "\n";
     out += stack_lines(frames, 3, 8, style);
   }
   return out;
