@@ -178,6 +178,12 @@ int drain_command(int argc, char** argv) {
   leave_standard_streams();
   // The application comes first; when it must wait for us, it leaves us the processor.
   setpriority(PRIO_PROCESS, 0, 5);
+  // Two descriptors a process.
+  rlimit descriptors;
+  if (getrlimit(RLIMIT_NOFILE, &descriptors) == 0) {
+    descriptors.rlim_cur = descriptors.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &descriptors);
+  }
   ControlMessage ready;
   ready.kind = ControlKind::ready;
   send_message(o.recorder.control_fd, ready);

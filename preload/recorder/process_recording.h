@@ -88,6 +88,9 @@ class ProcessRecording {
   void release_blocks();
 
   uint64_t lost_events() const;
+  uint64_t lost_events(LossCause cause) const {
+    return process_.losses[static_cast<uint32_t>(cause)].load(std::memory_order_relaxed);
+  }
   uint64_t raw_bytes() const { return raw_bytes_; }
 
  private:

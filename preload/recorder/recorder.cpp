@@ -26,6 +26,7 @@ constexpr uint64_t kWorthwhileBytes = 768 * 1024; // of blocks: about 100 k even
 constexpr uint64_t kFirstProcessTimeoutNs = 10'000 * kMs;
 constexpr uint32_t kSpareBlocks = 64;
 constexpr uint32_t kMostNameAttempts = 1000;
+constexpr size_t kMostExpected = 1000;
 constexpr uint32_t kMostKept = 64; // images whose definitions stay in the session file
 
 std::string file_name_of(std::string_view path) {
@@ -98,12 +99,20 @@ bool Recorder::pass() {
     // After all that ended with the root were closed too.
     if (root_complete_) {
       root_complete_->processes = recorded_;
+      // Of all that was recorded so far: a loss in a child is one too.
+      root_complete_->lost = lost_;
+      root_complete_->lost_disk_full = lost_disk_full_;
+      for (const auto& r : recordings_) {
+        root_complete_->lost += r->lost_events();
+        root_complete_->lost_disk_full += r->lost_events(LossCause::disk_full);
+      }
       root_complete_->still_recording = static_cast<uint32_t>(recordings_.size());
       send_message(settings_.control_fd, *root_complete_);
       root_complete_.reset();
     }
   }
   if (now_ns_ >= next_housekeeping_ns_) {
+    std::erase_if(expected_, [](Expected& e) { return e.watch.ended(); });
     for (auto& r : recordings_) {
       if (r->trace() == nullptr)
         r->open_trace(trace_candidates(*r));
@@ -313,6 +322,8 @@ void Recorder::finish(size_t index, bool replaced_by_exec) {
     r->open_trace(trace_candidates(*r));
   const ProcessEnd end = end_of(*r, replaced_by_exec);
   const bool good = r->finish(end);
+  lost_ += r->lost_events();
+  lost_disk_full_ += r->lost_events(LossCause::disk_full);
   expect_children(*r);
   // Events are drained in any case; stack nodes and modules that could not be written are kept, for the
   // analyzer reads trace and session file as one. Without any trace they would explain nothing.
@@ -340,9 +351,6 @@ void Recorder::note_root_complete(ProcessRecording& r, const ProcessEnd& end, bo
   m.allocations = r.tally().allocations;
   m.frees = r.tally().frees;
   m.bytes_requested = r.tally().bytes_requested;
-  m.lost = r.lost_events();
-  m.lost_disk_full =
-      r.process().losses[static_cast<uint32_t>(LossCause::disk_full)].load(std::memory_order_relaxed);
   m.trace_bytes = r.trace() == nullptr ? 0 : r.trace()->bytes();
   m.recorder_cpu_ns = ns(usage.ru_utime) + ns(usage.ru_stime);
   m.recorder_rss_bytes = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
@@ -360,7 +368,7 @@ void Recorder::expect_children(ProcessRecording& recording) {
     for (const uint32_t pid : recording.tally().forked) {
       const bool known = std::any_of(recordings_.begin(), recordings_.end(),
                                      [pid](const auto& r) { return r->watch().pid() == pid; });
-      if (known)
+      if (known || expected_.size() >= kMostExpected)
         continue;
       Expected e;
       e.watch.open(pid, 0);

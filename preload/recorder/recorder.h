@@ -78,6 +78,7 @@ class Recorder {
   uint32_t kept_ = 0; // images whose trace could not be closed: the session file stays for them
   bool any_seen_ = false;
   uint32_t recorded_ = 0;
+  uint64_t lost_ = 0, lost_disk_full_ = 0; // of images that have ended
   uint32_t oom_kills_at_start_ = 0;
   uint64_t started_ns_ = 0;
   uint64_t now_ns_ = 0, next_drain_ns_ = 0, next_housekeeping_ns_ = 0, next_end_check_ns_ = 0,
