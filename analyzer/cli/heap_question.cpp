@@ -10,6 +10,20 @@ namespace {
 // A list for people and a list for programs; --top 0 lifts either.
 constexpr size_t kTopText = 5, kTopJson = 10000;
 
+// A root process that only starts others (a shell, make) has little to tell: say where most was recorded.
+std::string note_on_run(const OpenedTrace& opened) {
+  if (opened.choice.run_directory.empty()) return "";
+  const std::vector<RunImage> run = list_run(opened.choice.run_directory);
+  if (run.size() < 2) return "";
+  const RunImage* largest = &run.front();
+  for (const RunImage& image : run)
+    if (image.file_bytes > largest->file_bytes) largest = &image;
+  std::string note = "This run has " + with_thousands(run.size()) + " process images ('heapledger info' lists them)";
+  if (largest->path == opened.choice.path) return note + "; most was recorded of this one.";
+  const std::string command = largest->command.substr(0, largest->command.find(' '));
+  return note + "; most was recorded of " + printable(command) + ": --pid " + std::to_string(largest->pid) + ".";
+}
+
 }  // namespace
 
 void HeapQuestion::add_options(CLI::App& app) {
@@ -40,7 +54,7 @@ int HeapQuestion::answer(const std::function<void(const HeapAnswer&)>& print) co
   resolver.resolve(stacks);
   progress.clear();
   print(HeapAnswer{trace, heap, resolver, opened.moment, *parse_group_by(by),
-                   top.value_or(options.json ? kTopJson : kTopText)});
+                   top.value_or(options.json ? kTopJson : kTopText), options.json ? "" : note_on_run(opened)});
   return limits.empty() ? int{kExitFine} : apply_limits(limits, metrics_of(trace, heap));
 }
 

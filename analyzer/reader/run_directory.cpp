@@ -146,9 +146,13 @@ TraceChoice chosen(const RunImage& image, const std::string& directory) {
 TraceChoice choose_among(const std::vector<RunImage>& images, const std::string& where, const std::string& directory,
                          std::optional<uint32_t> pid) {
   if (!pid) {
-    for (const RunImage& image : images)
-      if (image.is_root) return chosen(image, directory);
-    return chosen(images.front(), directory);
+    const RunImage* root = &images.front();
+    for (const RunImage& image : images) {
+      if (!image.is_root) continue;
+      root = &image;
+      break;
+    }
+    pid = root->pid;
   }
   // An exec keeps the pid: the last image is what the process became.
   const RunImage* found = nullptr;

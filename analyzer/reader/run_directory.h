@@ -1,5 +1,5 @@
 // From what a user names to the trace that is meant: a trace file, a run directory (its root process, or the
-// one with a pid), or nothing at all (the newest run here).
+// one with a pid), or nothing at all (the newest run here). Of a process that called exec, the last image.
 #pragma once
 
 #include <cstdint>

@@ -344,7 +344,13 @@ TEST_CASE("a run directory: the root by default, any process by pid, the newest 
   CHECK(choose_trace(run, {}).path == run + "/b.hlt");
   CHECK(choose_trace(run, 2).path == run + "/a.hlt");
   CHECK_THROWS_AS(choose_trace(run, 3), TraceError);
+  child.pid = 1;  // what the root became by exec
+  child.image_number = 1;
+  child.uuid_byte = 3;
+  TraceBuilder().begin(child).close().write(run + "/c.hlt");
+  CHECK(choose_trace(run, {}).path == run + "/c.hlt");
   CHECK(newest_run(scratch.path()) == run);
+  child.pid = 2;
   TraceBuilder().begin(root).close().write(scratch.file("f.hlt"));
   TraceBuilder().begin(child).close().write(scratch.file("f.2.0.hlt"));
   CHECK(choose_trace(scratch.file("f.hlt"), 2).path == scratch.file("f.2.0.hlt"));

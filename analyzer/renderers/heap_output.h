@@ -18,6 +18,7 @@ struct HeapAnswer {
   const Moment& moment;     // up to which the trace was replayed
   GroupBy by = GroupBy::line;
   size_t top = 5;           // entries of a list; 0: all
+  std::string run_note = {};  // a sentence about the run's other processes; may be empty
 };
 
 std::string report_text(const HeapAnswer& answer, const TextStyle& style);

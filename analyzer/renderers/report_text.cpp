@@ -362,6 +362,7 @@ std::string report_text(const HeapAnswer& answer, const TextStyle& style) {
   std::string out = headline(answer, style);
   for (const std::string& sentence : verdict(answer, groups, style)) out += wrapped(sentence, "", "", style);
   out += warning_line(answer, style);
+  if (!answer.run_note.empty()) out += wrapped(answer.run_note, "", "", style);
   out += numbers(answer, style);
   out += timeline(answer, style);
   out += list.section({SiteMetric::peak_bytes, "Most bytes at the peak", human_bytes(result.peak_bytes, style), result.peak_bytes}, answer.top);
@@ -387,6 +388,7 @@ std::string live_text(const HeapAnswer& answer, const TextStyle& style) {
          human_ns(answer.trace.clock().ns(result.last_ticks)) + "; the peak until then was " +
          human_bytes(result.peak_bytes, style) + ".\n";
   out += warning_line(answer, style);
+  if (!answer.run_note.empty()) out += wrapped(answer.run_note, "", "", style);
   out += list.section({SiteMetric::live_bytes, "Live heap by site", human_bytes(result.live_bytes, style), result.live_bytes}, answer.top);
   out += unknown_part(answer, style);
   return out;

@@ -38,6 +38,7 @@ public:
     uint8_t session_byte = 0;     // of its session's; 0: none
     std::string session_path;
     bool is_root = true;
+    uint32_t image_number = 0;
     uint8_t parent_uuid_byte = 0;
   };
   // First: preamble and header chunk.
