@@ -148,13 +148,13 @@ struct Op {
   uint8_t size_hit, usable_given, stack, address;
 };
 constexpr std::array<Op, 256> make_ops() {
-  constexpr EventKind kinds[4] = {EventKind::malloc, EventKind::calloc, EventKind::realloc,
-                                  EventKind::aligned};
+  constexpr EventKind kKinds[4] = {EventKind::malloc, EventKind::calloc, EventKind::realloc,
+                                   EventKind::aligned};
   std::array<Op, 256> ops{};
   for (unsigned i = 0; i < 256; i++) {
     const auto byte = [](unsigned v) { return static_cast<uint8_t>(v); };
     if (i < kFreeOps)
-      ops[i] = {kinds[i / 48], byte(i / 24 % 2), byte(i / 12 % 2), byte(i / 3 % 4), byte(i % 3)};
+      ops[i] = {kKinds[i / 48], byte(i / 24 % 2), byte(i / 12 % 2), byte(i / 3 % 4), byte(i % 3)};
     else if (i < kExtendedOps)
       ops[i] = {EventKind::free, 0, 0, byte((i - kFreeOps) / 3), byte((i - kFreeOps) % 3)};
     else if (i < kOps)

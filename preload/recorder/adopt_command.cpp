@@ -26,6 +26,7 @@ bool start_drain(const std::string& program, const RunPlace& place, const std::s
   std::vector<std::string> words = {program,         "drain",  "--create", "--detach", "--directory",
                                     place.directory, "--name", place.name, session};
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words)
     argv.push_back(word.data());
   argv.push_back(nullptr);

@@ -69,19 +69,17 @@ bool parse(int argc, char** argv, Options& o) {
         o.session.output = value;
       else if (word == "--name")
         o.session.name = value;
-      else if (!is_number)
-        return false;
-      else if (word == "--flags")
+      else if (is_number && word == "--flags")
         o.session.flags = static_cast<uint32_t>(number);
-      else if (word == "--wait-budget-ns")
+      else if (is_number && word == "--wait-budget-ns")
         o.session.wait_budget_ns = number;
-      else if (word == "--pool-size" && number >= 1 && number <= 1024)
+      else if (is_number && word == "--pool-size" && number >= 1 && number <= 1024)
         o.session.pool_bytes = o.recorder.pool_bytes = static_cast<uint32_t>(number << 20);
-      else if (word == "--zstd-level" && number <= 22)
+      else if (is_number && word == "--zstd-level" && number <= 22)
         o.recorder.zstd_level = static_cast<int>(number);
-      else if (word == "--control")
+      else if (is_number && word == "--control")
         o.recorder.control_fd = static_cast<int>(number);
-      else if (word == "--restarts")
+      else if (is_number && word == "--restarts")
         o.recorder.restarts = static_cast<uint32_t>(number);
       else
         return false;

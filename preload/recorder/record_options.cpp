@@ -126,7 +126,8 @@ bool parse_record_options(int argc, char** argv, RecordOptions& o, std::string& 
         set_flag(kSessionUnwinderLibunwind, value == "libunwind");
       }
       if (!good) {
-        why = "wrong value for " + name + ": " + value;
+        why = "wrong value for ";
+        why.append(name).append(": ").append(value);
         return false;
       }
     }

@@ -38,6 +38,7 @@ uint64_t ns_of(const timeval& t) {
 
 std::vector<char*> pointers_to(const std::vector<std::string>& words) {
   std::vector<char*> out;
+  out.reserve(words.size() + 1);
   for (const std::string& w : words)
     out.push_back(const_cast<char*>(w.c_str()));
   out.push_back(nullptr);
