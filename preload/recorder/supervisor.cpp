@@ -52,12 +52,6 @@ bool has_terminal() {
   return fd >= 0;
 }
 
-// What the witness reports.
-struct Sighting {
-  int signal;
-  pid_t sender;
-};
-
 [[noreturn]] void be_witness(int out) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   prctl(PR_SET_NAME, "hl-witness");
@@ -311,23 +305,31 @@ void Supervisor::reap() {
   }
 }
 
-// Did the group get this signal too? The kernel signals a group one by one: the witness may be a moment
-// later.
+// Did the group get this signal too? Ordinary signals are taken before real-time ones, so when the witness
+// reports the marker we send it, it has reported everything that it had got before.
 bool Supervisor::group_got(int signal, pid_t sender) {
   if (witness_ == 0)
     return false;
-  const uint64_t until = monotonic_ns() + 5 * kMs;
-  for (;;) {
-    Sighting seen;
-    while (read(witness_fd_, &seen, sizeof(seen)) == sizeof(seen))
-      if (seen.signal == signal && seen.sender == sender)
-        return true;
-    const uint64_t now = monotonic_ns();
-    if (now >= until)
-      return false;
+  // The kernel signals a group one by one; we may be quicker than it reaches the witness.
+  const timespec moment{0, 1'000'000};
+  nanosleep(&moment, nullptr);
+  if (sigqueue(witness_, SIGRTMAX, {}) != 0)
+    return false;
+  const uint64_t until = monotonic_ns() + 500 * kMs;
+  for (bool marked = false; !marked && monotonic_ns() < until;) {
     pollfd p{witness_fd_, POLLIN, 0};
-    poll(&p, 1, static_cast<int>((until - now) / kMs) + 1);
+    poll(&p, 1, 100);
+    Sighting seen;
+    while (read(witness_fd_, &seen, sizeof(seen)) == sizeof(seen)) {
+      if (seen.signal == SIGRTMAX && seen.sender == getpid())
+        marked = true;
+      else if (seen.sender != 0 && sightings_.size() < 256) // 0: the terminal's, which nobody asks for
+        sightings_.push_back(seen);
+    }
   }
+  return std::erase_if(sightings_, [&](const Sighting& seen) {
+           return seen.signal == signal && seen.sender == sender;
+         }) != 0;
 }
 
 void Supervisor::pass_on(const siginfo_t& info) {

@@ -40,6 +40,12 @@ struct ApplicationEnd {
   uint32_t images = 0;   // process images recorded
 };
 
+// What the witness reports. sender 0: the kernel, for the terminal.
+struct Sighting {
+  int signal;
+  pid_t sender;
+};
+
 class Supervisor {
  public:
   Supervisor();
@@ -74,6 +80,7 @@ class Supervisor {
   int control_fd_ = -1;
   int signal_fd_ = -1;
   int witness_fd_ = -1;
+  std::vector<Sighting> sightings_; // not asked for yet
   uint64_t last_spawn_ns_ = 0;
   bool application_over_ = false;
   bool hurry_ = false; // the user asked to end while we only waited for the recorder
