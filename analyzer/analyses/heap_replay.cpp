@@ -17,8 +17,10 @@ HeapReplay replay_heap(const Trace& trace, ReplayLimits limits, const ProgressCa
   {
     BatchPipe pipe(stream);
     while (const EventBatch* batch = pipe.next()) {
-      if (progress) progress(stream);
-      if (!heap.replay->consume(*batch)) break;
+      if (progress)
+        progress(stream);
+      if (!heap.replay->consume(*batch))
+        break;
     }
   }
   heap.replay->finish();
@@ -28,13 +30,16 @@ HeapReplay replay_heap(const Trace& trace, ReplayLimits limits, const ProgressCa
   std::copy(std::begin(result.lost_events), std::end(result.lost_events), lost_events.by_cause.begin());
   heap.lost = losses_of(trace, heap.stream, lost_events);
   for (const ThreadSummary& summary : trace.metadata().threads) {
-    if (summary.thread_index >= result.threads.size()) continue;
+    if (summary.thread_index >= result.threads.size())
+      continue;
     ThreadTotals& thread = result.threads[summary.thread_index];
-    if (thread.tid == 0) thread.tid = summary.tid;
-    if (thread.name.empty()) thread.name = summary.name;
+    if (thread.tid == 0)
+      thread.tid = summary.tid;
+    if (thread.name.empty())
+      thread.name = summary.name;
   }
   heap.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return heap;
 }
 
-}  // namespace hl
+} // namespace hl

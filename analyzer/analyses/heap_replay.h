@@ -13,10 +13,10 @@ struct HeapReplay {
   std::unique_ptr<Replay> replay;
   LossSummary lost;
   EventStream::Counters stream;
-  double seconds = 0;  // the replay took
+  double seconds = 0; // the replay took
   const ReplayResult& result() const { return replay->result(); }
 };
 
 HeapReplay replay_heap(const Trace& trace, ReplayLimits limits, const ProgressCallback& progress);
 
-}  // namespace hl
+} // namespace hl

@@ -7,21 +7,31 @@
 namespace hl {
 
 std::optional<GroupBy> parse_group_by(std::string_view text) {
-  if (text == "stack") return GroupBy::stack;
-  if (text == "line") return GroupBy::line;
-  if (text == "function") return GroupBy::function;
-  if (text == "module") return GroupBy::module;
+  if (text == "stack")
+    return GroupBy::stack;
+  if (text == "line")
+    return GroupBy::line;
+  if (text == "function")
+    return GroupBy::function;
+  if (text == "module")
+    return GroupBy::module;
   return {};
 }
 
 uint64_t SiteNumbers::of(SiteMetric metric) const {
   switch (metric) {
-  case SiteMetric::peak_bytes: return peak_bytes;
-  case SiteMetric::live_bytes: return live_bytes;
-  case SiteMetric::allocation_calls: return allocation_calls;
-  case SiteMetric::bytes_requested: return bytes_requested;
-  case SiteMetric::temporary: return temporary;
-  case SiteMetric::bytes_copied: return bytes_copied;
+  case SiteMetric::peak_bytes:
+    return peak_bytes;
+  case SiteMetric::live_bytes:
+    return live_bytes;
+  case SiteMetric::allocation_calls:
+    return allocation_calls;
+  case SiteMetric::bytes_requested:
+    return bytes_requested;
+  case SiteMetric::temporary:
+    return temporary;
+  case SiteMetric::bytes_copied:
+    return bytes_copied;
   }
   return 0;
 }
@@ -60,7 +70,8 @@ SiteNumbers numbers_of(const ReplayResult& result, uint32_t site) {
 std::vector<StackId> allocating_stacks(const ReplayResult& result) {
   std::vector<StackId> stacks;
   for (size_t i = 0; i < result.sites.size(); ++i)
-    if (result.sites[i].allocation_calls != 0 && result.site_stacks[i] != 0) stacks.push_back(result.site_stacks[i]);
+    if (result.sites[i].allocation_calls != 0 && result.site_stacks[i] != 0)
+      stacks.push_back(result.site_stacks[i]);
   return stacks;
 }
 
@@ -69,17 +80,28 @@ std::vector<SiteGroup> group_sites(const ReplayResult& result, const StackResolv
   std::unordered_map<std::string, uint32_t> known;
   std::string key;
   for (uint32_t site = 0; site < result.sites.size(); ++site) {
-    if (result.sites[site].allocation_calls == 0) continue;
+    if (result.sites[site].allocation_calls == 0)
+      continue;
     const ResolvedFrame named = resolver.leading_frame(result.site_stacks[site]);
     key.clear();
     switch (by) {
-    case GroupBy::stack: key = std::to_string(site); break;
+    case GroupBy::stack:
+      key = std::to_string(site);
+      break;
     case GroupBy::line:
-      key.append(named.function).append("\n").append(named.file).append(":").append(std::to_string(named.line));
+      key.append(named.function)
+          .append("\n")
+          .append(named.file)
+          .append(":")
+          .append(std::to_string(named.line));
       key.append("\n").append(named.module);
       break;
-    case GroupBy::function: key.append(named.function).append("\n").append(named.module); break;
-    case GroupBy::module: key = named.module; break;
+    case GroupBy::function:
+      key.append(named.function).append("\n").append(named.module);
+      break;
+    case GroupBy::module:
+      key = named.module;
+      break;
     }
     const auto [found, is_new] = known.try_emplace(key, static_cast<uint32_t>(groups.size()));
     if (is_new) {
@@ -104,11 +126,14 @@ std::vector<SiteGroup> group_sites(const ReplayResult& result, const StackResolv
 std::vector<uint32_t> top_groups(const std::vector<SiteGroup>& groups, SiteMetric metric, size_t count) {
   std::vector<uint32_t> order;
   for (uint32_t i = 0; i < groups.size(); ++i)
-    if (groups[i].numbers.of(metric) != 0) order.push_back(i);
+    if (groups[i].numbers.of(metric) != 0)
+      order.push_back(i);
   const auto before = [&](uint32_t a, uint32_t b) {
     const uint64_t left = groups[a].numbers.of(metric), right = groups[b].numbers.of(metric);
-    if (left != right) return left > right;
-    if (groups[a].function != groups[b].function) return groups[a].function < groups[b].function;
+    if (left != right)
+      return left > right;
+    if (groups[a].function != groups[b].function)
+      return groups[a].function < groups[b].function;
     return a < b;
   };
   if (count == 0 || count >= order.size()) {
@@ -133,4 +158,4 @@ uint32_t heaviest_site(const SiteGroup& group, const ReplayResult& result, SiteM
   return best;
 }
 
-}  // namespace hl
+} // namespace hl

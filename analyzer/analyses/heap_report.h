@@ -18,12 +18,12 @@ std::optional<GroupBy> parse_group_by(std::string_view text);
 
 // What one can rank sites by.
 enum class SiteMetric : uint8_t {
-  peak_bytes,        // live at the process's peak
-  live_bytes,        // live at the end of the replay
+  peak_bytes, // live at the process's peak
+  live_bytes, // live at the end of the replay
   allocation_calls,
   bytes_requested,
   temporary,
-  bytes_copied,      // by reallocs
+  bytes_copied, // by reallocs
 };
 
 struct SiteNumbers {
@@ -32,7 +32,7 @@ struct SiteNumbers {
   uint64_t live_bytes = 0, live_blocks = 0;
   uint64_t temporary = 0;
   uint64_t reallocs = 0, bytes_copied = 0;
-  double lifetime_ticks = 0;  // summed over freed blocks
+  double lifetime_ticks = 0; // summed over freed blocks
 
   uint64_t of(SiteMetric metric) const;
   void add(const SiteNumbers& other);
@@ -42,11 +42,11 @@ SiteNumbers numbers_of(const ReplayResult& result, uint32_t site);
 
 struct SiteGroup {
   SiteNumbers numbers;
-  std::string function;           // of the frame it is named after
+  std::string function; // of the frame it is named after
   std::string_view file;
   uint32_t line = 0;
   std::string_view module;
-  std::vector<uint32_t> sites;    // indices into ReplayResult::sites
+  std::vector<uint32_t> sites; // indices into ReplayResult::sites
 };
 
 // Sites with at least one allocation, grouped. Stacks must be resolved.
@@ -60,4 +60,4 @@ uint32_t heaviest_site(const SiteGroup& group, const ReplayResult& result, SiteM
 // Every stack of a replay that allocated.
 std::vector<StackId> allocating_stacks(const ReplayResult& result);
 
-}  // namespace hl
+} // namespace hl

@@ -15,7 +15,7 @@ enum class MetricUnit : uint8_t { count, bytes, nanoseconds };
 
 struct Metric {
   std::string name;
-  std::optional<uint64_t> value;  // nothing: this trace does not tell
+  std::optional<uint64_t> value; // nothing: this trace does not tell
   MetricUnit unit;
   std::string meaning;
 };
@@ -38,4 +38,4 @@ struct LimitOutcome {
 std::vector<LimitOutcome> check_limits(const std::vector<Limit>& limits, const std::vector<Metric>& metrics,
                                        std::vector<std::string>& unusable);
 
-}  // namespace hl
+} // namespace hl

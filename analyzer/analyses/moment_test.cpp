@@ -19,14 +19,16 @@ TEST_CASE("spans and moments are parsed, nonsense is refused") {
   CHECK(parse_span_ns("1h30m") == 5'400'000'000'000);
   CHECK(parse_span_ns("0.5ms") == 500'000);
   CHECK(parse_span_ns("123ns") == 123);
-  for (const char* bad : {"", "s", "5x", "-5", "5 s", "1h30", "nan", "inf", "1e300"}) CHECK_FALSE(parse_span_ns(bad));
+  for (const char* bad : {"", "s", "5x", "-5", "5 s", "1h30", "nan", "inf", "1e300"})
+    CHECK_FALSE(parse_span_ns(bad));
   CHECK(parse_moment("exit")->kind == Moment::Kind::exit);
   CHECK(parse_moment("peak")->kind == Moment::Kind::peak);
   CHECK(parse_moment("mark:after load")->mark == "after load");
   CHECK(parse_moment("+90s")->ns == 90'000'000'000);
   CHECK(parse_moment("14:03:07")->ns == (14 * 3600 + 3 * 60 + 7) * 1'000'000'000ull);
   CHECK(parse_moment("14:03")->kind == Moment::Kind::wall_clock);
-  for (const char* bad : {"", "mark:", "+", "24:00:00", "14:60", "noon", "1:2:3:4", "12"}) CHECK_FALSE(parse_moment(bad));
+  for (const char* bad : {"", "mark:", "+", "24:00:00", "14:60", "noon", "1:2:3:4", "12"})
+    CHECK_FALSE(parse_moment(bad));
 }
 
 TEST_CASE("TRACE@MOMENT is split, but a file of that name wins") {
@@ -51,7 +53,8 @@ TEST_CASE("a moment stops the replay where it should") {
   trace.begin();
   const StackId stack = trace.node(0, 0, 0x1234);
   constexpr uint64_t kSecond = 1'000'000'000;
-  trace.add(1, malloc_event(1 * kSecond, 0x1000, 100, stack)).add(1, malloc_event(2 * kSecond, 0x2000, 200, stack));
+  trace.add(1, malloc_event(1 * kSecond, 0x1000, 100, stack))
+      .add(1, malloc_event(2 * kSecond, 0x2000, 200, stack));
   trace.add(1, free_event(3 * kSecond, 0x1000));
   trace.add_extended(1, 4 * kSecond, ExtendedKind::mark, {}, "loaded", stack);
   trace.add(1, free_event(5 * kSecond, 0x2000)).flush(UINT64_MAX);

@@ -12,17 +12,24 @@ namespace {
 
 std::string_view marker_text(uint64_t pc) {
   switch (static_cast<WalkEnd>(pc - 1)) {
-  case WalkEnd::outermost: return "";
-  case WalkEnd::no_rule: return "[stack ends: no unwind information]";
-  case WalkEnd::bad_cfa: return "[stack ends: inconsistent unwind information]";
-  case WalkEnd::unreadable: return "[stack ends: unreadable stack memory]";
-  case WalkEnd::depth_cap: return "[frames left out: deeper than the limit]";
-  case WalkEnd::node_space: return "[stack cut: no room for more stacks]";
-  default: return "[stack ends]";
+  case WalkEnd::outermost:
+    return "";
+  case WalkEnd::no_rule:
+    return "[stack ends: no unwind information]";
+  case WalkEnd::bad_cfa:
+    return "[stack ends: inconsistent unwind information]";
+  case WalkEnd::unreadable:
+    return "[stack ends: unreadable stack memory]";
+  case WalkEnd::depth_cap:
+    return "[frames left out: deeper than the limit]";
+  case WalkEnd::node_space:
+    return "[stack cut: no room for more stacks]";
+  default:
+    return "[stack ends]";
   }
 }
 
-}  // namespace
+} // namespace
 
 StackResolver::StackResolver(const Trace& trace, SymbolizerOptions options)
     : trace_(trace), symbolizer_(std::move(options)) {}
@@ -41,7 +48,7 @@ void StackResolver::resolve(std::span<const StackId> stacks) {
   query_of_node_.resize(nodes.size(), 0);
   std::vector<AddressQuery> queries;
   std::vector<uint32_t> asking_nodes;
-  std::vector<uint32_t> plain_nodes;  // markers and addresses without a module
+  std::vector<uint32_t> plain_nodes; // markers and addresses without a module
   std::vector<bool> seen(nodes.size(), false);
   for (const StackId stack : stacks) {
     for (uint32_t id = stack; id != 0 && nodes.defined(id) && !seen[id] && query_of_node_[id] == 0;
@@ -60,7 +67,7 @@ void StackResolver::resolve(std::span<const StackId> stacks) {
     }
   }
   const SymbolizedFrames answers = symbolizer_.symbolize(queries);
-  std::unordered_map<uint64_t, FrameClass> classes;  // by function and module
+  std::unordered_map<uint64_t, FrameClass> classes; // by function and module
   for (size_t i = 0; i < asking_nodes.size(); ++i) {
     const uint32_t id = asking_nodes[i];
     const TraceModule& module = *trace_.modules().find(nodes[id].module);
@@ -75,7 +82,8 @@ void StackResolver::resolve(std::span<const StackId> stacks) {
       resolved.guessed = (nodes[id].pc & kNodeGuessed) != 0;
       const uint64_t key = uint64_t{static_cast<uint32_t>(frame.function)} << 32 | nodes[id].module;
       const auto [found, is_new] = classes.try_emplace(key);
-      if (is_new) found->second = classify_frame(resolved.function, module.path, module.is_main);
+      if (is_new)
+        found->second = classify_frame(resolved.function, module.path, module.is_main);
       resolved.frame_class = found->second;
       frames_.push_back(resolved);
     }
@@ -98,7 +106,8 @@ void StackResolver::resolve(std::span<const StackId> stacks) {
       frame.guessed = (node.pc & kNodeGuessed) != 0;
       frame.frame_class = FrameClass::kLibrary;
     }
-    if (!frame.function.empty()) frames_.push_back(frame);
+    if (!frame.function.empty())
+      frames_.push_back(frame);
     extents_.push_back({first, static_cast<uint32_t>(frames_.size()) - first});
     query_of_node_[id] = static_cast<uint32_t>(extents_.size());
   }
@@ -117,7 +126,8 @@ std::vector<ResolvedFrame> StackResolver::frames(StackId stack) const {
       break;
     }
     const Extent& extent = extents_[query_of_node_[id] - 1];
-    result.insert(result.end(), frames_.begin() + extent.first, frames_.begin() + extent.first + extent.count);
+    result.insert(result.end(), frames_.begin() + extent.first,
+                  frames_.begin() + extent.first + extent.count);
   }
   return result;
 }
@@ -128,10 +138,12 @@ ResolvedFrame StackResolver::leading_frame(StackId stack) const {
   for (uint32_t id = stack; id != 0 && nodes.defined(id) && query_of_node_[id] != 0; id = nodes[id].parent) {
     const Extent& extent = extents_[query_of_node_[id] - 1];
     for (uint32_t i = extent.first; i < extent.first + extent.count; ++i)
-      if (frames_[i].frame_class == FrameClass::kOwn) return frames_[i];
+      if (frames_[i].frame_class == FrameClass::kOwn)
+        return frames_[i];
   }
   const std::vector<ResolvedFrame> all = frames(stack);
-  if (!all.empty()) return all[std::min(fold(all).first_shown, all.size() - 1)];
+  if (!all.empty())
+    return all[std::min(fold(all).first_shown, all.size() - 1)];
   ResolvedFrame unknown;
   unknown.function = "[stack not known]";
   unknown.marker = true;
@@ -141,7 +153,8 @@ ResolvedFrame StackResolver::leading_frame(StackId stack) const {
 FoldedStack StackResolver::fold(std::span<const ResolvedFrame> frames) {
   std::vector<FrameClass> classes;
   classes.reserve(frames.size());
-  for (const ResolvedFrame& frame : frames) classes.push_back(frame.frame_class);
+  for (const ResolvedFrame& frame : frames)
+    classes.push_back(frame.frame_class);
   return fold_stack(classes);
 }
 
@@ -150,8 +163,10 @@ std::vector<ModuleTrouble> StackResolver::troubles() const {
   for (const auto& [id, count] : asked_) {
     const ModuleId module{id};
     const ModuleState& state = symbolizer_.module_state(module);
-    if (state.status == ModuleStatus::kDebugInfo || state.status == ModuleStatus::kNotLoaded) continue;
-    found.push_back({symbolizer_.module_info(module).path, state.status, std::string(describe(state.status)), count});
+    if (state.status == ModuleStatus::kDebugInfo || state.status == ModuleStatus::kNotLoaded)
+      continue;
+    found.push_back(
+        {symbolizer_.module_info(module).path, state.status, std::string(describe(state.status)), count});
   }
   std::sort(found.begin(), found.end(), [](const ModuleTrouble& a, const ModuleTrouble& b) {
     return a.frames != b.frames ? a.frames > b.frames : a.path < b.path;
@@ -159,4 +174,4 @@ std::vector<ModuleTrouble> StackResolver::troubles() const {
   return found;
 }
 
-}  // namespace hl
+} // namespace hl

@@ -17,13 +17,13 @@
 namespace hl {
 
 struct ResolvedFrame {
-  std::string_view function;  // never empty
-  std::string_view file;      // empty: unknown
+  std::string_view function; // never empty
+  std::string_view file;     // empty: unknown
   uint32_t line = 0;
-  std::string_view module;    // path as recorded; empty: none
-  bool inlined = false;       // into the next frame
-  bool guessed = false;       // found by frame pointer, without unwind information
-  bool marker = false;        // not a frame: says what is missing here
+  std::string_view module; // path as recorded; empty: none
+  bool inlined = false;    // into the next frame
+  bool guessed = false;    // found by frame pointer, without unwind information
+  bool marker = false;     // not a frame: says what is missing here
   FrameClass frame_class = FrameClass::kOwn;
 };
 
@@ -32,11 +32,11 @@ struct ModuleTrouble {
   std::string path;
   ModuleStatus status;
   std::string reason;
-  uint64_t frames;  // distinct addresses of it that were asked for
+  uint64_t frames; // distinct addresses of it that were asked for
 };
 
 class StackResolver {
-public:
+ public:
   StackResolver(const Trace& trace, SymbolizerOptions options);
 
   // Makes the frames of these stacks known. Call once with all, it works in batches.
@@ -52,20 +52,20 @@ public:
   // After resolve(): modules without debug information or symbols, the most asked-for first.
   std::vector<ModuleTrouble> troubles() const;
 
-private:
+ private:
   ModuleId symbol_module(uint32_t instance);
 
   const Trace& trace_;
   Symbolizer symbolizer_;
   std::unordered_map<uint32_t, ModuleId> symbol_modules_;
-  std::vector<uint32_t> query_of_node_;  // index + 1 into frames_
+  std::vector<uint32_t> query_of_node_; // index + 1 into frames_
   struct Extent {
     uint32_t first, count;
   };
   std::vector<Extent> extents_;
   std::vector<ResolvedFrame> frames_;
-  std::unordered_map<uint32_t, uint64_t> asked_;  // by ModuleId
+  std::unordered_map<uint32_t, uint64_t> asked_; // by ModuleId
   std::vector<std::unique_ptr<std::string>> own_texts_;
 };
 
-}  // namespace hl
+} // namespace hl

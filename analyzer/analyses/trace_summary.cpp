@@ -10,18 +10,21 @@
 
 namespace hl {
 
-LossSummary losses_of(const Trace& trace, const EventStream::Counters& counters, const LossSummary& lost_events) {
+LossSummary losses_of(const Trace& trace, const EventStream::Counters& counters,
+                      const LossSummary& lost_events) {
   LossSummary losses;
   const TraceMetadata& metadata = trace.metadata();
   for (size_t i = 0; i < kLossCauses; ++i)
-    losses.by_cause[i] = std::max(metadata.has_losses ? metadata.losses.losses[i] : 0, lost_events.by_cause[i]);
+    losses.by_cause[i] =
+        std::max(metadata.has_losses ? metadata.losses.losses[i] : 0, lost_events.by_cause[i]);
   losses.by_cause[static_cast<size_t>(LossCause::damaged)] += counters.damaged_events;
   return losses;
 }
 
 uint64_t duration_ns(const Trace& trace, uint64_t last_event_ticks) {
   uint64_t last = last_event_ticks;
-  if (trace.metadata().has_status) last = std::max(last, trace.metadata().status.ended.ticks);
+  if (trace.metadata().has_status)
+    last = std::max(last, trace.metadata().status.ended.ticks);
   return last == 0 ? 0 : trace.clock().ns(last);
 }
 
@@ -35,19 +38,31 @@ TraceSummary summarize(const Trace& trace, const ProgressCallback& progress) {
   LossSummary lost_events;
   uint64_t kinds[8] = {};
   while (const EventBatch* batch = pipe.next()) {
-    if (progress) progress(stream);
+    if (progress)
+      progress(stream);
     for (const TraceEvent& event : batch->events) {
-      if (event.is_release()) continue;
+      if (event.is_release())
+        continue;
       ++kinds[static_cast<size_t>(event.kind) & 7];
-      if (event.stack != 0) named[event.stack] = true;
-      if (event.thread_index != last_thread) threads.insert(last_thread = event.thread_index);
+      if (event.stack != 0)
+        named[event.stack] = true;
+      if (event.thread_index != last_thread)
+        threads.insert(last_thread = event.thread_index);
       if (event.kind != EventKind::extended) [[likely]]
         continue;
       switch (event.extended_kind) {
-      case ExtendedKind::mmap: ++summary.maps; break;
-      case ExtendedKind::munmap: ++summary.unmaps; break;
-      case ExtendedKind::mremap: ++summary.remaps; break;
-      case ExtendedKind::vma_name: ++summary.named_maps; break;
+      case ExtendedKind::mmap:
+        ++summary.maps;
+        break;
+      case ExtendedKind::munmap:
+        ++summary.unmaps;
+        break;
+      case ExtendedKind::mremap:
+        ++summary.remaps;
+        break;
+      case ExtendedKind::vma_name:
+        ++summary.named_maps;
+        break;
       case ExtendedKind::lost: {
         ProcessCall call;
         if (parse_process_call(event.extended_kind, batch->payload_of(event), call))
@@ -55,7 +70,9 @@ TraceSummary summarize(const Trace& trace, const ProgressCallback& progress) {
         ++summary.other;
         break;
       }
-      default: ++summary.other; break;
+      default:
+        ++summary.other;
+        break;
       }
     }
   }
@@ -73,4 +90,4 @@ TraceSummary summarize(const Trace& trace, const ProgressCallback& progress) {
   return summary;
 }
 
-}  // namespace hl
+} // namespace hl

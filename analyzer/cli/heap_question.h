@@ -18,4 +18,4 @@ struct HeapQuestion {
   int answer(const std::function<void(const HeapAnswer&)>& print) const;
 };
 
-}  // namespace hl
+} // namespace hl

@@ -34,10 +34,10 @@ struct Verb {
   int (*run)(int argc, char** argv);
 };
 
-constexpr Verb kVerbs[] = {{"record", hl::run_record}, {"report", hl::run_report}, {"live", hl::run_live},
+constexpr Verb kVerbs[] = {{"record", hl::run_record}, {"report", hl::run_report},   {"live", hl::run_live},
                            {"info", hl::run_info},     {"metrics", hl::run_metrics}, {"dump", hl::run_dump}};
 
-}  // namespace
+} // namespace
 
 int main(int argc, char** argv) {
   if (argc < 2) {
@@ -54,7 +54,8 @@ int main(int argc, char** argv) {
     return hl::kExitFine;
   }
   for (const Verb& verb : kVerbs)
-    if (verb.name == name) return verb.run(argc - 1, argv + 1);
+    if (verb.name == name)
+      return verb.run(argc - 1, argv + 1);
   std::fprintf(stderr, "heapledger: there is no verb '%s'. Try 'heapledger --help'.\n", argv[1]);
   return hl::kExitUsage;
 }

@@ -8,7 +8,7 @@
 namespace hl {
 
 class Progress {
-public:
+ public:
   explicit Progress(const char* doing);
   ~Progress() { clear(); }
   Progress(const Progress&) = delete;
@@ -17,7 +17,7 @@ public:
   ProgressCallback callback();
   void clear();
 
-private:
+ private:
   void show(const EventStream& stream);
 
   const char* doing_;
@@ -26,4 +26,4 @@ private:
   std::chrono::steady_clock::time_point begin_, next_;
 };
 
-}  // namespace hl
+} // namespace hl

@@ -21,12 +21,13 @@ bool says_utf8(const char* value) {
 bool output_is_unicode() {
   for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
     const char* value = std::getenv(name);
-    if (value != nullptr && *value != '\0') return says_utf8(value);
+    if (value != nullptr && *value != '\0')
+      return says_utf8(value);
   }
   return false;
 }
 
-}  // namespace
+} // namespace
 
 void TraceOptions::add_trace(CLI::App& app, bool with_moment) {
   app.add_option("TRACE", trace,
@@ -34,7 +35,8 @@ void TraceOptions::add_trace(CLI::App& app, bool with_moment) {
                                "@mark:NAME or @exit; none: the newest run here"
                              : "trace file or run directory; none: the newest run here")
       ->option_text(" ");
-  app.add_option("--pid", pid, "the process of the run with this pid, instead of its root process")->option_text("PID");
+  app.add_option("--pid", pid, "the process of the run with this pid, instead of its root process")
+      ->option_text("PID");
 }
 
 void TraceOptions::add_output(CLI::App& app) {
@@ -46,16 +48,19 @@ void TraceOptions::add_output(CLI::App& app) {
 }
 
 void TraceOptions::add_limits(CLI::App& app) {
-  app.add_option("--max", limits, "exit with 1 if METRIC is greater than VALUE; `heapledger metrics` lists them")
+  app.add_option("--max", limits,
+                 "exit with 1 if METRIC is greater than VALUE; `heapledger metrics` lists them")
       ->option_text("METRIC=VALUE")
       ->expected(1)
       ->take_all();
 }
 
 void TraceOptions::add_symbols(CLI::App& app) {
-  app.add_option("--sysroot", symbols.sysroot, "where the traced machine's files are: put before every path of the trace")
+  app.add_option("--sysroot", symbols.sysroot,
+                 "where the traced machine's files are: put before every path of the trace")
       ->option_text("DIR");
-  app.add_option("--debug-dir", symbols.debug_dirs, "where separate debug information is; may be given more than once")
+  app.add_option("--debug-dir", symbols.debug_dirs,
+                 "where separate debug information is; may be given more than once")
       ->option_text("DIR")
       ->expected(1)
       ->take_all();
@@ -73,7 +78,8 @@ TextStyle TraceOptions::style() const {
   style.exact = exact;
   if (width != 0) {
     style.width = width;
-  } else if (winsize size{}; terminal && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 40) {
+  } else if (winsize size{};
+             terminal && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 40) {
     style.width = std::min<size_t>(size.ws_col, 120);
   }
   return style;
@@ -101,7 +107,8 @@ std::vector<Limit> parse_limits(const std::vector<std::string>& texts) {
   std::vector<Limit> limits;
   for (const std::string& text : texts) {
     const auto limit = parse_limit(text);
-    if (!limit) throw UsageError("--max wants METRIC=VALUE, such as peak_bytes=100M, not '" + text + "'");
+    if (!limit)
+      throw UsageError("--max wants METRIC=VALUE, such as peak_bytes=100M, not '" + text + "'");
     limits.push_back(*limit);
   }
   return limits;
@@ -110,10 +117,12 @@ std::vector<Limit> parse_limits(const std::vector<std::string>& texts) {
 int apply_limits(const std::vector<Limit>& limits, const std::vector<Metric>& metrics) {
   std::vector<std::string> unusable;
   const auto outcomes = check_limits(limits, metrics, unusable);
-  if (!unusable.empty()) throw UsageError(unusable.front() + "; `heapledger metrics TRACE` lists them");
+  if (!unusable.empty())
+    throw UsageError(unusable.front() + "; `heapledger metrics TRACE` lists them");
   int code = kExitFine;
   for (const LimitOutcome& outcome : outcomes) {
-    if (!outcome.exceeded) continue;
+    if (!outcome.exceeded)
+      continue;
     std::fprintf(stderr, "heapledger: limit exceeded: %s is %s, more than %s\n", outcome.limit.metric.c_str(),
                  with_thousands(outcome.value).c_str(), with_thousands(outcome.limit.value).c_str());
     code = kExitLimitExceeded;
@@ -150,4 +159,4 @@ int guarded_main(CLI::App& app, int argc, char** argv, const std::function<int()
   }
 }
 
-}  // namespace hl
+} // namespace hl

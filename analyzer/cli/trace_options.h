@@ -20,7 +20,7 @@ namespace hl {
 
 // A wrong argument, found after CLI11 was content.
 class UsageError : public std::runtime_error {
-public:
+ public:
   using std::runtime_error::runtime_error;
 };
 
@@ -29,7 +29,7 @@ struct TraceOptions {
   std::optional<uint32_t> pid;
   bool json = false;
   bool exact = false;
-  size_t width = 0;              // 0: the terminal's, or 100
+  size_t width = 0; // 0: the terminal's, or 100
   std::vector<std::string> limits;
   SymbolizerOptions symbols;
   bool no_cache = false;
@@ -59,4 +59,4 @@ int apply_limits(const std::vector<Limit>& limits, const std::vector<Metric>& me
 // Parses and runs `body`, turning every way to fail into its exit code and one line on stderr.
 int guarded_main(CLI::App& app, int argc, char** argv, const std::function<int()>& body);
 
-}  // namespace hl
+} // namespace hl

@@ -3,9 +3,9 @@
 #include "cli/progress.h"
 #include "cli/trace_options.h"
 #include "cli/verbs.h"
-#include "replay/batch_pipe.h"
 #include "renderers/describe_trace.h"
 #include "renderers/dump_output.h"
+#include "replay/batch_pipe.h"
 
 namespace hl {
 namespace {
@@ -14,10 +14,12 @@ namespace {
 uint64_t ticks_of(const Trace& trace, const std::string& text, bool from) {
   // A plain span counts from the start, too.
   auto moment = parse_moment(text);
-  if (!moment) moment = parse_moment("+" + text);
+  if (!moment)
+    moment = parse_moment("+" + text);
   if (!moment || moment->kind == Moment::Kind::peak)
     throw UsageError("'" + text + "' is no moment that --from and --to understand; use +90s or 14:03:07");
-  if (moment->kind == Moment::Kind::after_start && from) return trace.clock().ticks_at_ns(moment->ns);
+  if (moment->kind == Moment::Kind::after_start && from)
+    return trace.clock().ticks_at_ns(moment->ns);
   std::string why;
   const auto limits = resolve_moment(trace, *moment, why);
   if (!limits || limits->last_step != UINT64_MAX)
@@ -25,7 +27,7 @@ uint64_t ticks_of(const Trace& trace, const std::string& text, bool from) {
   return limits->last_ticks;
 }
 
-}  // namespace
+} // namespace
 
 int run_dump(int argc, char** argv) {
   CLI::App app("Every event as a line of text: time=NS thread=N kind=KIND key=value...", "heapledger dump");
@@ -36,7 +38,9 @@ int run_dump(int argc, char** argv) {
   options.add_trace(app, false);
   app.add_option("--from", from, "leave out what was before (+90s, 14:03:07)")->option_text("TIME");
   app.add_option("--to", to, "leave out what came after")->option_text("TIME");
-  app.add_option("--kind", kinds, "only events of these kinds (malloc,free,...)")->option_text("KIND,...")->delimiter(',');
+  app.add_option("--kind", kinds, "only events of these kinds (malloc,free,...)")
+      ->option_text("KIND,...")
+      ->delimiter(',');
   app.add_flag("--stacks", stacks, "name the frames of each event's stack");
   app.add_flag("--json", json, "one JSON object with every event, instead of lines");
   options.add_symbols(app);
@@ -46,14 +50,17 @@ int run_dump(int argc, char** argv) {
     DumpOptions dump;
     dump.kinds = kinds;
     dump.json = json;
-    if (!from.empty()) dump.from_ticks = ticks_of(trace, from, true);
-    if (!to.empty()) dump.to_ticks = ticks_of(trace, to, false);
+    if (!from.empty())
+      dump.from_ticks = ticks_of(trace, from, true);
+    if (!to.empty())
+      dump.to_ticks = ticks_of(trace, to, false);
     std::unique_ptr<StackResolver> resolver;
     if (stacks) {
       resolver = std::make_unique<StackResolver>(trace, options.symbolizer_options());
       std::vector<StackId> all;
       for (uint32_t id = 1; id < trace.nodes().size(); ++id)
-        if (trace.nodes().canonical(id) == id) all.push_back(id);
+        if (trace.nodes().canonical(id) == id)
+          all.push_back(id);
       resolver->resolve(all);
       dump.resolver = resolver.get();
     }
@@ -62,7 +69,8 @@ int run_dump(int argc, char** argv) {
     {
       BatchPipe pipe(stream);
       while (const EventBatch* batch = pipe.next())
-        if (!output.consume(*batch)) break;
+        if (!output.consume(*batch))
+          break;
     }
     output.finish();
     for (const std::string& note : caveats(trace, losses_of(trace, stream.counters(), {}), stream.counters()))
@@ -71,4 +79,4 @@ int run_dump(int argc, char** argv) {
   });
 }
 
-}  // namespace hl
+} // namespace hl

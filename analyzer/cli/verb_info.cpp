@@ -7,7 +7,8 @@
 namespace hl {
 
 int run_info(int argc, char** argv) {
-  CLI::App app("What a trace is, what it holds and what it lost; of a run directory also its processes.", "heapledger info");
+  CLI::App app("What a trace is, what it holds and what it lost; of a run directory also its processes.",
+               "heapledger info");
   TraceOptions options;
   options.add_trace(app, false);
   options.add_output(app);
@@ -17,7 +18,8 @@ int run_info(int argc, char** argv) {
     const TraceSummary summary = summarize(*opened.trace, progress.callback());
     progress.clear();
     std::vector<RunImage> run;
-    if (!opened.choice.run_directory.empty()) run = list_run(opened.choice.run_directory);
+    if (!opened.choice.run_directory.empty())
+      run = list_run(opened.choice.run_directory);
     if (options.json) {
       JsonWriter json(stdout);
       info_json(*opened.trace, summary, run, json);
@@ -30,4 +32,4 @@ int run_info(int argc, char** argv) {
   });
 }
 
-}  // namespace hl
+} // namespace hl

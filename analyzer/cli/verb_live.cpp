@@ -22,4 +22,4 @@ int run_live(int argc, char** argv) {
   });
 }
 
-}  // namespace hl
+} // namespace hl

@@ -9,16 +9,20 @@ namespace {
 
 std::string_view unit_name(MetricUnit unit) {
   switch (unit) {
-  case MetricUnit::bytes: return "bytes";
-  case MetricUnit::nanoseconds: return "ns";
-  case MetricUnit::count: break;
+  case MetricUnit::bytes:
+    return "bytes";
+  case MetricUnit::nanoseconds:
+    return "ns";
+  case MetricUnit::count:
+    break;
   }
   return "count";
 }
 
 void print_text(const std::vector<Metric>& metrics) {
   for (const Metric& metric : metrics)
-    std::printf("%-24s %16s  %s\n", metric.name.c_str(), metric.value ? std::to_string(*metric.value).c_str() : "-",
+    std::printf("%-24s %16s  %s\n", metric.name.c_str(),
+                metric.value ? std::to_string(*metric.value).c_str() : "-",
                 (std::string(unit_name(metric.unit)) + ", " + metric.meaning).c_str());
 }
 
@@ -27,17 +31,20 @@ void print_json(const std::vector<Metric>& metrics) {
   json.begin_object().key("metrics").begin_object();
   for (const Metric& metric : metrics) {
     json.key(metric.name);
-    if (metric.value) json.value(*metric.value);
-    else json.null();
+    if (metric.value)
+      json.value(*metric.value);
+    else
+      json.null();
   }
   json.end_object().key("units").begin_object();
-  for (const Metric& metric : metrics) json.member(metric.name, unit_name(metric.unit));
+  for (const Metric& metric : metrics)
+    json.member(metric.name, unit_name(metric.unit));
   json.end_object().end_object();
   json.flush();
   std::fputc('\n', stdout);
 }
 
-}  // namespace
+} // namespace
 
 int run_metrics(int argc, char** argv) {
   CLI::App app("The numbers of a trace that have names: what --max limits.", "heapledger metrics");
@@ -51,14 +58,17 @@ int run_metrics(int argc, char** argv) {
     Progress progress("replaying");
     std::string why;
     const auto replay_limits = resolve_moment(*opened.trace, opened.moment, why);
-    if (!replay_limits) throw UsageError(why);
+    if (!replay_limits)
+      throw UsageError(why);
     const HeapReplay heap = replay_heap(*opened.trace, *replay_limits, progress.callback());
     progress.clear();
     const std::vector<Metric> metrics = metrics_of(*opened.trace, heap);
-    if (options.json) print_json(metrics);
-    else print_text(metrics);
+    if (options.json)
+      print_json(metrics);
+    else
+      print_text(metrics);
     return limits.empty() ? int{kExitFine} : apply_limits(limits, metrics);
   });
 }
 
-}  // namespace hl
+} // namespace hl

@@ -20,11 +20,12 @@ int run_record(int argc, char** argv) {
   std::string verb = "supervise";
   arguments.push_back(recorder.data());
   arguments.push_back(verb.data());
-  for (int i = 1; i < argc; ++i) arguments.push_back(argv[i]);
+  for (int i = 1; i < argc; ++i)
+    arguments.push_back(argv[i]);
   arguments.push_back(nullptr);
   ::execv(recorder.c_str(), arguments.data());
   std::fprintf(stderr, "heapledger: cannot start %s: %s\n", recorder.c_str(), std::strerror(errno));
   return errno == ENOENT ? 127 : 126;
 }
 
-}  // namespace hl
+} // namespace hl

@@ -5,7 +5,8 @@
 namespace hl {
 
 int run_report(int argc, char** argv) {
-  CLI::App app("Who allocated, who held the memory at the peak, what was not freed, and what was lost.", "heapledger report");
+  CLI::App app("Who allocated, who held the memory at the peak, what was not freed, and what was lost.",
+               "heapledger report");
   HeapQuestion question;
   question.add_options(app);
   return guarded_main(app, argc, argv, [&] {
@@ -22,4 +23,4 @@ int run_report(int argc, char** argv) {
   });
 }
 
-}  // namespace hl
+} // namespace hl

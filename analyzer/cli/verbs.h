@@ -20,4 +20,4 @@ int run_metrics(int argc, char** argv);
 // Becomes the recorder's program; returns only if that fails.
 int run_record(int argc, char** argv);
 
-}  // namespace hl
+} // namespace hl

@@ -13,21 +13,22 @@
 namespace hl {
 
 class BlockCoverage {
-public:
+ public:
   static constexpr size_t kRemembered = 1u << 16;
 
   struct Verdict {
-    bool seen = false;           // all of it: drop it
-    uint32_t skip_events = 0;    // that many events at its beginning were seen
-    uint32_t missing_bytes = 0;  // between what was seen and `from`
-    bool overlap_unclear = false;  // it overlaps what was seen in a way that cannot be told apart: dropped
+    bool seen = false;            // all of it: drop it
+    uint32_t skip_events = 0;     // that many events at its beginning were seen
+    uint32_t missing_bytes = 0;   // between what was seen and `from`
+    bool overlap_unclear = false; // it overlaps what was seen in a way that cannot be told apart: dropped
   };
 
   void pin(uint64_t sequence) { pinned_.insert(sequence); }
 
   Verdict add(uint64_t sequence, uint32_t from, uint32_t to, uint32_t events) {
     auto [found, is_new] = seen_.try_emplace(sequence);
-    if (is_new) remember(sequence);
+    if (is_new)
+      remember(sequence);
     Seen& seen = found->second;
     Verdict verdict;
     if (from > seen.to) {
@@ -43,7 +44,8 @@ public:
       verdict.seen = verdict.overlap_unclear = true;
       return verdict;
     }
-    if (verdict.missing_bytes != 0) seen.gapless = false;
+    if (verdict.missing_bytes != 0)
+      seen.gapless = false;
     seen.events += events - verdict.skip_events;
     seen.to = to;
     return verdict;
@@ -55,16 +57,18 @@ public:
     return found == seen_.end() ? 0 : found->second.to;
   }
 
-private:
+ private:
   struct Seen {
     uint32_t to = 0;
     uint32_t events = 0;
     bool gapless = true;
   };
   void remember(uint64_t sequence) {
-    if (pinned_.contains(sequence)) return;
+    if (pinned_.contains(sequence))
+      return;
     order_.push_back(sequence);
-    if (order_.size() <= kRemembered) return;
+    if (order_.size() <= kRemembered)
+      return;
     seen_.erase(order_.front());
     order_.pop_front();
   }
@@ -74,4 +78,4 @@ private:
   std::unordered_set<uint64_t> pinned_;
 };
 
-}  // namespace hl
+} // namespace hl

@@ -10,16 +10,22 @@
 namespace hl {
 namespace {
 
-constexpr uint64_t padded(uint64_t bytes) { return (bytes + 7) & ~uint64_t{7}; }
-
-ChunkPlace place_of(const ChunkHeader& header, uint64_t offset) {
-  return {offset,       header.payload_bytes,
-          header.first_ticks, header.last_ticks,
-          header.count, static_cast<ChunkKind>(header.kind),
-          header.flags, header.sequence};
+constexpr uint64_t padded(uint64_t bytes) {
+  return (bytes + 7) & ~uint64_t{7};
 }
 
-}  // namespace
+ChunkPlace place_of(const ChunkHeader& header, uint64_t offset) {
+  return {offset,
+          header.payload_bytes,
+          header.first_ticks,
+          header.last_ticks,
+          header.count,
+          static_cast<ChunkKind>(header.kind),
+          header.flags,
+          header.sequence};
+}
+
+} // namespace
 
 bool is_chunk_header(const ChunkHeader& header) {
   return header.magic == kChunkMagic &&
@@ -31,12 +37,14 @@ bool ChunkScanner::find_header(uint64_t from, uint64_t& found) {
   window_.resize(kWindowBytes);
   for (uint64_t at = (from + 7) & ~uint64_t{7}; at + sizeof(ChunkHeader) <= file_.size();) {
     const size_t got = file_.read_at(at, window_.data(), kWindowBytes);
-    if (got < sizeof(ChunkHeader)) return false;
+    if (got < sizeof(ChunkHeader))
+      return false;
     const size_t last = (got - sizeof(ChunkHeader)) & ~size_t{7};
     for (size_t i = 0; i <= last; i += 8) {
       uint32_t magic;
       std::memcpy(&magic, &window_[i], 4);
-      if (magic != kChunkMagic) continue;
+      if (magic != kChunkMagic)
+        continue;
       ChunkHeader header;
       std::memcpy(&header, &window_[i], sizeof header);
       if (is_chunk_header(header)) {
@@ -52,7 +60,8 @@ bool ChunkScanner::find_header(uint64_t from, uint64_t& found) {
 bool ChunkScanner::next(ChunkPlace& out) {
   while (position_ + sizeof(ChunkHeader) <= file_.size()) {
     ChunkHeader header;
-    if (!file_.read_struct(position_, header)) break;
+    if (!file_.read_struct(position_, header))
+      break;
     if (!is_chunk_header(header)) {
       uint64_t found;
       if (!find_header(position_ + 8, found)) {
@@ -91,7 +100,8 @@ bool ChunkScanner::next(ChunkPlace& out) {
   return false;
 }
 
-bool read_payload(const InputFile& file, const ChunkPlace& place, std::vector<uint8_t>& out, ProblemLog& problems) {
+bool read_payload(const InputFile& file, const ChunkPlace& place, std::vector<uint8_t>& out,
+                  ProblemLog& problems) {
   const auto damaged = [&](const char* why) {
     problems.add(ProblemKind::damaged, place.offset,
                  "the chunk at byte " + std::to_string(place.offset) + " " + why + "; it is left out");
@@ -101,17 +111,20 @@ bool read_payload(const InputFile& file, const ChunkPlace& place, std::vector<ui
   if (!file.read_struct(place.offset, header) || !is_chunk_header(header) ||
       header.payload_bytes != place.payload_bytes || static_cast<ChunkKind>(header.kind) != place.kind)
     return damaged("is not what the index says");
-  if (place.payload_bytes > kMaxPayloadBytes || place.payload_bytes > file.size()) return damaged("is impossibly large");
+  if (place.payload_bytes > kMaxPayloadBytes || place.payload_bytes > file.size())
+    return damaged("is impossibly large");
   out.resize(place.payload_bytes);
   if (file.read_at(place.offset + sizeof header, out.data(), out.size()) != out.size())
     return damaged("could not be read");
-  if (XXH3_64bits(out.data(), out.size()) != header.payload_hash) return damaged("is damaged (hash mismatch)");
+  if (XXH3_64bits(out.data(), out.size()) != header.payload_hash)
+    return damaged("is damaged (hash mismatch)");
   return true;
 }
 
 std::vector<ChunkPlace> read_index(const InputFile& file, uint64_t first_offset) {
   constexpr uint64_t kTailBytes = sizeof(ChunkHeader) + sizeof(EndPayload);
-  if (file.size() < first_offset + kTailBytes) return {};
+  if (file.size() < first_offset + kTailBytes)
+    return {};
   const uint64_t end_offset = file.size() - kTailBytes;
   ChunkHeader end_header;
   EndPayload end;
@@ -125,25 +138,28 @@ std::vector<ChunkPlace> read_index(const InputFile& file, uint64_t first_offset)
       !file.read_struct(end.index_offset, index_header) || !is_chunk_header(index_header) ||
       static_cast<ChunkKind>(index_header.kind) != ChunkKind::index)
     return {};
-  ProblemLog ignored;  // an unusable index only means that the file is scanned instead
+  ProblemLog ignored; // an unusable index only means that the file is scanned instead
   std::vector<uint8_t> payload;
   const ChunkPlace index_place = place_of(index_header, end.index_offset);
-  if (!read_payload(file, index_place, payload, ignored) || payload.size() % sizeof(IndexEntry) != 0) return {};
+  if (!read_payload(file, index_place, payload, ignored) || payload.size() % sizeof(IndexEntry) != 0)
+    return {};
   std::vector<ChunkPlace> places;
   places.reserve(payload.size() / sizeof(IndexEntry) + 2);
   for (size_t i = 0; i < payload.size(); i += sizeof(IndexEntry)) {
     IndexEntry entry;
     std::memcpy(&entry, &payload[i], sizeof entry);
     if (entry.offset < first_offset || entry.offset >= end_offset ||
-        entry.payload_bytes > end_offset - entry.offset || (!places.empty() && entry.offset <= places.back().offset))
+        entry.payload_bytes > end_offset - entry.offset ||
+        (!places.empty() && entry.offset <= places.back().offset))
       return {};
     places.push_back({entry.offset, entry.payload_bytes, entry.first_ticks, entry.last_ticks, entry.count,
                       static_cast<ChunkKind>(entry.kind), entry.flags, entry.sequence});
   }
   // The index may or may not list itself and the end chunk.
-  if (places.empty() || places.back().offset < end.index_offset) places.push_back(index_place);
+  if (places.empty() || places.back().offset < end.index_offset)
+    places.push_back(index_place);
   places.push_back(place_of(end_header, end_offset));
   return places;
 }
 
-}  // namespace hl
+} // namespace hl

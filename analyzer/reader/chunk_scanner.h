@@ -16,7 +16,7 @@
 namespace hl {
 
 struct ChunkPlace {
-  uint64_t offset;  // of the header
+  uint64_t offset; // of the header
   uint64_t payload_bytes;
   uint64_t first_ticks, last_ticks;
   uint64_t count;
@@ -29,7 +29,7 @@ struct ChunkPlace {
 inline constexpr uint64_t kMaxPayloadBytes = uint64_t{256} << 20;
 
 class ChunkScanner {
-public:
+ public:
   ChunkScanner(const InputFile& file, uint64_t first_offset, ProblemLog& problems)
       : file_(file), position_(first_offset), problems_(problems) {}
 
@@ -39,7 +39,7 @@ public:
   // After next() returned false: the file ends inside a chunk.
   bool truncated() const { return truncated_; }
 
-private:
+ private:
   bool find_header(uint64_t from, uint64_t& found);
 
   const InputFile& file_;
@@ -53,9 +53,10 @@ private:
 bool is_chunk_header(const ChunkHeader& header);
 
 // Reads and verifies the payload at `place`. false and a problem in the log if it is damaged.
-bool read_payload(const InputFile& file, const ChunkPlace& place, std::vector<uint8_t>& out, ProblemLog& problems);
+bool read_payload(const InputFile& file, const ChunkPlace& place, std::vector<uint8_t>& out,
+                  ProblemLog& problems);
 
 // Every chunk of a cleanly closed file, from its index, without touching the others. Empty: no usable index.
 std::vector<ChunkPlace> read_index(const InputFile& file, uint64_t first_offset);
 
-}  // namespace hl
+} // namespace hl

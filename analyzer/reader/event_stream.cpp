@@ -16,24 +16,29 @@ constexpr uint32_t kMaxChunkEvents = 1u << 23;
 constexpr uint32_t kMaxRawColumnBytes = 128u << 20;
 
 bool decompress(const EventsPayloadView::Column& column, std::vector<uint8_t>& raw) {
-  if (column.entry.raw_bytes > kMaxRawColumnBytes) return false;
+  if (column.entry.raw_bytes > kMaxRawColumnBytes)
+    return false;
   if (column.entry.compression == 0) {
-    if (column.stored.size() != column.entry.raw_bytes) return false;
+    if (column.stored.size() != column.entry.raw_bytes)
+      return false;
     raw.assign(column.stored.begin(), column.stored.end());
     return true;
   }
-  if (column.entry.compression != 1) return false;
+  if (column.entry.compression != 1)
+    return false;
   raw.resize(column.entry.raw_bytes);
-  if (raw.empty()) return column.stored.empty() || ZSTD_getFrameContentSize(column.stored.data(), column.stored.size()) == 0;
+  if (raw.empty())
+    return column.stored.empty() || ZSTD_getFrameContentSize(column.stored.data(), column.stored.size()) == 0;
   return ZSTD_decompress(raw.data(), raw.size(), column.stored.data(), column.stored.size()) == raw.size();
 }
 
-}  // namespace
+} // namespace
 
 EventStream::EventStream(const Trace& trace, EventStreamOptions options)
     : trace_(trace), options_(options),
       predictor_(static_cast<UsablePredictor>(trace.metadata().header.usable_predictor)) {
-  for (const ChunkPlace& place : trace.event_chunks()) bytes_total_ += place.payload_bytes;
+  for (const ChunkPlace& place : trace.event_chunks())
+    bytes_total_ += place.payload_bytes;
   if (trace.session() != nullptr) {
     for (const SessionEventBlock& block : trace.session()->event_blocks(*trace.session_image())) {
       coverage_.pin(block.sequence);
@@ -58,7 +63,8 @@ void EventStream::push(TimeMerge::Lane& lane, const Event& event) {
   if (step.stack == 0 && event.stack != 0) [[unlikely]]
     ++counters_.unknown_stacks;
   ++counters_.events;
-  if (event.ticks > counters_.last_ticks) counters_.last_ticks = event.ticks;
+  if (event.ticks > counters_.last_ticks)
+    counters_.last_ticks = event.ticks;
 
   if (event.kind == EventKind::realloc && event.old_address != 0) {
     TraceEvent release = step;
@@ -106,7 +112,8 @@ void EventStream::decode_chunk(const ChunkPlace& place) {
   }
   std::array<EventColumnsDecoder::Column, 8> columns;
   for (const EventsPayloadView::Column& column : view_.columns) {
-    if (column.entry.id >= columns.size() || column.entry.codec > kColumnCodecPredicted) continue;
+    if (column.entry.id >= columns.size() || column.entry.codec > kColumnCodecPredicted)
+      continue;
     std::vector<uint8_t>& raw = raw_columns_[column.entry.id];
     if (!decompress(column, raw)) {
       damaged(view_.payload.event_count);
@@ -131,10 +138,12 @@ void EventStream::decode_chunk(const ChunkPlace& place) {
       const EventSegment& s = view_.segments[segment];
       const auto verdict = coverage_.add(s.sequence, s.from_bytes, s.to_bytes, s.events);
       skip = verdict.seen ? s.events : verdict.skip_events;
-      if (verdict.seen) ++counters_.duplicate_segments;
+      if (verdict.seen)
+        ++counters_.duplicate_segments;
       if (verdict.overlap_unclear)
-        problems.add(ProblemKind::gap, place.offset, "a stretch of block " + std::to_string(s.sequence) +
-                                                         " overlaps another in part; it is left out");
+        problems.add(ProblemKind::gap, place.offset,
+                     "a stretch of block " + std::to_string(s.sequence) +
+                         " overlaps another in part; it is left out");
       if (verdict.missing_bytes != 0)
         problems.add(ProblemKind::gap, place.offset,
                      std::to_string(verdict.missing_bytes) + " bytes of block " + std::to_string(s.sequence) +
@@ -147,8 +156,10 @@ void EventStream::decode_chunk(const ChunkPlace& place) {
     }
     push(*lane, event);
   }
-  if (decoder_.damaged()) damaged(view_.payload.event_count - std::min<uint64_t>(decoded, view_.payload.event_count));
-  if (view_.payload.low_water_ticks > low_water_) low_water_ = view_.payload.low_water_ticks;
+  if (decoder_.damaged())
+    damaged(view_.payload.event_count - std::min<uint64_t>(decoded, view_.payload.event_count));
+  if (view_.payload.low_water_ticks > low_water_)
+    low_water_ = view_.payload.low_water_ticks;
 }
 
 bool EventStream::read_next_chunk() {
@@ -158,7 +169,8 @@ bool EventStream::read_next_chunk() {
     bytes_done_.fetch_add(place.payload_bytes, std::memory_order_relaxed);
     // Blocks of a session file are compared with what the chunks carry, so then every chunk is needed.
     const bool outside = place.last_ticks < options_.from_ticks || place.first_ticks > options_.to_ticks;
-    if (outside && place.last_ticks >= place.first_ticks && trace_.session() == nullptr) continue;
+    if (outside && place.last_ticks >= place.first_ticks && trace_.session() == nullptr)
+      continue;
     decode_chunk(place);
     return true;
   }
@@ -186,12 +198,14 @@ void EventStream::add_recovery_lanes() {
 }
 
 bool EventStream::refill(TimeMerge::Lane& lane, std::vector<SessionEventBlock>& blocks, size_t& at) {
-  if (at == blocks.size()) return false;
+  if (at == blocks.size())
+    return false;
   const SessionEventBlock& block = blocks[at++];
   bytes_done_.fetch_add(block.committed_bytes, std::memory_order_relaxed);
   const uint32_t covered = coverage_.covered_bytes(block.sequence);
   if (!trace_.session()->read_events(block, block_bytes_)) {
-    trace_.problems().add(ProblemKind::bad_session, 0, "an event block of the session file could not be read");
+    trace_.problems().add(ProblemKind::bad_session, 0,
+                          "an event block of the session file could not be read");
     return true;
   }
   const uint8_t* begin = block_bytes_.data();
@@ -199,16 +213,20 @@ bool EventStream::refill(TimeMerge::Lane& lane, std::vector<SessionEventBlock>& 
   Event event{};
   while (true) {
     const auto position = static_cast<uint32_t>(decoder.position() - begin);
-    if (!decoder.next(event)) break;
-    if (position < covered) continue;
+    if (!decoder.next(event))
+      break;
+    if (position < covered)
+      continue;
     event.thread_index = block.thread_index;
-    if ((block.flags & kBlockNested) != 0) event.flags |= kEventNested;
+    if ((block.flags & kBlockNested) != 0)
+      event.flags |= kEventNested;
     push(lane, event);
     ++counters_.recovered_events;
   }
   if (decoder.damaged())
     trace_.problems().add(ProblemKind::bad_session, 0,
-                          "block " + std::to_string(block.sequence) + " of the session file is damaged after byte " +
+                          "block " + std::to_string(block.sequence) +
+                              " of the session file is damaged after byte " +
                               std::to_string(decoder.position() - begin));
   return true;
 }
@@ -222,7 +240,8 @@ bool EventStream::next(EventBatch& out) {
       draining_ = merge_.drain(all ? UINT64_MAX : low_water_, kBatchEvents, out);
       continue;
     }
-    if (finished_) break;
+    if (finished_)
+      break;
     finished_ = !read_next_chunk();
     draining_ = true;
   }
@@ -233,4 +252,4 @@ bool EventStream::next(EventBatch& out) {
   return !out.events.empty();
 }
 
-}  // namespace hl
+} // namespace hl

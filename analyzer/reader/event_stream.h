@@ -28,7 +28,7 @@ struct EventStreamOptions {
 };
 
 class EventStream {
-public:
+ public:
   static constexpr size_t kBatchEvents = 8192;
   // Beyond this many waiting steps the oldest leave although their order is not final.
   static constexpr uint64_t kMaxPending = 4u << 20;
@@ -39,11 +39,11 @@ public:
   bool next(EventBatch& out);
 
   struct Counters {
-    uint64_t events = 0;               // delivered (a realloc counts once)
-    uint64_t damaged_events = 0;       // that damaged chunks and blocks are known to hold
-    uint64_t unknown_stacks = 0;       // events whose stack the trace does not define
-    uint64_t duplicate_segments = 0;   // seen before and dropped
-    uint64_t recovered_events = 0;     // from the session file
+    uint64_t events = 0;             // delivered (a realloc counts once)
+    uint64_t damaged_events = 0;     // that damaged chunks and blocks are known to hold
+    uint64_t unknown_stacks = 0;     // events whose stack the trace does not define
+    uint64_t duplicate_segments = 0; // seen before and dropped
+    uint64_t recovered_events = 0;   // from the session file
     uint64_t out_of_order = 0;
     uint64_t last_ticks = 0;
   };
@@ -53,7 +53,7 @@ public:
   uint64_t bytes_done() const { return bytes_done_.load(std::memory_order_relaxed); }
   uint64_t bytes_total() const { return bytes_total_; }
 
-private:
+ private:
   bool read_next_chunk();
   void decode_chunk(const ChunkPlace& place);
   void add_recovery_lanes();
@@ -82,4 +82,4 @@ private:
   uint64_t bytes_total_ = 0;
 };
 
-}  // namespace hl
+} // namespace hl

@@ -17,7 +17,8 @@ InputFile::InputFile(std::string path) : path_(std::move(path)) {
   descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor_ < 0) {
     const int error = errno;
-    throw TraceError(error == ENOENT || error == ENOTDIR ? TraceErrorKind::not_found : TraceErrorKind::unreadable,
+    throw TraceError(error == ENOENT || error == ENOTDIR ? TraceErrorKind::not_found
+                                                         : TraceErrorKind::unreadable,
                      path_, std::strerror(error));
   }
   struct stat status;
@@ -30,7 +31,8 @@ InputFile::InputFile(std::string path) : path_(std::move(path)) {
 }
 
 InputFile::~InputFile() {
-  if (descriptor_ >= 0) ::close(descriptor_);
+  if (descriptor_ >= 0)
+    ::close(descriptor_);
 }
 
 InputFile::InputFile(InputFile&& other) noexcept
@@ -39,13 +41,15 @@ InputFile::InputFile(InputFile&& other) noexcept
 size_t InputFile::read_at(uint64_t offset, void* out, size_t bytes) const {
   size_t done = 0;
   while (done < bytes) {
-    const ssize_t got = ::pread(descriptor_, static_cast<char*>(out) + done, bytes - done,
-                                static_cast<off_t>(offset + done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) break;
+    const ssize_t got =
+        ::pread(descriptor_, static_cast<char*>(out) + done, bytes - done, static_cast<off_t>(offset + done));
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got <= 0)
+      break;
     done += static_cast<size_t>(got);
   }
   return done;
 }
 
-}  // namespace hl
+} // namespace hl

@@ -9,7 +9,7 @@
 namespace hl {
 
 class InputFile {
-public:
+ public:
   // Throws TraceError (not_found, unreadable). Directories and pipes are unreadable.
   explicit InputFile(std::string path);
   ~InputFile();
@@ -17,7 +17,7 @@ public:
   InputFile& operator=(InputFile&&) = delete;
 
   const std::string& path() const { return path_; }
-  uint64_t size() const { return size_; }  // bytes when it was opened
+  uint64_t size() const { return size_; } // bytes when it was opened
 
   // Reads up to `bytes` at `offset`; returns how many there were.
   size_t read_at(uint64_t offset, void* out, size_t bytes) const;
@@ -25,10 +25,10 @@ public:
     return read_at(offset, &out, sizeof(T)) == sizeof(T);
   }
 
-private:
+ private:
   std::string path_;
   int descriptor_ = -1;
   uint64_t size_ = 0;
 };
 
-}  // namespace hl
+} // namespace hl

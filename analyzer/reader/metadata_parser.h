@@ -19,4 +19,4 @@ bool parse_recorder(std::span<const uint8_t> payload, TraceMetadata& out);
 bool parse_unwind_check(std::span<const uint8_t> payload, TraceMetadata& out);
 bool parse_modules(std::span<const uint8_t> payload, ModuleTable& out);
 
-}  // namespace hl
+} // namespace hl

@@ -9,23 +9,25 @@
 namespace hl {
 
 struct TraceModule {
-  uint32_t id = 0;  // 0: no such module
+  uint32_t id = 0; // 0: no such module
   uint64_t load_bias = 0;
   uint64_t start = 0, end = 0;
-  uint64_t loaded_ticks = 0, unloaded_ticks = 0;  // unloaded 0: still mapped
+  uint64_t loaded_ticks = 0, unloaded_ticks = 0; // unloaded 0: still mapped
   bool is_main = false;
   std::string path;
   std::vector<uint8_t> build_id;
 };
 
 class ModuleTable {
-public:
-  static constexpr uint32_t kMaxId = 1u << 16;  // the session file has room for 4 032
+ public:
+  static constexpr uint32_t kMaxId = 1u << 16; // the session file has room for 4 032
 
   // A later entry with the same id replaces the earlier. false: the id cannot be.
   bool set(TraceModule module) {
-    if (module.id == 0 || module.id > kMaxId) return false;
-    if (module.id >= modules_.size()) modules_.resize(module.id + 1);
+    if (module.id == 0 || module.id > kMaxId)
+      return false;
+    if (module.id >= modules_.size())
+      modules_.resize(module.id + 1);
     modules_[module.id] = std::move(module);
     return true;
   }
@@ -36,8 +38,8 @@ public:
   // By id; entries whose id is 0 are empty.
   const std::vector<TraceModule>& all() const { return modules_; }
 
-private:
+ private:
   std::vector<TraceModule> modules_;
 };
 
-}  // namespace hl
+} // namespace hl

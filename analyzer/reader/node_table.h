@@ -16,12 +16,12 @@ namespace hl {
 
 struct TraceNode {
   uint32_t parent = 0;
-  uint32_t module = 0;  // instance id, 0 none, kMarkerModule
-  uint64_t pc = 0;      // with kNodeExactPc and kNodeGuessed; 0: not defined
+  uint32_t module = 0; // instance id, 0 none, kMarkerModule
+  uint64_t pc = 0;     // with kNodeExactPc and kNodeGuessed; 0: not defined
 };
 
 class NodeTable {
-public:
+ public:
   static constexpr uint32_t kMaxId = kNodeDirectoryEntries * kNodesPerBlock;
 
   // A nodes chunk. false: the payload cannot be one.
@@ -42,10 +42,10 @@ public:
   // Ids are below; many may be undefined.
   uint32_t size() const { return static_cast<uint32_t>(nodes_.size()); }
 
-private:
-  std::vector<TraceNode> nodes_;  // by id; [0] is none
+ private:
+  std::vector<TraceNode> nodes_; // by id; [0] is none
   std::vector<uint32_t> canonical_;
   uint32_t count_ = 0;
 };
 
-}  // namespace hl
+} // namespace hl

@@ -11,7 +11,7 @@
 namespace hl {
 
 class PayloadCursor {
-public:
+ public:
   explicit PayloadCursor(std::span<const uint8_t> bytes) : bytes_(bytes) {}
 
   size_t remaining() const { return bytes_.size() - position_; }
@@ -20,7 +20,8 @@ public:
 
   // Exactly sizeof(T) bytes.
   template <typename T> bool get(T& out) {
-    if (remaining() < sizeof(T)) return fail();
+    if (remaining() < sizeof(T))
+      return fail();
     std::memcpy(&out, bytes_.data() + position_, sizeof(T));
     position_ += sizeof(T);
     return true;
@@ -28,7 +29,8 @@ public:
 
   // A structure whose writer's size is `written_bytes`: what we know of it is read, the rest skipped or zero.
   template <typename T> bool get_sized(T& out, size_t written_bytes) {
-    if (remaining() < written_bytes) return fail();
+    if (remaining() < written_bytes)
+      return fail();
     out = T{};
     std::memcpy(static_cast<void*>(&out), bytes_.data() + position_, std::min(sizeof(T), written_bytes));
     position_ += written_bytes;
@@ -54,15 +56,18 @@ public:
     uint64_t value = 0;
     for (unsigned shift = 0; position_ < bytes_.size(); shift += 7) {
       const uint8_t byte = bytes_[position_++];
-      if (shift < 64) value |= uint64_t{byte & 0x7fu} << shift;
-      if ((byte & 0x80) == 0) return value;
-      if (shift > 70) break;
+      if (shift < 64)
+        value |= uint64_t{byte & 0x7fu} << shift;
+      if ((byte & 0x80) == 0)
+        return value;
+      if (shift > 70)
+        break;
     }
     fail();
     return 0;
   }
 
-private:
+ private:
   bool fail() {
     failed_ = true;
     position_ = bytes_.size();
@@ -74,4 +79,4 @@ private:
   bool failed_ = false;
 };
 
-}  // namespace hl
+} // namespace hl

@@ -20,7 +20,8 @@ namespace {
 
 std::string command_of(const TraceMetadata& metadata) {
   std::string command;
-  for (const std::string& argument : metadata.arguments) command += (command.empty() ? "" : " ") + argument;
+  for (const std::string& argument : metadata.arguments)
+    command += (command.empty() ? "" : " ") + argument;
   return command.empty() ? metadata.executable : command;
 }
 
@@ -29,7 +30,8 @@ std::optional<RunImage> identify(const std::string& path) {
   try {
     const InputFile file(path);
     TracePreamble preamble;
-    if (!file.read_struct(0, preamble) || preamble.magic != kTraceMagic) return {};
+    if (!file.read_struct(0, preamble) || preamble.magic != kTraceMagic)
+      return {};
     RunImage image;
     image.path = path;
     image.file_bytes = file.size();
@@ -41,8 +43,10 @@ std::optional<RunImage> identify(const std::string& path) {
     TraceMetadata metadata;
     // The header chunk is the first; a damaged one is looked for a little further.
     for (int i = 0; i < 4 && scanner.next(place); ++i) {
-      if (place.kind != ChunkKind::header || !read_payload(file, place, payload, ignored)) continue;
-      if (parse_header(payload, metadata)) break;
+      if (place.kind != ChunkKind::header || !read_payload(file, place, payload, ignored))
+        continue;
+      if (parse_header(payload, metadata))
+        break;
     }
     if (metadata.has_header) {
       std::memcpy(image.parent_uuid.data(), metadata.header.parent_uuid, 16);
@@ -65,7 +69,9 @@ void add_session_images(const std::string& path, std::vector<RunImage>& images) 
     const SessionFile session(path);
     for (const SessionFile::Image& image : session.images()) {
       const Uuid uuid = image.uuid();
-      if (std::any_of(images.begin(), images.end(), [&](const RunImage& known) { return known.uuid == uuid; })) continue;
+      if (std::any_of(images.begin(), images.end(),
+                      [&](const RunImage& known) { return known.uuid == uuid; }))
+        continue;
       TraceMetadata metadata;
       session.load_metadata(image, metadata);
       RunImage found;
@@ -92,12 +98,15 @@ std::vector<RunImage> parents_first(std::vector<RunImage> images) {
   });
   std::multimap<Uuid, size_t> children;
   std::map<Uuid, size_t> known;
-  for (size_t i = 0; i < images.size(); ++i) known.emplace(images[i].uuid, i);
+  for (size_t i = 0; i < images.size(); ++i)
+    known.emplace(images[i].uuid, i);
   std::vector<size_t> roots;
   for (size_t i = 0; i < images.size(); ++i) {
     const auto parent = known.find(images[i].parent_uuid);
-    if (is_nil(images[i].parent_uuid) || parent == known.end() || parent->second == i) roots.push_back(i);
-    else children.emplace(images[i].parent_uuid, i);
+    if (is_nil(images[i].parent_uuid) || parent == known.end() || parent->second == i)
+      roots.push_back(i);
+    else
+      children.emplace(images[i].parent_uuid, i);
   }
   std::vector<RunImage> ordered;
   std::vector<bool> taken(images.size(), false);
@@ -106,17 +115,19 @@ std::vector<RunImage> parents_first(std::vector<RunImage> images) {
     while (!stack.empty()) {
       const size_t i = stack.back();
       stack.pop_back();
-      if (taken[i]) continue;
+      if (taken[i])
+        continue;
       taken[i] = true;
       ordered.push_back(images[i]);
       std::vector<size_t> below;
       const auto [from, to] = children.equal_range(images[i].uuid);
-      for (auto child = from; child != to; ++child) below.push_back(child->second);
+      for (auto child = from; child != to; ++child)
+        below.push_back(child->second);
       stack.insert(stack.end(), below.rbegin(), below.rend());
     }
   };
   visit_all();
-  for (size_t i = 0; i < images.size(); ++i) {  // damaged: parents in a circle
+  for (size_t i = 0; i < images.size(); ++i) { // damaged: parents in a circle
     stack.push_back(i);
     visit_all();
   }
@@ -131,24 +142,28 @@ std::vector<RunImage> list_family(const fs::path& root) {
   const std::string stem = root.stem().string() + ".";
   for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
     const std::string name = entry->path().filename().string();
-    if (entry->path().extension() != ".hlt" || (name != root.filename().string() && name.rfind(stem, 0) != 0)) continue;
-    if (auto image = identify(entry->path().string())) images.push_back(std::move(*image));
+    if (entry->path().extension() != ".hlt" || (name != root.filename().string() && name.rfind(stem, 0) != 0))
+      continue;
+    if (auto image = identify(entry->path().string()))
+      images.push_back(std::move(*image));
   }
   return parents_first(std::move(images));
 }
 
 TraceChoice chosen(const RunImage& image, const std::string& directory) {
   TraceChoice choice{image.path, {}, directory};
-  if (image.session_only) choice.session_image = image.uuid;
+  if (image.session_only)
+    choice.session_image = image.uuid;
   return choice;
 }
 
-TraceChoice choose_among(const std::vector<RunImage>& images, const std::string& where, const std::string& directory,
-                         std::optional<uint32_t> pid) {
+TraceChoice choose_among(const std::vector<RunImage>& images, const std::string& where,
+                         const std::string& directory, std::optional<uint32_t> pid) {
   if (!pid) {
     const RunImage* root = &images.front();
     for (const RunImage& image : images) {
-      if (!image.is_root) continue;
+      if (!image.is_root)
+        continue;
       root = &image;
       break;
     }
@@ -157,16 +172,20 @@ TraceChoice choose_among(const std::vector<RunImage>& images, const std::string&
   // An exec keeps the pid: the last image is what the process became.
   const RunImage* found = nullptr;
   for (const RunImage& image : images)
-    if (image.pid == *pid && (found == nullptr || image.image_number >= found->image_number)) found = &image;
-  if (found != nullptr) return chosen(*found, directory);
+    if (image.pid == *pid && (found == nullptr || image.image_number >= found->image_number))
+      found = &image;
+  if (found != nullptr)
+    return chosen(*found, directory);
   std::string pids;
-  for (size_t i = 0; i < images.size() && i < 12; ++i) pids += (i == 0 ? "" : ", ") + std::to_string(images[i].pid);
-  if (images.size() > 12) pids += ", ...";
+  for (size_t i = 0; i < images.size() && i < 12; ++i)
+    pids += (i == 0 ? "" : ", ") + std::to_string(images[i].pid);
+  if (images.size() > 12)
+    pids += ", ...";
   throw TraceError(TraceErrorKind::no_such_process, where,
                    "no process " + std::to_string(*pid) + " was recorded; there are " + pids);
 }
 
-}  // namespace
+} // namespace
 
 std::vector<RunImage> list_run(const std::string& directory) {
   std::error_code error;
@@ -176,12 +195,14 @@ std::vector<RunImage> list_run(const std::string& directory) {
   std::vector<std::string> sessions;
   for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
     if (entry->path().extension() == ".hlt") {
-      if (auto image = identify(entry->path().string())) images.push_back(std::move(*image));
+      if (auto image = identify(entry->path().string()))
+        images.push_back(std::move(*image));
     } else if (entry->path().extension() == ".hls") {
       sessions.push_back(entry->path().string());
     }
   }
-  for (const std::string& session : sessions) add_session_images(session, images);
+  for (const std::string& session : sessions)
+    add_session_images(session, images);
   return parents_first(std::move(images));
 }
 
@@ -193,9 +214,11 @@ std::string newest_run(const std::string& directory) {
     const std::string name = entry->path().filename().string();
     std::error_code ignored;
     const bool is_run = entry->is_directory(ignored) && name.rfind("heapledger-", 0) == 0;
-    if (!is_run && entry->path().extension() != ".hlt") continue;
+    if (!is_run && entry->path().extension() != ".hlt")
+      continue;
     const auto written = fs::last_write_time(entry->path(), ignored);
-    if (!newest.empty() && written <= newest_time) continue;
+    if (!newest.empty() && written <= newest_time)
+      continue;
     if (is_run ? list_run(entry->path().string()).empty() : [&] {
           const auto image = identify(entry->path().string());
           return !image || !image->is_root;
@@ -211,8 +234,10 @@ TraceChoice choose_trace(const std::string& named, std::optional<uint32_t> pid) 
   std::string path = named;
   if (path.empty()) {
     const char* configured = std::getenv("HEAPLEDGER_DIR");
-    if (configured != nullptr && *configured != '\0') path = newest_run(configured);
-    if (path.empty()) path = newest_run(".");
+    if (configured != nullptr && *configured != '\0')
+      path = newest_run(configured);
+    if (path.empty())
+      path = newest_run(".");
     if (path.empty())
       throw TraceError(TraceErrorKind::not_found, fs::current_path().string(),
                        "no run here; name a trace file or a run directory");
@@ -220,14 +245,16 @@ TraceChoice choose_trace(const std::string& named, std::optional<uint32_t> pid) 
   std::error_code error;
   if (fs::is_directory(path, error)) {
     const std::vector<RunImage> images = list_run(path);
-    if (images.empty()) throw TraceError(TraceErrorKind::not_found, path, "no trace in this directory");
+    if (images.empty())
+      throw TraceError(TraceErrorKind::not_found, path, "no trace in this directory");
     return choose_among(images, path, path, pid);
   }
   if (pid && fs::path(path).extension() == ".hlt") {
     const std::vector<RunImage> images = list_family(path);
-    if (!images.empty()) return choose_among(images, path, "", pid);
+    if (!images.empty())
+      return choose_among(images, path, "", pid);
   }
   return {path, {}, ""};
 }
 
-}  // namespace hl
+} // namespace hl

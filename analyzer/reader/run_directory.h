@@ -13,7 +13,7 @@ namespace hl {
 
 // One recorded process image of a run, from the first chunk of its trace: cheap to get for thousands.
 struct RunImage {
-  std::string path;        // of the trace file, or of the session file that alone holds it
+  std::string path; // of the trace file, or of the session file that alone holds it
   bool session_only = false;
   Uuid uuid{}, parent_uuid{};
   uint32_t pid = 0, parent_pid = 0, image_number = 0;
@@ -29,9 +29,9 @@ struct RunImage {
 std::vector<RunImage> list_run(const std::string& directory);
 
 struct TraceChoice {
-  std::string path;                    // what Trace::open takes
+  std::string path; // what Trace::open takes
   std::optional<Uuid> session_image;
-  std::string run_directory;           // "" if a file was named
+  std::string run_directory; // "" if a file was named
 };
 
 // Throws TraceError, naming what was looked for. `named` empty: the newest run in $HEAPLEDGER_DIR, or here.
@@ -40,4 +40,4 @@ TraceChoice choose_trace(const std::string& named, std::optional<uint32_t> pid);
 // The newest run directory or root trace in `directory`; "" if there is none.
 std::string newest_run(const std::string& directory);
 
-}  // namespace hl
+} // namespace hl

@@ -35,8 +35,10 @@ Uuid own_boot_id() {
   size_t digits = 0;
   for (const char c : text) {
     const int value = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-    if (value < 0) continue;
-    if (digits >= 32) return {};
+    if (value < 0)
+      continue;
+    if (digits >= 32)
+      return {};
     id[digits / 2] = static_cast<uint8_t>(id[digits / 2] << 4 | value);
     ++digits;
   }
@@ -47,14 +49,15 @@ Uuid own_boot_id() {
 bool exists_and_lives(uint32_t pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
   std::string line;
-  if (!std::getline(file, line)) return ::kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM;
+  if (!std::getline(file, line))
+    return ::kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM;
   // PID (NAME) STATE ...; the name may hold anything, parentheses too.
   const size_t name_end = line.rfind(')');
   const char state = name_end != line.npos && name_end + 2 < line.size() ? line[name_end + 2] : '?';
   return state != 'Z' && state != 'X';
 }
 
-}  // namespace
+} // namespace
 
 bool SessionFile::looks_like_one(const InputFile& file) {
   uint64_t magic = 0;
@@ -62,12 +65,14 @@ bool SessionFile::looks_like_one(const InputFile& file) {
 }
 
 SessionFile::SessionFile(const std::string& path) : file_(path), header_(std::make_shared<SessionHeader>()) {
-  if (!looks_like_one(file_)) throw TraceError(TraceErrorKind::not_a_trace, path, "not a session file");
+  if (!looks_like_one(file_))
+    throw TraceError(TraceErrorKind::not_a_trace, path, "not a session file");
   if (file_.read_at(0, static_cast<void*>(header_.get()), sizeof(SessionHeader)) != sizeof(SessionHeader))
     throw TraceError(TraceErrorKind::nothing_whole, path, "the session file ends inside its header");
   if (header_->version > kSessionVersion)
     throw TraceError(TraceErrorKind::newer_version, path,
-                     "session file version " + std::to_string(header_->version) + " needs a newer heapledger");
+                     "session file version " + std::to_string(header_->version) +
+                         " needs a newer heapledger");
   if (header_->block_bytes != kBlockBytes)
     throw TraceError(TraceErrorKind::not_a_trace, path, "session file with blocks of an unknown size");
   const uint64_t whole = file_.size() > kBlocksOffset ? (file_.size() - kBlocksOffset) / kBlockBytes : 0;
@@ -76,10 +81,11 @@ SessionFile::SessionFile(const std::string& path) : file_(path), header_(std::ma
   std::vector<uint32_t> table(kMaxProcesses);
   const size_t got = file_.read_at(kProcessTableOffset, table.data(), table.size() * 4) / 4;
   for (uint32_t slot = 0; slot < got; ++slot) {
-    if (table[slot] == 0 || table[slot] > blocks_) continue;
+    if (table[slot] == 0 || table[slot] > blocks_)
+      continue;
     auto process = std::make_shared<SessionProcess>();
-    if (file_.read_at(block_offset(table[slot] - 1), static_cast<void*>(process.get()), sizeof(SessionProcess)) !=
-            sizeof(SessionProcess) ||
+    if (file_.read_at(block_offset(table[slot] - 1), static_cast<void*>(process.get()),
+                      sizeof(SessionProcess)) != sizeof(SessionProcess) ||
         process->header.kind.load() != static_cast<uint32_t>(BlockKind::process))
       continue;
     Image image;
@@ -91,19 +97,26 @@ SessionFile::SessionFile(const std::string& path) : file_(path), header_(std::ma
             [](const Image& a, const Image& b) { return a.generation() < b.generation(); });
 }
 
-Uuid SessionFile::uuid() const { return uuid_from(header_->uuid); }
-Uuid SessionFile::Image::uuid() const { return uuid_from(process->uuid); }
+Uuid SessionFile::uuid() const {
+  return uuid_from(header_->uuid);
+}
+Uuid SessionFile::Image::uuid() const {
+  return uuid_from(process->uuid);
+}
 
 const SessionFile::Image* SessionFile::find_image(const Uuid& trace_uuid) const {
   for (const Image& image : images_)
-    if (image.uuid() == trace_uuid) return &image;
+    if (image.uuid() == trace_uuid)
+      return &image;
   return nullptr;
 }
 
 bool SessionFile::recorder_alive() const {
   const uint32_t pid = header_->recorder_pid.load();
-  if (static_cast<RecorderState>(header_->recorder_state.load()) != RecorderState::running || pid == 0) return false;
-  if (const Uuid boot = own_boot_id(); !is_nil(boot) && boot != uuid_from(header_->boot_id)) return false;
+  if (static_cast<RecorderState>(header_->recorder_state.load()) != RecorderState::running || pid == 0)
+    return false;
+  if (const Uuid boot = own_boot_id(); !is_nil(boot) && boot != uuid_from(header_->boot_id))
+    return false;
   if (header_->pid_namespace != 0 && header_->pid_namespace == own_pid_namespace())
     return exists_and_lives(pid);
   // Another pid namespace: its pid means nothing here, its heartbeat does.
@@ -117,7 +130,8 @@ bool SessionFile::recorder_alive() const {
   const uint64_t before = heartbeat();
   for (int i = 0; i < 15; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    if (heartbeat() != before) return true;
+    if (heartbeat() != before)
+      return true;
   }
   return false;
 }
@@ -126,11 +140,12 @@ bool SessionFile::read_block(uint32_t index, void* out) const {
   return index < blocks_ && file_.read_at(block_offset(index), out, kBlockBytes) == kBlockBytes;
 }
 
-void SessionFile::load_tables(const Image& image, NodeTable& nodes, ModuleTable& modules, ProblemLog& problems) const {
+void SessionFile::load_tables(const Image& image, NodeTable& nodes, ModuleTable& modules,
+                              ProblemLog& problems) const {
   const SessionProcess& process = *image.process;
   uint64_t unreadable = 0;
   const uint32_t node_count = std::min(process.node_count.load(), NodeTable::kMaxId);
-  const auto block = std::make_unique<EventBlock>();  // any block: room and alignment
+  const auto block = std::make_unique<EventBlock>(); // any block: room and alignment
   for (uint32_t at = 0; at * kNodesPerBlock < node_count && at < kNodeDirectoryEntries; ++at) {
     const uint32_t index = process.node_blocks[at].load();
     const auto* node_block = reinterpret_cast<const NodeBlock*>(block.get());
@@ -142,10 +157,12 @@ void SessionFile::load_tables(const Image& image, NodeTable& nodes, ModuleTable&
     for (uint32_t i = 0; i < kNodesPerBlock; ++i) {
       const StackNode& node = node_block->nodes[i];
       const uint64_t pc = node.pc.load();
-      if (pc != 0) nodes.set(at * kNodesPerBlock + i + 1, {node.parent, node.module, pc});
+      if (pc != 0)
+        nodes.set(at * kNodesPerBlock + i + 1, {node.parent, node.module, pc});
     }
   }
-  const uint32_t module_count = std::min(process.module_count.load(), kModuleDirectoryEntries * kModulesPerBlock);
+  const uint32_t module_count =
+      std::min(process.module_count.load(), kModuleDirectoryEntries * kModulesPerBlock);
   std::vector<uint8_t> records;
   for (uint32_t at = 0; at * kModulesPerBlock < module_count && at < kModuleDirectoryEntries; ++at) {
     const uint32_t index = process.module_blocks[at].load();
@@ -185,7 +202,8 @@ void SessionFile::load_tables(const Image& image, NodeTable& nodes, ModuleTable&
   }
   if (unreadable != 0)
     problems.add(ProblemKind::bad_session, 0,
-                 path() + ": " + std::to_string(unreadable) + " blocks of stacks or modules are not readable");
+                 path() + ": " + std::to_string(unreadable) +
+                     " blocks of stacks or modules are not readable");
 }
 
 void SessionFile::load_metadata(const Image& image, TraceMetadata& out) const {
@@ -214,7 +232,8 @@ void SessionFile::load_metadata(const Image& image, TraceMetadata& out) const {
     std::memcpy(header.boot_id, header_->boot_id, sizeof header.boot_id);
     header.started = process.started;
     const auto text = [&process](uint64_t from, uint64_t bytes) {
-      if (from > kProcessTextBytes) return std::string();
+      if (from > kProcessTextBytes)
+        return std::string();
       return std::string(process.text + from, std::min<uint64_t>(bytes, kProcessTextBytes - from));
     };
     out.executable = text(0, process.exe_bytes);
@@ -231,16 +250,19 @@ void SessionFile::load_metadata(const Image& image, TraceMetadata& out) const {
   out.clock_pairs.push_back(header_->created);
   out.clock_pairs.push_back(process.started);
   out.losses = LossesPayload{};
-  for (uint32_t i = 0; i < kLossCauses; ++i) out.losses.losses[i] = process.losses[i].load();
-  for (uint32_t i = 0; i < kWalkEnds; ++i) out.losses.walk_ends[i] = process.walk_ends[i].load();
+  for (uint32_t i = 0; i < kLossCauses; ++i)
+    out.losses.losses[i] = process.losses[i].load();
+  for (uint32_t i = 0; i < kWalkEnds; ++i)
+    out.losses.walk_ends[i] = process.walk_ends[i].load();
   out.losses.waits = process.waits.load();
   out.losses.waited_ns = process.waited_ns.load();
   out.has_losses = true;
   if (process.check_walks.load() != 0) {
     out.unwind_check.walks = process.check_walks.load();
-    for (size_t i = 0; i < 8; ++i) out.unwind_check.differences[i] = process.check_differences[i].load();
-    out.unwind_check_text.assign(process.check_text,
-                                 std::min<size_t>(process.check_text_bytes.load(), sizeof process.check_text));
+    for (size_t i = 0; i < 8; ++i)
+      out.unwind_check.differences[i] = process.check_differences[i].load();
+    out.unwind_check_text.assign(
+        process.check_text, std::min<size_t>(process.check_text_bytes.load(), sizeof process.check_text));
     out.has_unwind_check = true;
   }
 }
@@ -255,16 +277,18 @@ std::vector<SessionEventBlock> SessionFile::event_blocks(const Image& image) con
   };
   static_assert(offsetof(EventBlock, committed_bytes) == offsetof(Head, committed_bytes));
   for (uint32_t index = 0; index < blocks_; ++index) {
-    if ((bitmap[index / 64] >> (index % 64) & 1) == 0) continue;
+    if ((bitmap[index / 64] >> (index % 64) & 1) == 0)
+      continue;
     alignas(8) uint8_t bytes[sizeof(Head)];
-    if (file_.read_at(block_offset(index), bytes, sizeof bytes) != sizeof bytes) continue;
+    if (file_.read_at(block_offset(index), bytes, sizeof bytes) != sizeof bytes)
+      continue;
     const Head& head = *reinterpret_cast<const Head*>(bytes);
     const BlockHeader& header = head.header;
     if (header.kind.load() != static_cast<uint32_t>(BlockKind::event) || header.process_slot != image.slot ||
         header.process_generation != image.generation() || head.committed_bytes == 0)
       continue;
-    found.push_back({index, header.process_slot, header.tid, header.thread_index, header.sequence, header.flags,
-                     std::min(head.committed_bytes, kEventPayloadBytes),
+    found.push_back({index, header.process_slot, header.tid, header.thread_index, header.sequence,
+                     header.flags, std::min(head.committed_bytes, kEventPayloadBytes),
                      BlockCursor{header.base_ticks, header.base_address, 0}});
   }
   std::sort(found.begin(), found.end(),
@@ -278,4 +302,4 @@ bool SessionFile::read_events(const SessionEventBlock& block, std::vector<uint8_
          out.size();
 }
 
-}  // namespace hl
+} // namespace hl

@@ -20,17 +20,17 @@ namespace hl {
 
 // An event block with something in it.
 struct SessionEventBlock {
-  uint32_t index;  // of the block
+  uint32_t index; // of the block
   uint32_t process_slot;
   uint32_t tid, thread_index;
   uint64_t sequence;
-  uint32_t flags;  // EventBlockFlags
+  uint32_t flags; // EventBlockFlags
   uint32_t committed_bytes;
   BlockCursor base;
 };
 
 class SessionFile {
-public:
+ public:
   // Throws TraceError if the file is no session file of a version we know.
   explicit SessionFile(const std::string& path);
 
@@ -65,13 +65,13 @@ public:
   // Payload of an event block up to its committed length.
   bool read_events(const SessionEventBlock& block, std::vector<uint8_t>& out) const;
 
-private:
+ private:
   bool read_block(uint32_t index, void* out) const;
 
   InputFile file_;
   std::shared_ptr<SessionHeader> header_;
-  uint32_t blocks_ = 0;  // that lie in the file
+  uint32_t blocks_ = 0; // that lie in the file
   std::vector<Image> images_;
 };
 
-}  // namespace hl
+} // namespace hl

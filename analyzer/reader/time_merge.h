@@ -19,12 +19,13 @@
 namespace hl {
 
 class TimeMerge {
-public:
+ public:
   class Lane {
-  public:
+   public:
     // Appends a step; a stamp below the lane's last is raised to it (damage: a lane is always in order).
     void push(TraceEvent event) {
-      if (event.ticks < tail_ticks_) event.ticks = tail_ticks_;
+      if (event.ticks < tail_ticks_)
+        event.ticks = tail_ticks_;
       tail_ticks_ = event.ticks;
       steps_.push_back(event);
     }
@@ -40,7 +41,7 @@ public:
     // Called when the lane runs empty: pushes more steps (true) or has no more (false).
     std::function<bool(Lane&)> refill;
 
-  private:
+   private:
     friend class TimeMerge;
     const TraceEvent& front() const { return steps_[head_]; }
     void compact();
@@ -64,7 +65,7 @@ public:
   // Steps that left although an older one came later.
   uint64_t out_of_order() const { return out_of_order_; }
 
-private:
+ private:
   struct Named {
     uint32_t thread_index;
     bool nested;
@@ -72,11 +73,11 @@ private:
   };
   void emit(Lane& lane, size_t count, EventBatch& out);
 
-  std::deque<Named> lanes_;  // references stay valid
+  std::deque<Named> lanes_; // references stay valid
   std::vector<Lane*> heap_;
   Named* last_used_ = nullptr;
   uint64_t emitted_ticks_ = 0;
   uint64_t out_of_order_ = 0;
 };
 
-}  // namespace hl
+} // namespace hl

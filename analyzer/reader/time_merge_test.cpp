@@ -31,21 +31,25 @@ std::vector<TraceEvent> drain_all(TimeMerge& merge, uint64_t limit, size_t batch
   return all;
 }
 
-}  // namespace
+} // namespace
 
 TEST_CASE("threads are merged by time and only below the low-water mark") {
   TimeMerge merge;
-  for (const uint64_t ticks : {10, 30, 50}) merge.lane(1, false, ticks).push(step(ticks, EventKind::malloc, 1, ticks));
-  for (const uint64_t ticks : {20, 40, 60}) merge.lane(2, false, ticks).push(step(ticks, EventKind::malloc, 2, ticks));
+  for (const uint64_t ticks : {10, 30, 50})
+    merge.lane(1, false, ticks).push(step(ticks, EventKind::malloc, 1, ticks));
+  for (const uint64_t ticks : {20, 40, 60})
+    merge.lane(2, false, ticks).push(step(ticks, EventKind::malloc, 2, ticks));
   const auto first = drain_all(merge, 45);
   REQUIRE(first.size() == 4);
-  for (size_t i = 0; i < first.size(); ++i) CHECK(first[i].ticks == 10 * (i + 1));
+  for (size_t i = 0; i < first.size(); ++i)
+    CHECK(first[i].ticks == 10 * (i + 1));
   CHECK(merge.pending() == 2);
   CHECK(drain_all(merge, UINT64_MAX).size() == 2);
   CHECK(merge.out_of_order() == 0);
 }
 
-TEST_CASE("at one stamp a free leaves before an allocation of another thread, within a thread nothing moves") {
+TEST_CASE(
+    "at one stamp a free leaves before an allocation of another thread, within a thread nothing moves") {
   TimeMerge merge;
   merge.lane(1, false, 5).push(step(5, EventKind::malloc, 1, 0xa0));
   merge.lane(1, false, 5).push(step(5, EventKind::free, 1, 0xa0));
@@ -75,12 +79,16 @@ TEST_CASE("a merge of random lanes equals a stable sort, whatever the batches an
         }
       }
       low_water = *std::min_element(now.begin(), now.end());
-      for (const TraceEvent& event : drain_all(merge, low_water * 8, 1 + random() % 20)) got.push_back(event);
+      for (const TraceEvent& event : drain_all(merge, low_water * 8, 1 + random() % 20))
+        got.push_back(event);
     }
-    for (const TraceEvent& event : drain_all(merge, UINT64_MAX)) got.push_back(event);
-    std::sort(expected.begin(), expected.end(), [](const TraceEvent& a, const TraceEvent& b) { return a.ticks < b.ticks; });
+    for (const TraceEvent& event : drain_all(merge, UINT64_MAX))
+      got.push_back(event);
+    std::sort(expected.begin(), expected.end(),
+              [](const TraceEvent& a, const TraceEvent& b) { return a.ticks < b.ticks; });
     REQUIRE(got.size() == expected.size());
-    for (size_t i = 0; i < got.size(); ++i) REQUIRE(got[i].ticks == expected[i].ticks);
+    for (size_t i = 0; i < got.size(); ++i)
+      REQUIRE(got[i].ticks == expected[i].ticks);
     CHECK(merge.out_of_order() == 0);
   }
 }

@@ -16,18 +16,20 @@ namespace {
 
 constexpr uint16_t kLastKnownKind = static_cast<uint16_t>(ChunkKind::unwind_check);
 
-}  // namespace
+} // namespace
 
 std::unique_ptr<Trace> Trace::open(const std::string& path, std::optional<Uuid> session_image) {
   std::unique_ptr<Trace> trace(new Trace);
   trace->path_ = path;
   InputFile file(path);
-  if (file.size() == 0) throw TraceError(TraceErrorKind::empty, path, "the file is empty");
+  if (file.size() == 0)
+    throw TraceError(TraceErrorKind::empty, path, "the file is empty");
   if (SessionFile::looks_like_one(file)) {
     trace->session_ = std::make_unique<SessionFile>(path);
     const auto& images = trace->session_->images();
-    const SessionFile::Image* image =
-        session_image ? trace->session_->find_image(*session_image) : images.empty() ? nullptr : &images.front();
+    const SessionFile::Image* image = session_image    ? trace->session_->find_image(*session_image)
+                                      : images.empty() ? nullptr
+                                                       : &images.front();
     if (image == nullptr)
       throw TraceError(TraceErrorKind::nothing_whole, path, "the session file holds no recorded process");
     trace->image_ = image;
@@ -35,7 +37,8 @@ std::unique_ptr<Trace> Trace::open(const std::string& path, std::optional<Uuid> 
   } else {
     trace->file_.emplace(std::move(file));
     trace->read_file();
-    if (!trace->metadata_.closed) trace->find_session();
+    if (!trace->metadata_.closed)
+      trace->find_session();
   }
   trace->finish();
   return trace;
@@ -56,13 +59,15 @@ void Trace::read_file() {
   const auto hash_is_right = [](const TracePreamble& read) {
     return read.hash == XXH3_64bits(&read, offsetof(TracePreamble, hash));
   };
-  // A version that the hash does not cover was put there by hand, or is a damaged byte: either way it says newer.
+  // A version that the hash does not cover was put there by hand, or is a damaged byte: either way it says
+  // newer.
   TracePreamble with_our_version = preamble;
   with_our_version.version = kTraceVersion;
   if (preamble.magic == kTraceMagic && (hash_is_right(preamble) || hash_is_right(with_our_version))) {
     if (preamble.version > kTraceVersion)
       throw TraceError(TraceErrorKind::newer_version, path_,
-                       "format version " + std::to_string(preamble.version) + " was written by a newer heapledger; this one reads up to " +
+                       "format version " + std::to_string(preamble.version) +
+                           " was written by a newer heapledger; this one reads up to " +
                            std::to_string(kTraceVersion));
     metadata_.format_version = preamble.version;
     std::memcpy(metadata_.uuid.data(), preamble.uuid, 16);
@@ -74,7 +79,8 @@ void Trace::read_file() {
     ChunkHeader first;
     if (preamble.magic != kTraceMagic && (!file.read_struct(first_chunk, first) || !is_chunk_header(first)))
       throw TraceError(TraceErrorKind::not_a_trace, path_, "not a heapledger trace");
-    problems_.add(ProblemKind::damaged, 0, "the first 64 bytes are damaged; the trace's identity is not known");
+    problems_.add(ProblemKind::damaged, 0,
+                  "the first 64 bytes are damaged; the trace's identity is not known");
   }
 
   std::vector<ChunkPlace> places = read_index(file, first_chunk);
@@ -82,12 +88,15 @@ void Trace::read_file() {
     metadata_.closed = true;
   } else {
     ChunkScanner scanner(file, first_chunk, problems_);
-    for (ChunkPlace place; scanner.next(place);) places.push_back(place);
+    for (ChunkPlace place; scanner.next(place);)
+      places.push_back(place);
   }
-  for (const ChunkPlace& place : places) read_chunk(place);
+  for (const ChunkPlace& place : places)
+    read_chunk(place);
   if (whole_chunks_ == 0 && event_chunks_.empty())
     throw TraceError(TraceErrorKind::nothing_whole, path_,
-                     problems_.kept().empty() ? "it holds no chunk" : "no chunk of it is whole: " + problems_.kept().back().text);
+                     problems_.kept().empty() ? "it holds no chunk"
+                                              : "no chunk of it is whole: " + problems_.kept().back().text);
 }
 
 void Trace::read_chunk(const ChunkPlace& place) {
@@ -97,16 +106,21 @@ void Trace::read_chunk(const ChunkPlace& place) {
   };
   switch (place.kind) {
   case ChunkKind::events:
-    event_chunks_.push_back(place);  // verified when its turn comes
+    event_chunks_.push_back(place); // verified when its turn comes
     return;
-  case ChunkKind::index: ++whole_chunks_; return;
+  case ChunkKind::index:
+    ++whole_chunks_;
+    return;
   case ChunkKind::none:
   case ChunkKind::maps:
   case ChunkKind::residency:
   case ChunkKind::checkpoint:
   case ChunkKind::snapshot:
-  case ChunkKind::domains: ++whole_chunks_; return;
-  default: break;
+  case ChunkKind::domains:
+    ++whole_chunks_;
+    return;
+  default:
+    break;
   }
   if (static_cast<uint16_t>(place.kind) > kLastKnownKind || place.kind == ChunkKind::aggregate) {
     if ((place.flags & kChunkEssential) != 0)
@@ -116,28 +130,52 @@ void Trace::read_chunk(const ChunkPlace& place) {
     ++whole_chunks_;
     return;
   }
-  if (!read_payload(*file_, place, payload_, problems_)) return;
+  if (!read_payload(*file_, place, payload_, problems_))
+    return;
   ++whole_chunks_;
   bool good = true;
   switch (place.kind) {
-  case ChunkKind::header: good = parse_header(payload_, metadata_); break;
-  case ChunkKind::clock: good = parse_clock(payload_, metadata_); break;
-  case ChunkKind::modules: good = parse_modules(payload_, modules_); break;
-  case ChunkKind::nodes: good = nodes_.add_chunk(payload_); break;
-  case ChunkKind::threads: good = parse_threads(payload_, metadata_); break;
-  case ChunkKind::losses: good = parse_losses(payload_, metadata_); break;
-  case ChunkKind::process: good = parse_status(payload_, metadata_); break;
-  case ChunkKind::recorder: good = parse_recorder(payload_, metadata_); break;
-  case ChunkKind::unwind_check: good = parse_unwind_check(payload_, metadata_); break;
-  case ChunkKind::end: metadata_.closed = true; break;
-  default: break;
+  case ChunkKind::header:
+    good = parse_header(payload_, metadata_);
+    break;
+  case ChunkKind::clock:
+    good = parse_clock(payload_, metadata_);
+    break;
+  case ChunkKind::modules:
+    good = parse_modules(payload_, modules_);
+    break;
+  case ChunkKind::nodes:
+    good = nodes_.add_chunk(payload_);
+    break;
+  case ChunkKind::threads:
+    good = parse_threads(payload_, metadata_);
+    break;
+  case ChunkKind::losses:
+    good = parse_losses(payload_, metadata_);
+    break;
+  case ChunkKind::process:
+    good = parse_status(payload_, metadata_);
+    break;
+  case ChunkKind::recorder:
+    good = parse_recorder(payload_, metadata_);
+    break;
+  case ChunkKind::unwind_check:
+    good = parse_unwind_check(payload_, metadata_);
+    break;
+  case ChunkKind::end:
+    metadata_.closed = true;
+    break;
+  default:
+    break;
   }
-  if (!good) bad();
+  if (!good)
+    bad();
 }
 
 void Trace::find_session() {
   problems_.add(ProblemKind::not_closed, 0, "the recorder did not close this trace");
-  if (is_nil(metadata_.session_uuid)) return;
+  if (is_nil(metadata_.session_uuid))
+    return;
   std::vector<std::string> candidates;
   const fs::path directory = fs::path(path_).parent_path();
   if (!metadata_.session_path.empty()) {
@@ -147,13 +185,16 @@ void Trace::find_session() {
   std::error_code error;
   for (fs::directory_iterator entry(directory.empty() ? fs::path(".") : directory, error), end;
        !error && entry != end; entry.increment(error))
-    if (entry->path().extension() == ".hls") candidates.push_back(entry->path().string());
+    if (entry->path().extension() == ".hls")
+      candidates.push_back(entry->path().string());
   std::string unusable;
   for (const std::string& candidate : candidates) {
-    if (!fs::is_regular_file(candidate, error)) continue;
+    if (!fs::is_regular_file(candidate, error))
+      continue;
     try {
       auto session = std::make_unique<SessionFile>(candidate);
-      if (session->uuid() != metadata_.session_uuid) continue;
+      if (session->uuid() != metadata_.session_uuid)
+        continue;
       session_ = std::move(session);
       break;
     } catch (const TraceError& problem) {
@@ -161,8 +202,8 @@ void Trace::find_session() {
     }
   }
   if (session_ == nullptr) {
-    const std::string wanted =
-        metadata_.session_path.empty() ? "session " + to_text(metadata_.session_uuid) : metadata_.session_path;
+    const std::string wanted = metadata_.session_path.empty() ? "session " + to_text(metadata_.session_uuid)
+                                                              : metadata_.session_path;
     problems_.add(ProblemKind::missing_session, 0,
                   "the session file that may hold the last events is missing (" + wanted +
                       (unusable.empty() ? ")" : "; " + unusable + ")"));
@@ -170,7 +211,8 @@ void Trace::find_session() {
   }
   running_ = session_->recorder_alive();
   // A living recorder moves blocks while we read; what it has written so far is consistent.
-  if (!running_) image_ = session_->find_image(metadata_.uuid);
+  if (!running_)
+    image_ = session_->find_image(metadata_.uuid);
 }
 
 void Trace::finish() {
@@ -179,10 +221,12 @@ void Trace::finish() {
     session_->load_metadata(*image_, metadata_);
   }
   nodes_.finish();
-  if (!metadata_.has_header) problems_.add(ProblemKind::damaged, 0, "who was recorded is not known: no header chunk");
+  if (!metadata_.has_header)
+    problems_.add(ProblemKind::damaged, 0, "who was recorded is not known: no header chunk");
 
   std::vector<ClockPair> pairs = metadata_.clock_pairs;
-  if (metadata_.has_status && metadata_.status.ended.ticks != 0) pairs.push_back(metadata_.status.ended);
+  if (metadata_.has_status && metadata_.status.ended.ticks != 0)
+    pairs.push_back(metadata_.status.ended);
   ClockPair start{};
   if (metadata_.has_header && metadata_.header.started.ticks != 0) {
     start = metadata_.header.started;
@@ -194,7 +238,8 @@ void Trace::finish() {
   }
   clock_ = TraceClock(start, std::move(pairs));
   if (!clock_.calibrated())
-    problems_.add(ProblemKind::clock, 0, "the rate of the clock is not known; times count ticks as nanoseconds");
+    problems_.add(ProblemKind::clock, 0,
+                  "the rate of the clock is not known; times count ticks as nanoseconds");
 }
 
 bool Trace::complete() const {
@@ -202,4 +247,4 @@ bool Trace::complete() const {
          !problems_.has(ProblemKind::gap);
 }
 
-}  // namespace hl
+} // namespace hl

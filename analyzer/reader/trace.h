@@ -22,7 +22,7 @@
 namespace hl {
 
 class Trace {
-public:
+ public:
   // `path`: a trace file or a session file (then `session_image`, or the root's image). Throws TraceError.
   static std::unique_ptr<Trace> open(const std::string& path, std::optional<Uuid> session_image = {});
 
@@ -50,7 +50,7 @@ public:
   // Grows while an EventStream reads.
   ProblemLog& problems() const { return problems_; }
 
-private:
+ private:
   Trace() = default;
   void read_file();
   void read_chunk(const ChunkPlace& place);
@@ -72,4 +72,4 @@ private:
   mutable ProblemLog problems_;
 };
 
-}  // namespace hl
+} // namespace hl

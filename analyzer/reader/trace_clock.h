@@ -10,7 +10,7 @@
 namespace hl {
 
 class TraceClock {
-public:
+ public:
   // `start`: time 0. Pairs in any order; those that contradict their predecessors are left out.
   TraceClock() = default;
   TraceClock(const ClockPair& start, std::vector<ClockPair> pairs);
@@ -29,11 +29,11 @@ public:
   // Overall, for spans: nanoseconds a tick.
   double ns_per_tick() const { return segments_.empty() ? 1.0 : average_; }
 
-private:
+ private:
   struct Segment {
-    uint64_t ticks;       // from here on
-    double ns;            // since start, at `ticks`
-    double wall_ns;       // since start's wall time
+    uint64_t ticks; // from here on
+    double ns;      // since start, at `ticks`
+    double wall_ns; // since start's wall time
     double ns_per_tick, wall_per_tick;
   };
   const Segment& at(uint64_t ticks) const;
@@ -45,4 +45,4 @@ private:
   bool calibrated_ = false;
 };
 
-}  // namespace hl
+} // namespace hl

@@ -17,22 +17,22 @@
 namespace hl {
 
 enum TraceEventFlags : uint8_t {
-  kStepRelease = 1,        // first half of a realloc, mremap or mmap; the acquisition follows in the same thread
-  kStepAfterRelease = 2,   // second half
-  kStepNested = 4,         // recorded by a signal handler inside our own code
+  kStepRelease = 1, // first half of a realloc, mremap or mmap; the acquisition follows in the same thread
+  kStepAfterRelease = 2, // second half
+  kStepNested = 4,       // recorded by a signal handler inside our own code
 };
 
 struct TraceEvent {
   uint64_t ticks;
-  uint64_t address;   // extended: see payload_of
-  uint64_t size;      // requested; extended: bytes of payload
+  uint64_t address; // extended: see payload_of
+  uint64_t size;    // requested; extended: bytes of payload
   uint64_t usable;
-  StackId stack;      // canonical; 0 unknown
+  StackId stack; // canonical; 0 unknown
   uint32_t thread_index;
   uint32_t alignment;
   EventKind kind;
   ExtendedKind extended_kind;
-  uint8_t flags;      // TraceEventFlags
+  uint8_t flags; // TraceEventFlags
   uint8_t reserved;
 
   bool is_release() const { return (flags & kStepRelease) != 0; }
@@ -58,4 +58,4 @@ struct EventBatch {
   }
 };
 
-}  // namespace hl
+} // namespace hl

@@ -13,8 +13,10 @@ namespace hl {
 
 using Uuid = std::array<uint8_t, 16>;
 
-std::string to_text(const Uuid& uuid);  // 8-4-4-4-12, lower case
-inline bool is_nil(const Uuid& uuid) { return uuid == Uuid{}; }
+std::string to_text(const Uuid& uuid); // 8-4-4-4-12, lower case
+inline bool is_nil(const Uuid& uuid) {
+  return uuid == Uuid{};
+}
 
 struct ThreadSummary {
   uint32_t thread_index = 0;
@@ -29,14 +31,14 @@ struct TraceMetadata {
   Uuid uuid{};
   Uuid session_uuid{};
 
-  bool has_header = false;  // false: `header` and the texts below are unknown
+  bool has_header = false; // false: `header` and the texts below are unknown
   HeaderPayload header{};
   std::string executable;
   std::vector<std::string> arguments;
   std::string working_directory, host, session_path, recorder_version, name, kernel;
 
-  std::vector<ClockPair> clock_pairs;  // sorted by ticks
-  std::vector<ThreadSummary> threads;  // from the summary at the end; empty if there is none
+  std::vector<ClockPair> clock_pairs; // sorted by ticks
+  std::vector<ThreadSummary> threads; // from the summary at the end; empty if there is none
 
   bool has_losses = false;
   LossesPayload losses{};
@@ -48,7 +50,7 @@ struct TraceMetadata {
   UnwindCheckPayload unwind_check{};
   std::string unwind_check_text;
 
-  bool closed = false;  // an end chunk is there
+  bool closed = false; // an end chunk is there
 };
 
-}  // namespace hl
+} // namespace hl

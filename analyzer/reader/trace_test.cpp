@@ -24,8 +24,10 @@ std::vector<TraceEvent> all_events(const Trace& trace, EventStream::Counters* co
   EventStream stream(trace, {});
   EventBatch batch;
   std::vector<TraceEvent> all;
-  while (stream.next(batch)) all.insert(all.end(), batch.events.begin(), batch.events.end());
-  if (counters != nullptr) *counters = stream.counters();
+  while (stream.next(batch))
+    all.insert(all.end(), batch.events.begin(), batch.events.end());
+  if (counters != nullptr)
+    *counters = stream.counters();
   return all;
 }
 
@@ -38,7 +40,9 @@ TraceBuilder small_trace() {
   trace.add(1, malloc_event(100, 0x1000, 10, work)).add(1, malloc_event(200, 0x2000, 20, main)).flush(200);
   trace.add(2, malloc_event(250, 0x3000, 30, work)).add(1, free_event(260, 0x1000));
   trace.add_extended(1, 270, ExtendedKind::mark, {}, "half-way", work).flush(270);
-  trace.add(2, realloc_event(300, 310, 0x2000, 0x4000, 40, work)).add(1, free_event(400, 0x3000)).flush(UINT64_MAX);
+  trace.add(2, realloc_event(300, 310, 0x2000, 0x4000, 40, work))
+      .add(1, free_event(400, 0x3000))
+      .flush(UINT64_MAX);
   trace.clock({{kStartTicks + 1'000'000'000, kStartTicks + 1'000'000'000, kStartTicks + 1'000'000'000,
                 kStartWallNs + 1'000'000'000}});
   return trace;
@@ -60,7 +64,7 @@ uint64_t events_readable(const std::string& path) {
   }
 }
 
-}  // namespace
+} // namespace
 
 TEST_CASE("a closed trace is read back: identity, stacks, modules, events in order") {
   ScratchDirectory scratch;
@@ -76,9 +80,10 @@ TEST_CASE("a closed trace is read back: identity, stacks, modules, events in ord
   REQUIRE(trace->modules().find(1) != nullptr);
   CHECK(trace->modules().find(1)->path == "/usr/bin/app");
   const auto events = all_events(*trace);
-  REQUIRE(events.size() == 8);  // seven events, the realloc in two steps
+  REQUIRE(events.size() == 8); // seven events, the realloc in two steps
   std::vector<uint64_t> times;
-  for (const TraceEvent& event : events) times.push_back(event.ticks - kStartTicks);
+  for (const TraceEvent& event : events)
+    times.push_back(event.ticks - kStartTicks);
   CHECK(times == std::vector<uint64_t>{100, 200, 250, 260, 270, 300, 310, 400});
   CHECK(events[5].is_release());
   CHECK(events[5].address == 0x2000);
@@ -105,7 +110,7 @@ TEST_CASE("truncated anywhere: whole chunks are read, never a crash") {
   for (size_t length = 0; length <= bytes.size(); ++length) {
     write_bytes(path, bytes, length);
     const uint64_t readable = events_readable(path);
-    CHECK(readable >= most);  // a longer piece never yields less
+    CHECK(readable >= most); // a longer piece never yields less
     most = std::max(most, readable);
   }
   CHECK(most == 8);
@@ -168,7 +173,7 @@ TEST_CASE("files that are no traces are told apart") {
   write_bytes(scratch.file("newer.hlt"), newer, newer.size());
   CHECK(kind_of(scratch.file("newer.hlt")) == TraceErrorKind::newer_version);
   std::vector<uint8_t> patched = small_trace().close().bytes();
-  patched[8] = 77;  // by hand, without a new hash
+  patched[8] = 77; // by hand, without a new hash
   write_bytes(scratch.file("newer.hlt"), patched, patched.size());
   CHECK(kind_of(scratch.file("newer.hlt")) == TraceErrorKind::newer_version);
 }
@@ -206,15 +211,16 @@ TEST_CASE("the session file adds what no chunk carries, each event once") {
   TraceBuilder trace;
   trace.begin(identity);
   const StackId stack = trace.node(0, 0, 0x1234);
-  const std::vector<Event> events = {malloc_event(10, 0x1000, 100, stack), malloc_event(20, 0x2000, 200, stack),
-                                     free_event(30, 0x1000), malloc_event(40, 0x3000, 300, stack)};
-  trace.add(1, events[0]).add(1, events[1]).flush(20);  // block 0 of thread 1 up to its second event
+  const std::vector<Event> events = {malloc_event(10, 0x1000, 100, stack),
+                                     malloc_event(20, 0x2000, 200, stack), free_event(30, 0x1000),
+                                     malloc_event(40, 0x3000, 300, stack)};
+  trace.add(1, events[0]).add(1, events[1]).flush(20); // block 0 of thread 1 up to its second event
   trace.write(scratch.file("t.hlt"));
 
   SUBCASE("present") {
     SessionBuilder session(0x5e, 0xab);
     session.node(0, 0, 0x1234);
-    session.node(1, 0, 0x5678);  // seen by nobody but the session file
+    session.node(1, 0, 0x5678); // seen by nobody but the session file
     session.block(1, 0, events);
     Event late = malloc_event(35, 0x4000, 400, 2);
     session.block(2, 7, {late});
@@ -226,7 +232,8 @@ TEST_CASE("the session file adds what no chunk carries, each event once") {
     const auto all = all_events(*opened, &counters);
     REQUIRE(all.size() == 5);
     std::vector<uint64_t> times;
-    for (const TraceEvent& event : all) times.push_back(event.ticks - kStartTicks);
+    for (const TraceEvent& event : all)
+      times.push_back(event.ticks - kStartTicks);
     CHECK(times == std::vector<uint64_t>{10, 20, 30, 35, 40});
     CHECK(all[3].stack == 2);
     CHECK(counters.recovered_events == 3);
@@ -248,9 +255,11 @@ TEST_CASE("the session file adds what no chunk carries, each event once") {
     const std::vector<uint8_t> good = session.bytes();
     const std::string path = scratch.file("s.hls");
     std::vector<size_t> places;
-    for (size_t at = 0; at < 4096; at += 3) places.push_back(at);
+    for (size_t at = 0; at < 4096; at += 3)
+      places.push_back(at);
     for (size_t block = 0; block < 3; ++block)
-      for (size_t at = 0; at < 400; ++at) places.push_back(kBlocksOffset + block * kBlockBytes + at);
+      for (size_t at = 0; at < 400; ++at)
+        places.push_back(kBlocksOffset + block * kBlockBytes + at);
     for (const size_t at : places) {
       std::vector<uint8_t> bytes = good;
       bytes[at] ^= 0xff;
@@ -292,11 +301,11 @@ TEST_CASE("a realloc that another thread's events interrupt leaves in two steps"
 TEST_CASE("equal stacks inserted twice by racing threads become one") {
   NodeTable nodes;
   REQUIRE(nodes.set(1, {0, 1, 0x100}));
-  REQUIRE(nodes.set(2, {0, 1, 0x100}));  // the same frame, lost race
+  REQUIRE(nodes.set(2, {0, 1, 0x100})); // the same frame, lost race
   REQUIRE(nodes.set(3, {1, 1, 0x200}));
   REQUIRE(nodes.set(4, {2, 1, 0x200}));
   REQUIRE(nodes.set(5, {2, 1, 0x300}));
-  CHECK_FALSE(nodes.set(6, {6, 1, 0x100}));  // its own parent
+  CHECK_FALSE(nodes.set(6, {6, 1, 0x100})); // its own parent
   nodes.finish();
   CHECK(nodes.canonical(2) == 1);
   CHECK(nodes.canonical(4) == 3);
@@ -308,18 +317,20 @@ TEST_CASE("equal stacks inserted twice by racing threads become one") {
 
 TEST_CASE("ticks become times along the clock pairs, and back") {
   const ClockPair start{1000, 5'000'000'000, 0, 7'000'000'000};
-  TraceClock clock(start, {{2'001'000, 5'001'000'000, 0, 7'001'000'000}, {6'001'000, 5'002'000'000, 0, 7'002'000'000}});
+  TraceClock clock(
+      start, {{2'001'000, 5'001'000'000, 0, 7'001'000'000}, {6'001'000, 5'002'000'000, 0, 7'002'000'000}});
   CHECK(clock.calibrated());
   CHECK(clock.ns(1000) == 0);
   CHECK(clock.ns(500) == 0);
-  CHECK(clock.ns(1'001'000) == 500'000);     // half a nanosecond a tick
-  CHECK(clock.ns(4'001'000) == 1'500'000);   // a quarter
-  CHECK(clock.ns(10'001'000) == 3'000'000);  // on with the last rate
+  CHECK(clock.ns(1'001'000) == 500'000);    // half a nanosecond a tick
+  CHECK(clock.ns(4'001'000) == 1'500'000);  // a quarter
+  CHECK(clock.ns(10'001'000) == 3'000'000); // on with the last rate
   CHECK(clock.wall_ns(4'001'000) == 7'001'500'000);
   for (const uint64_t ns : {0ull, 1ull, 499'999ull, 1'000'001ull, 2'500'000ull}) {
     const uint64_t ticks = clock.ticks_at_ns(ns);
     CHECK(clock.ns(ticks) >= ns);
-    if (ticks > 1000) CHECK(clock.ns(ticks - 1) < ns);
+    if (ticks > 1000)
+      CHECK(clock.ns(ticks - 1) < ns);
   }
   CHECK_FALSE(TraceClock(start, {}).calibrated());
 }
@@ -344,7 +355,7 @@ TEST_CASE("a run directory: the root by default, any process by pid, the newest 
   CHECK(choose_trace(run, {}).path == run + "/b.hlt");
   CHECK(choose_trace(run, 2).path == run + "/a.hlt");
   CHECK_THROWS_AS(choose_trace(run, 3), TraceError);
-  child.pid = 1;  // what the root became by exec
+  child.pid = 1; // what the root became by exec
   child.image_number = 1;
   child.uuid_byte = 3;
   TraceBuilder().begin(child).close().write(run + "/c.hlt");

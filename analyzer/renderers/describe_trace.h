@@ -17,10 +17,11 @@ std::string command_line(const TraceMetadata& metadata);
 std::string ending(const Trace& trace);
 
 // What is lost or uncertain, each a sentence; empty: nothing.
-std::vector<std::string> caveats(const Trace& trace, const LossSummary& lost, const EventStream::Counters& stream);
+std::vector<std::string> caveats(const Trace& trace, const LossSummary& lost,
+                                 const EventStream::Counters& stream);
 
 // Members "lost" {events, by_cause} and "problems" of the open object.
 void write_lost(JsonWriter& json, const LossSummary& lost);
 void write_problems(JsonWriter& json, const Trace& trace);
 
-}  // namespace hl
+} // namespace hl

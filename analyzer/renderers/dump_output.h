@@ -19,20 +19,20 @@ namespace hl {
 struct DumpOptions {
   uint64_t from_ticks = 0;
   uint64_t to_ticks = UINT64_MAX;
-  std::vector<std::string> kinds;            // empty: all
-  const StackResolver* resolver = nullptr;   // with it, lines name their frames
-  bool json = false;                         // {"events": [{"time": NS, ...}, ...]} instead of lines
+  std::vector<std::string> kinds;          // empty: all
+  const StackResolver* resolver = nullptr; // with it, lines name their frames
+  bool json = false;                       // {"events": [{"time": NS, ...}, ...]} instead of lines
 };
 
 class DumpOutput {
-public:
+ public:
   DumpOutput(const Trace& trace, DumpOptions options, std::FILE* out);
 
   // false: nothing further can be inside the limits, or the output is gone.
   bool consume(const EventBatch& batch);
   void finish();
 
-private:
+ private:
   void line(const TraceEvent& event, const EventBatch& batch, uint64_t old_address, uint64_t before_ticks);
   void begin_line(uint64_t ticks, uint32_t thread, std::string_view kind);
   void end_line();
@@ -54,10 +54,10 @@ private:
   std::string buffer_;
   bool failed_ = false;
   bool any_line_ = false;
-  bool holding_ = false;       // a realloc's first half that waits for its second
+  bool holding_ = false; // a realloc's first half that waits for its second
   TraceEvent held_{};
-  std::unordered_map<uint32_t, uint64_t> split_;  // by thread: stamp of a first half that has its own line
+  std::unordered_map<uint32_t, uint64_t> split_; // by thread: stamp of a first half that has its own line
   std::unordered_map<StackId, std::string> frame_texts_;
 };
 
-}  // namespace hl
+} // namespace hl

@@ -14,17 +14,25 @@ void write_frames(const std::vector<ResolvedFrame>& frames, JsonWriter& json) {
   for (const ResolvedFrame& frame : frames) {
     json.begin_object().member("function", frame.function);
     json.key("file");
-    if (frame.file.empty()) json.null();
-    else json.value(frame.file);
+    if (frame.file.empty())
+      json.null();
+    else
+      json.value(frame.file);
     json.key("line");
-    if (frame.line == 0) json.null();
-    else json.value(frame.line);
+    if (frame.line == 0)
+      json.null();
+    else
+      json.value(frame.line);
     json.key("module");
-    if (frame.module.empty()) json.null();
-    else json.value(frame.module);
+    if (frame.module.empty())
+      json.null();
+    else
+      json.value(frame.module);
     json.member("inlined", frame.inlined);
-    if (frame.guessed) json.member("guessed", true);
-    if (frame.marker) json.member("marker", true);
+    if (frame.guessed)
+      json.member("guessed", true);
+    if (frame.marker)
+      json.member("marker", true);
     json.end_object();
   }
   json.end_array();
@@ -39,13 +47,16 @@ struct Sum {
 std::vector<uint32_t> ranked_sites(const ReplayResult& result, bool live_only) {
   std::vector<uint32_t> sites;
   for (uint32_t i = 0; i < result.sites.size(); ++i)
-    if (live_only ? result.sites[i].live_blocks != 0 : result.sites[i].allocation_calls != 0) sites.push_back(i);
+    if (live_only ? result.sites[i].live_blocks != 0 : result.sites[i].allocation_calls != 0)
+      sites.push_back(i);
   std::sort(sites.begin(), sites.end(), [&](uint32_t a, uint32_t b) {
     const SiteTotals &x = result.sites[a], &y = result.sites[b];
     const auto rank = [live_only](const SiteTotals& site) {
-      return std::tuple(live_only ? site.live_bytes : std::max(site.peak_bytes, site.live_bytes), site.allocation_calls);
+      return std::tuple(live_only ? site.live_bytes : std::max(site.peak_bytes, site.live_bytes),
+                        site.allocation_calls);
     };
-    if (rank(x) != rank(y)) return rank(x) > rank(y);
+    if (rank(x) != rank(y))
+      return rank(x) > rank(y);
     return a < b;
   });
   return sites;
@@ -68,8 +79,9 @@ void write_site(const HeapAnswer& answer, uint32_t site, bool live, JsonWriter& 
       json.member("realloc_calls", numbers.reallocs).member("realloc_bytes_copied", numbers.bytes_copied);
     const uint64_t freed = numbers.allocation_calls - std::min(numbers.allocation_calls, numbers.live_blocks);
     if (freed != 0)
-      json.member("mean_lifetime_ns", static_cast<uint64_t>(std::min(1.8e19, numbers.lifetime_ticks / static_cast<double>(freed) *
-                                                                                 answer.trace.clock().ns_per_tick())));
+      json.member("mean_lifetime_ns",
+                  static_cast<uint64_t>(std::min(1.8e19, numbers.lifetime_ticks / static_cast<double>(freed) *
+                                                             answer.trace.clock().ns_per_tick())));
   }
   write_frames(answer.resolver.frames(answer.heap.result().site_stacks[site]), json);
   json.end_object();
@@ -80,10 +92,12 @@ void write_sites(const HeapAnswer& answer, bool live, JsonWriter& json) {
   const std::vector<uint32_t> sites = ranked_sites(result, live);
   const size_t shown = answer.top == 0 ? sites.size() : std::min(sites.size(), answer.top);
   json.key("sites").begin_array();
-  for (size_t i = 0; i < shown; ++i) write_site(answer, sites[i], live, json);
+  for (size_t i = 0; i < shown; ++i)
+    write_site(answer, sites[i], live, json);
   json.end_array();
   SiteNumbers left_out;
-  for (size_t i = shown; i < sites.size(); ++i) left_out.add(numbers_of(result, sites[i]));
+  for (size_t i = shown; i < sites.size(); ++i)
+    left_out.add(numbers_of(result, sites[i]));
   json.key("sites_left_out").begin_object().member("sites", uint64_t{sites.size() - shown});
   if (live) {
     json.member("bytes", left_out.live_bytes).member("blocks", left_out.live_blocks);
@@ -102,7 +116,8 @@ void write_threads(const HeapAnswer& answer, JsonWriter& json) {
   json.key("threads").begin_array();
   for (size_t i = 0; i < result.threads.size(); ++i) {
     const ThreadTotals& thread = result.threads[i];
-    if (thread.allocation_calls + thread.free_calls == 0) continue;
+    if (thread.allocation_calls + thread.free_calls == 0)
+      continue;
     json.begin_object()
         .member("thread", uint64_t{i})
         .member("tid", thread.tid)
@@ -125,7 +140,8 @@ void write_distributions(const HeapAnswer& answer, JsonWriter& json) {
   json.key("size_histogram").begin_array();
   for (size_t i = 0; i < std::size(result.size_classes); ++i) {
     const SizeClass& size_class = result.size_classes[i];
-    if (size_class.calls == 0) continue;
+    if (size_class.calls == 0)
+      continue;
     json.begin_object()
         .member("up_to_bytes", uint64_t{1} << i)
         .member("allocation_calls", size_class.calls)
@@ -137,10 +153,12 @@ void write_distributions(const HeapAnswer& answer, JsonWriter& json) {
   json.end_array();
   json.key("lifetime_histogram").begin_array();
   for (size_t i = 0; i < std::size(result.lifetimes); ++i) {
-    if (result.lifetimes[i] == 0) continue;
+    if (result.lifetimes[i] == 0)
+      continue;
     const double ticks = std::ldexp(1.0, static_cast<int>(i));
     json.begin_object()
-        .member("below_ns", static_cast<uint64_t>(std::min(1.8e19, ticks * answer.trace.clock().ns_per_tick())))
+        .member("below_ns",
+                static_cast<uint64_t>(std::min(1.8e19, ticks * answer.trace.clock().ns_per_tick())))
         .member("blocks", result.lifetimes[i])
         .end_object();
   }
@@ -163,9 +181,11 @@ void write_distributions(const HeapAnswer& answer, JsonWriter& json) {
   json.end_array().end_object();
   const TraceClock& clock = answer.trace.clock();
   json.key("timeline").begin_object();
-  json.member("bin_ns", static_cast<uint64_t>(std::min(1.8e19, static_cast<double>(result.timeline_bin_ticks) * clock.ns_per_tick())));
+  json.member("bin_ns", static_cast<uint64_t>(std::min(
+                            1.8e19, static_cast<double>(result.timeline_bin_ticks) * clock.ns_per_tick())));
   json.key("max_live_bytes").begin_array();
-  for (const TimelineBin& bin : result.timeline) json.value(bin.max_live_bytes);
+  for (const TimelineBin& bin : result.timeline)
+    json.value(bin.max_live_bytes);
   json.end_array().end_object();
 }
 
@@ -190,7 +210,8 @@ void write_mappings(const HeapAnswer& answer, JsonWriter& json) {
       .member("exit_bytes", totals.mapped_bytes);
   json.key("named").begin_array();
   for (const MappingTracker::Name& name : mappings.by_name()) {
-    if (name.name.empty()) continue;
+    if (name.name.empty())
+      continue;
     json.begin_object().member("name", name.name);
     write_use(name.use);
     json.end_object();
@@ -198,11 +219,15 @@ void write_mappings(const HeapAnswer& answer, JsonWriter& json) {
   json.end_array();
   std::vector<std::pair<uint32_t, const MappingUse*>> sites;
   for (const auto& [site, use] : mappings.by_site())
-    if (use.max_live_bytes != 0) sites.emplace_back(site, &use);
+    if (use.max_live_bytes != 0)
+      sites.emplace_back(site, &use);
   std::sort(sites.begin(), sites.end(), [](const auto& a, const auto& b) {
-    return a.second->max_live_bytes != b.second->max_live_bytes ? a.second->max_live_bytes > b.second->max_live_bytes : a.first < b.first;
+    return a.second->max_live_bytes != b.second->max_live_bytes
+               ? a.second->max_live_bytes > b.second->max_live_bytes
+               : a.first < b.first;
   });
-  if (answer.top != 0 && sites.size() > answer.top) sites.resize(answer.top);
+  if (answer.top != 0 && sites.size() > answer.top)
+    sites.resize(answer.top);
   json.key("sites").begin_array();
   for (const auto& [site, use] : sites) {
     json.begin_object();
@@ -233,10 +258,12 @@ void write_identity(const HeapAnswer& answer, JsonWriter& json) {
       .member("recovered", answer.trace.recovered())
       .member("running", answer.trace.running())
       .member("moment", answer.moment.text)
-      .member("time_ns", answer.heap.result().last_ticks == 0 ? 0 : answer.trace.clock().ns(answer.heap.result().last_ticks));
+      .member("time_ns", answer.heap.result().last_ticks == 0
+                             ? 0
+                             : answer.trace.clock().ns(answer.heap.result().last_ticks));
 }
 
-}  // namespace
+} // namespace
 
 void report_json(const HeapAnswer& answer, JsonWriter& json) {
   const ReplayResult& result = answer.heap.result();
@@ -254,7 +281,11 @@ void report_json(const HeapAnswer& answer, JsonWriter& json) {
       .member("blocks", result.peak_blocks)
       .member("time_ns", result.peak_step == 0 ? 0 : answer.trace.clock().ns(result.peak_ticks))
       .end_object();
-  json.key("at_exit").begin_object().member("bytes", result.live_bytes).member("blocks", result.live_blocks).end_object();
+  json.key("at_exit")
+      .begin_object()
+      .member("bytes", result.live_bytes)
+      .member("blocks", result.live_blocks)
+      .end_object();
   json.member("temporary_allocations", result.temporary)
       .member("duration_ns", duration_ns(answer.trace, result.last_ticks))
       .member("unknown_frees", result.unknown_frees)
@@ -281,4 +312,4 @@ void live_json(const HeapAnswer& answer, JsonWriter& json) {
   json.end_object();
 }
 
-}  // namespace hl
+} // namespace hl

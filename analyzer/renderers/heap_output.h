@@ -15,10 +15,10 @@ struct HeapAnswer {
   const Trace& trace;
   const HeapReplay& heap;
   const StackResolver& resolver;
-  const Moment& moment;     // up to which the trace was replayed
+  const Moment& moment; // up to which the trace was replayed
   GroupBy by = GroupBy::line;
-  size_t top = 5;           // entries of a list; 0: all
-  std::string run_note = {};  // a sentence about the run's other processes; may be empty
+  size_t top = 5;            // entries of a list; 0: all
+  std::string run_note = {}; // a sentence about the run's other processes; may be empty
 };
 
 std::string report_text(const HeapAnswer& answer, const TextStyle& style);
@@ -27,4 +27,4 @@ void report_json(const HeapAnswer& answer, JsonWriter& json);
 std::string live_text(const HeapAnswer& answer, const TextStyle& style);
 void live_json(const HeapAnswer& answer, JsonWriter& json);
 
-}  // namespace hl
+} // namespace hl

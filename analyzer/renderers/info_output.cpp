@@ -12,29 +12,32 @@ namespace hl {
 namespace {
 
 std::string_view heap_name(uint8_t kind) {
-  static constexpr std::string_view kNames[] = {"unknown", "glibc", "jemalloc", "tcmalloc", "mimalloc", "static"};
+  static constexpr std::string_view kNames[] = {"unknown",  "glibc",    "jemalloc",
+                                                "tcmalloc", "mimalloc", "static"};
   return kind < std::size(kNames) ? kNames[kind] : "unknown";
 }
 std::string_view clock_name(uint8_t kind) {
   static constexpr std::string_view kNames[] = {"tsc", "logical", "cntvct"};
   return kind < std::size(kNames) ? kNames[kind] : "unknown";
 }
-std::string_view epoch_name(uint8_t source) { return source == 1 ? "loader_counter" : "hooks"; }
+std::string_view epoch_name(uint8_t source) {
+  return source == 1 ? "loader_counter" : "hooks";
+}
 
 size_t depth_of(const RunImage& image, const std::map<Uuid, const RunImage*>& by_uuid) {
   size_t depth = 0;
   const RunImage* at = &image;
   while (depth < 64) {
     const auto parent = by_uuid.find(at->parent_uuid);
-    if (is_nil(at->parent_uuid) || parent == by_uuid.end() || parent->second == at) break;
+    if (is_nil(at->parent_uuid) || parent == by_uuid.end() || parent->second == at)
+      break;
     at = parent->second;
     ++depth;
   }
   return depth;
 }
 
-
-}  // namespace
+} // namespace
 
 std::string info_text(const Trace& trace, const TraceSummary& summary, const std::vector<RunImage>& run,
                       const TextStyle& style) {
@@ -44,51 +47,64 @@ std::string info_text(const Trace& trace, const TraceSummary& summary, const std
     to += wrapped(text, "  " + pad_right(name, 15), std::string(17, ' '), style);
   };
   out += style.bold(fit(printable(command_line(metadata)), style.width, style)) + "\n";
-  std::string state = trace.running() ? "still being recorded" : trace.complete() ? "complete" : "not closed cleanly";
-  if (trace.recovered()) state += ", recovered from its session file";
+  std::string state = trace.running()    ? "still being recorded"
+                      : trace.complete() ? "complete"
+                                         : "not closed cleanly";
+  if (trace.recovered())
+    state += ", recovered from its session file";
   line(out, "trace", fit(printable(trace.path()), style.width > 17 ? style.width - 17 : 1, style));
   line(out, "state", trace.complete() ? state : style.warning(state));
-  line(out, "process", "pid " + std::to_string(metadata.header.pid) +
-                           (metadata.header.image_number != 0
-                                ? ", image " + std::to_string(metadata.header.image_number) + " (after exec)"
-                                : "") +
-                           (ending(trace).empty() ? "" : ", " + ending(trace)));
+  line(out, "process",
+       "pid " + std::to_string(metadata.header.pid) +
+           (metadata.header.image_number != 0
+                ? ", image " + std::to_string(metadata.header.image_number) + " (after exec)"
+                : "") +
+           (ending(trace).empty() ? "" : ", " + ending(trace)));
   if (metadata.header.started.realtime_ns != 0)
-    line(out, "recorded", clock_time(metadata.header.started.realtime_ns) + ", for " + human_ns(summary.duration_ns) +
-                              (metadata.host.empty() ? "" : ", on " + printable(metadata.host)));
-  line(out, "events", with_thousands(summary.events()) + ": " + with_thousands(summary.allocations) + " allocations, " +
-                          with_thousands(summary.frees) + " frees, " + with_thousands(summary.reallocations) +
-                          " reallocations");
-  line(out, "mappings", with_thousands(summary.maps) + " mmap, " + with_thousands(summary.unmaps) + " munmap, " +
-                            with_thousands(summary.remaps) + " mremap, " + with_thousands(summary.named_maps) + " named");
+    line(out, "recorded",
+         clock_time(metadata.header.started.realtime_ns) + ", for " + human_ns(summary.duration_ns) +
+             (metadata.host.empty() ? "" : ", on " + printable(metadata.host)));
+  line(out, "events",
+       with_thousands(summary.events()) + ": " + with_thousands(summary.allocations) + " allocations, " +
+           with_thousands(summary.frees) + " frees, " + with_thousands(summary.reallocations) +
+           " reallocations");
+  line(out, "mappings",
+       with_thousands(summary.maps) + " mmap, " + with_thousands(summary.unmaps) + " munmap, " +
+           with_thousands(summary.remaps) + " mremap, " + with_thousands(summary.named_maps) + " named");
   line(out, "threads", with_thousands(summary.threads));
-  line(out, "stacks", with_thousands(summary.stacks) + " distinct, " + with_thousands(trace.nodes().count()) + " frames in the tree");
+  line(out, "stacks",
+       with_thousands(summary.stacks) + " distinct, " + with_thousands(trace.nodes().count()) +
+           " frames in the tree");
   if (trace.file_bytes() != 0) {
     char per_event[32];
     std::snprintf(per_event, sizeof per_event, "%.2f", summary.bytes_per_event);
-    line(out, "size", human_bytes(trace.file_bytes(), style) + ", " + per_event + " bytes an event, format version " +
-                          std::to_string(metadata.format_version));
+    line(out, "size",
+         human_bytes(trace.file_bytes(), style) + ", " + per_event + " bytes an event, format version " +
+             std::to_string(metadata.format_version));
   }
   if (metadata.has_recorder) {
-    line(out, "recorder", human_ns(metadata.recorder.cpu_ns) + " CPU, " +
-                              human_bytes(metadata.recorder.peak_rss_bytes, style) + " at most" +
-                              (metadata.recorder.restarts != 0
-                                   ? ", restarted " + plural(metadata.recorder.restarts, "time")
-                                   : ""));
+    line(out, "recorder",
+         human_ns(metadata.recorder.cpu_ns) + " CPU, " +
+             human_bytes(metadata.recorder.peak_rss_bytes, style) + " at most" +
+             (metadata.recorder.restarts != 0 ? ", restarted " + plural(metadata.recorder.restarts, "time")
+                                              : ""));
   }
   if (metadata.has_losses && metadata.losses.waits != 0)
-    line(out, "waiting", "the program waited " + plural(metadata.losses.waits, "time") + " for the recorder, " +
-                             human_ns(metadata.losses.waited_ns) + " in all");
+    line(out, "waiting",
+         "the program waited " + plural(metadata.losses.waits, "time") + " for the recorder, " +
+             human_ns(metadata.losses.waited_ns) + " in all");
   if (metadata.has_header)
-    line(out, "shim", "allocator " + std::string(heap_name(metadata.header.heap_kind)) + ", clock " +
-                          std::string(clock_name(metadata.header.clock_kind)) + ", modules by " +
-                          (metadata.header.module_epoch_source == 1 ? "the loader's counter" : "hooks (fallback)"));
+    line(out, "shim",
+         "allocator " + std::string(heap_name(metadata.header.heap_kind)) + ", clock " +
+             std::string(clock_name(metadata.header.clock_kind)) + ", modules by " +
+             (metadata.header.module_epoch_source == 1 ? "the loader's counter" : "hooks (fallback)"));
   if ((metadata.header.session_flags & kSessionRecorderless) != 0)
     line(out, "", style.warning("recorded without a recorder, into the session file alone"));
   if (metadata.has_losses) {
     std::string ends;
     for (size_t i = 0; i < static_cast<size_t>(WalkEnd::count_); ++i) {
-      if (metadata.losses.walk_ends[i] == 0 || i == static_cast<size_t>(WalkEnd::outermost)) continue;
+      if (metadata.losses.walk_ends[i] == 0 || i == static_cast<size_t>(WalkEnd::outermost))
+        continue;
       ends += (ends.empty() ? "" : ", ") + with_thousands(metadata.losses.walk_ends[i]) + " " +
               std::string(name_of(static_cast<WalkEnd>(i)));
     }
@@ -96,38 +112,49 @@ std::string info_text(const Trace& trace, const TraceSummary& summary, const std
   }
   if (metadata.has_unwind_check) {
     uint64_t differences = 0;
-    for (const uint64_t count : metadata.unwind_check.differences) differences += count;
-    line(out, "unwind check", with_thousands(metadata.unwind_check.walks) + " walks compared with libunwind, " +
-                                  plural(differences, "difference"));
+    for (const uint64_t count : metadata.unwind_check.differences)
+      differences += count;
+    line(out, "unwind check",
+         with_thousands(metadata.unwind_check.walks) + " walks compared with libunwind, " +
+             plural(differences, "difference"));
   }
-  line(out, "lost", summary.lost.total() == 0 ? "nothing" : style.warning(plural(summary.lost.total(), "event")));
+  line(out, "lost",
+       summary.lost.total() == 0 ? "nothing" : style.warning(plural(summary.lost.total(), "event")));
   const auto notes = caveats(trace, summary.lost, summary.stream);
   if (!notes.empty()) {
     out += "\n";
-    for (const std::string& note : notes) out += wrapped(note, "  ! ", "    ", style);
+    for (const std::string& note : notes)
+      out += wrapped(note, "  ! ", "    ", style);
   }
   if (metadata.has_unwind_check && !metadata.unwind_check_text.empty())
-    out += "\nFirst differences from libunwind:\n" + metadata.unwind_check_text + "\n";  // lines of the shim's own
+    out += "\nFirst differences from libunwind:\n" + metadata.unwind_check_text +
+           "\n"; // lines of the shim's own
 
   if (run.size() > 1) {
     out += "\n" + style.title(with_thousands(run.size()) + " processes in this run") + "\n";
     std::map<Uuid, const RunImage*> by_uuid;
-    for (const RunImage& image : run) by_uuid.emplace(image.uuid, &image);
+    for (const RunImage& image : run)
+      by_uuid.emplace(image.uuid, &image);
     constexpr size_t kShown = 200;
     for (size_t i = 0; i < run.size() && i < kShown; ++i) {
       const RunImage& image = run[i];
       const size_t depth = std::min<size_t>(depth_of(image, by_uuid), 16);
       const std::string head = pad_left(std::to_string(image.pid), 9) + "  " +
-                               pad_left(human_bytes(image.file_bytes, style), 9) + "  " + (image.closed ? "  " : "! ") +
-                               std::string(depth * 2, ' ');
-      out += head + fit(printable(image.command), style.width - std::min(style.width / 2, display_width(head)), style) + "\n";
+                               pad_left(human_bytes(image.file_bytes, style), 9) + "  " +
+                               (image.closed ? "  " : "! ") + std::string(depth * 2, ' ');
+      out +=
+          head +
+          fit(printable(image.command), style.width - std::min(style.width / 2, display_width(head)), style) +
+          "\n";
     }
-    if (run.size() > kShown) out += "  ... and " + with_thousands(run.size() - kShown) + " more\n";
+    if (run.size() > kShown)
+      out += "  ... and " + with_thousands(run.size() - kShown) + " more\n";
   }
   return out;
 }
 
-void info_json(const Trace& trace, const TraceSummary& summary, const std::vector<RunImage>& run, JsonWriter& json) {
+void info_json(const Trace& trace, const TraceSummary& summary, const std::vector<RunImage>& run,
+               JsonWriter& json) {
   const TraceMetadata& metadata = trace.metadata();
   json.begin_object()
       .member("format_version", metadata.format_version)
@@ -138,7 +165,8 @@ void info_json(const Trace& trace, const TraceSummary& summary, const std::vecto
       .member("pid", metadata.header.pid)
       .member("command", command_line(metadata));
   json.key("arguments").begin_array();
-  for (const std::string& argument : metadata.arguments) json.value(argument);
+  for (const std::string& argument : metadata.arguments)
+    json.value(argument);
   json.end_array();
   json.key("events")
       .begin_object()
@@ -178,8 +206,10 @@ void info_json(const Trace& trace, const TraceSummary& summary, const std::vecto
   Uuid parent;
   std::memcpy(parent.data(), metadata.header.parent_uuid, 16);
   json.key("parent_uuid");
-  if (is_nil(parent)) json.null();
-  else json.value(to_text(parent));
+  if (is_nil(parent))
+    json.null();
+  else
+    json.value(to_text(parent));
   json.key("ended");
   if (metadata.has_status) {
     static constexpr std::string_view kHow[] = {"unknown", "exited", "signal", "exec", "running"};
@@ -205,7 +235,11 @@ void info_json(const Trace& trace, const TraceSummary& summary, const std::vecto
   } else {
     json.null();
   }
-  json.key("waits").begin_object().member("count", metadata.losses.waits).member("ns", metadata.losses.waited_ns).end_object();
+  json.key("waits")
+      .begin_object()
+      .member("count", metadata.losses.waits)
+      .member("ns", metadata.losses.waited_ns)
+      .end_object();
   json.key("walk_ends").begin_object();
   for (size_t i = 0; i < static_cast<size_t>(WalkEnd::count_); ++i)
     json.member(name_of(static_cast<WalkEnd>(i)), metadata.losses.walk_ends[i]);
@@ -213,10 +247,12 @@ void info_json(const Trace& trace, const TraceSummary& summary, const std::vecto
   json.key("unwind_check");
   if (metadata.has_unwind_check) {
     uint64_t differences = 0;
-    for (const uint64_t count : metadata.unwind_check.differences) differences += count;
+    for (const uint64_t count : metadata.unwind_check.differences)
+      differences += count;
     json.begin_object().member("walks", metadata.unwind_check.walks).member("differences", differences);
     json.key("by_kind").begin_array();
-    for (const uint64_t count : metadata.unwind_check.differences) json.value(count);
+    for (const uint64_t count : metadata.unwind_check.differences)
+      json.value(count);
     json.end_array().member("text", metadata.unwind_check_text).end_object();
   } else {
     json.null();
@@ -237,8 +273,10 @@ void info_json(const Trace& trace, const TraceSummary& summary, const std::vecto
           .member("started_realtime_ns", image.started_ns)
           .member("file_bytes", image.file_bytes);
       json.key("parent_uuid");
-      if (is_nil(image.parent_uuid)) json.null();
-      else json.value(to_text(image.parent_uuid));
+      if (is_nil(image.parent_uuid))
+        json.null();
+      else
+        json.value(to_text(image.parent_uuid));
       json.end_object();
     }
     json.end_array();
@@ -246,4 +284,4 @@ void info_json(const Trace& trace, const TraceSummary& summary, const std::vecto
   json.end_object();
 }
 
-}  // namespace hl
+} // namespace hl

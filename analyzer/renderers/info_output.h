@@ -13,6 +13,7 @@ namespace hl {
 
 std::string info_text(const Trace& trace, const TraceSummary& summary, const std::vector<RunImage>& run,
                       const TextStyle& style);
-void info_json(const Trace& trace, const TraceSummary& summary, const std::vector<RunImage>& run, JsonWriter& json);
+void info_json(const Trace& trace, const TraceSummary& summary, const std::vector<RunImage>& run,
+               JsonWriter& json);
 
-}  // namespace hl
+} // namespace hl

@@ -13,18 +13,29 @@ constexpr size_t kFlushBytes = 1u << 16;
 size_t utf8_length(std::string_view text) {
   const auto byte = [&text](size_t i) { return static_cast<uint8_t>(text[i]); };
   const uint8_t first = byte(0);
-  size_t length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
-  if (length == 0 || length > text.size()) return 0;
+  size_t length = first < 0x80   ? 1
+                  : first < 0xc2 ? 0
+                  : first < 0xe0 ? 2
+                  : first < 0xf0 ? 3
+                  : first < 0xf5 ? 4
+                                 : 0;
+  if (length == 0 || length > text.size())
+    return 0;
   for (size_t i = 1; i < length; ++i)
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  if (first == 0xe0 && byte(1) < 0xa0) return 0;
-  if (first == 0xed && byte(1) >= 0xa0) return 0;
-  if (first == 0xf0 && byte(1) < 0x90) return 0;
-  if (first == 0xf4 && byte(1) >= 0x90) return 0;
+    if ((byte(i) & 0xc0) != 0x80)
+      return 0;
+  if (first == 0xe0 && byte(1) < 0xa0)
+    return 0;
+  if (first == 0xed && byte(1) >= 0xa0)
+    return 0;
+  if (first == 0xf0 && byte(1) < 0x90)
+    return 0;
+  if (first == 0xf4 && byte(1) >= 0x90)
+    return 0;
   return length;
 }
 
-}  // namespace
+} // namespace
 
 void JsonWriter::flush() {
   std::fwrite(buffer_.data(), 1, buffer_.size(), out_);
@@ -32,9 +43,11 @@ void JsonWriter::flush() {
 }
 
 void JsonWriter::separate() {
-  if (needs_comma_) buffer_ += ',';
+  if (needs_comma_)
+    buffer_ += ',';
   needs_comma_ = true;
-  if (buffer_.size() > kFlushBytes) flush();
+  if (buffer_.size() > kFlushBytes)
+    flush();
 }
 
 JsonWriter& JsonWriter::open(char bracket) {
@@ -104,7 +117,8 @@ JsonWriter& JsonWriter::value(int64_t number) {
 }
 
 JsonWriter& JsonWriter::value(double number) {
-  if (!std::isfinite(number)) return null();
+  if (!std::isfinite(number))
+    return null();
   separate();
   char digits[40];
   buffer_.append(digits, std::to_chars(digits, digits + sizeof digits, number).ptr);
@@ -123,4 +137,4 @@ JsonWriter& JsonWriter::null() {
   return *this;
 }
 
-}  // namespace hl
+} // namespace hl

@@ -1,5 +1,6 @@
-// Writes one JSON document piece by piece: a report may hold a million frames, which no tree in memory should.
-// Texts from a trace may hold any bytes; what is not UTF-8 becomes U+FFFD, so the output always is valid JSON.
+// Writes one JSON document piece by piece: a report may hold a million frames, which no tree in memory
+// should. Texts from a trace may hold any bytes; what is not UTF-8 becomes U+FFFD, so the output always is
+// valid JSON.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +11,7 @@
 namespace hl {
 
 class JsonWriter {
-public:
+ public:
   explicit JsonWriter(std::FILE* out) : out_(out) {}
   ~JsonWriter() { flush(); }
   JsonWriter(const JsonWriter&) = delete;
@@ -39,7 +40,7 @@ public:
   }
   void flush();
 
-private:
+ private:
   JsonWriter& open(char bracket);
   JsonWriter& close(char bracket);
   void separate();
@@ -50,4 +51,4 @@ private:
   bool needs_comma_ = false;
 };
 
-}  // namespace hl
+} // namespace hl

@@ -44,7 +44,8 @@ void write_sample(const std::string& path) {
   trace.begin(identity).module(1, "/nowhere/app", 0x400000, 0x500000, true);
   const StackId main = trace.node(0, 1, 0x400100);
   const StackId work = trace.node(main, 1, 0x400200);
-  trace.add(1, malloc_event(100, 0x1000, 100, work)).add(1, realloc_event(200, 400, 0x1000, 0x2000, 200, work));
+  trace.add(1, malloc_event(100, 0x1000, 100, work))
+      .add(1, realloc_event(200, 400, 0x1000, 0x2000, 200, work));
   trace.add(2, malloc_event(300, 0x1000, 50, main)).add(2, free_event(500, 0x2000));
   trace.add(1, realloc_event(600, 610, 0x1000, 0x1000, 60, main));
   trace.add_extended(1, 700, ExtendedKind::vma_name, {0x100000, 4096, 0}, "a \"heap\"", main);
@@ -54,7 +55,7 @@ void write_sample(const std::string& path) {
   trace.losses(LossCause::pool_exhausted, 3).close().write(path);
 }
 
-}  // namespace
+} // namespace
 
 TEST_CASE("numbers read well") {
   CHECK(with_thousands(0) == "0");
@@ -80,14 +81,16 @@ TEST_CASE("numbers read well") {
 TEST_CASE("C++ names are shortened to what one says aloud") {
   CHECK(short_function("main") == "main");
   CHECK(short_function("Session::open(std::string const&, int)") == "Session::open");
-  CHECK(short_function("std::vector<int, std::allocator<int> >::push_back(int const&)") == "std::vector<...>::push_back");
+  CHECK(short_function("std::vector<int, std::allocator<int> >::push_back(int const&)") ==
+        "std::vector<...>::push_back");
   CHECK(short_function("void frob<int>(int)") == "frob<int>");
   CHECK(short_function("(anonymous namespace)::Pool::grow(unsigned long)") == "(anon)::Pool::grow");
   CHECK(short_function("operator new(unsigned long)") == "operator new");
   CHECK(short_function("Grid::operator()(int, int) const") == "Grid::operator()");
   CHECK(short_function("Ptr::operator->() const") == "Ptr::operator->");
   CHECK(short_function("bool operator< <int>(A const&, A const&)") == "operator< <int>");
-  CHECK(short_function("Server::run()::{lambda()#1}::operator()() const") == "Server::run::{lambda()#1}::operator()");
+  CHECK(short_function("Server::run()::{lambda()#1}::operator()() const") ==
+        "Server::run::{lambda()#1}::operator()");
   CHECK(short_function("") == "");
 }
 
@@ -106,7 +109,14 @@ TEST_CASE("JSON stays JSON whatever the texts hold") {
   const std::string text = written([](std::FILE* file) {
     JsonWriter json(file);
     json.begin_object().member("a\"b", "x\\\n\x01").member("bad", std::string_view("\xff\xc3"));
-    json.key("list").begin_array().value(uint64_t{UINT64_MAX}).value(int64_t{-5}).value(true).null().value(0.5).end_array();
+    json.key("list")
+        .begin_array()
+        .value(uint64_t{UINT64_MAX})
+        .value(int64_t{-5})
+        .value(true)
+        .null()
+        .value(0.5)
+        .end_array();
     json.key("empty").begin_object().end_object().end_object();
   });
   const auto parsed = nlohmann::json::parse(text);
@@ -126,17 +136,20 @@ TEST_CASE("dump: one event a line; an interrupted realloc is two") {
       EventStream stream(*trace, {});
       DumpOutput output(*trace, options, file);
       EventBatch batch;
-      while (stream.next(batch) && output.consume(batch)) {}
+      while (stream.next(batch) && output.consume(batch)) {
+      }
       output.finish();
     });
   };
-  CHECK(dumped({}) == "time=100 thread=1 kind=malloc address=0x1000 size=100 usable=104 stack=2\n"
-                      "time=200 thread=1 kind=realloc_begin old=0x1000 stack=2\n"
-                      "time=300 thread=2 kind=malloc address=0x1000 size=50 usable=56 stack=1\n"
-                      "time=400 thread=1 kind=realloc address=0x2000 size=200 usable=200 before=200 stack=2\n"
-                      "time=500 thread=2 kind=free address=0x2000\n"
-                      "time=610 thread=1 kind=realloc address=0x1000 size=60 usable=72 old=0x1000 before=600 stack=1\n"
-                      "time=700 thread=1 kind=vma_name address=0x100000 length=4096 result=0 name=\"a \\\"heap\\\"\" stack=1\n");
+  CHECK(dumped({}) ==
+        "time=100 thread=1 kind=malloc address=0x1000 size=100 usable=104 stack=2\n"
+        "time=200 thread=1 kind=realloc_begin old=0x1000 stack=2\n"
+        "time=300 thread=2 kind=malloc address=0x1000 size=50 usable=56 stack=1\n"
+        "time=400 thread=1 kind=realloc address=0x2000 size=200 usable=200 before=200 stack=2\n"
+        "time=500 thread=2 kind=free address=0x2000\n"
+        "time=610 thread=1 kind=realloc address=0x1000 size=60 usable=72 old=0x1000 before=600 stack=1\n"
+        "time=700 thread=1 kind=vma_name address=0x100000 length=4096 result=0 name=\"a \\\"heap\\\"\" "
+        "stack=1\n");
   DumpOptions few;
   few.kinds = {"free"};
   CHECK(dumped(few) == "time=500 thread=2 kind=free address=0x2000\n");
@@ -178,7 +191,8 @@ TEST_CASE("report: contract keys, sums that add up, text within its width") {
   for (const auto& site : parsed["sites"]) {
     peak += site["peak_bytes"].get<uint64_t>();
     exit += site["exit_bytes"].get<uint64_t>();
-    for (const auto& frame : site["frames"]) CHECK(frame["function"].get<std::string>().substr(0, 4) == "app+");
+    for (const auto& frame : site["frames"])
+      CHECK(frame["function"].get<std::string>().substr(0, 4) == "app+");
   }
   CHECK(peak == 250);
   CHECK(exit == 60);
@@ -187,12 +201,13 @@ TEST_CASE("report: contract keys, sums that add up, text within its width") {
       TextStyle style;
       style.unicode = unicode;
       style.width = width;
-      for (const std::string& text :
-           {report_text(answer, style), live_text(answer, style), info_text(*trace, summarize(*trace, {}), {}, style)}) {
+      for (const std::string& text : {report_text(answer, style), live_text(answer, style),
+                                      info_text(*trace, summarize(*trace, {}), {}, style)}) {
         CHECK(text.find('\x1b') == std::string::npos);
         for (size_t at = 0; at < text.size();) {
           const size_t end = text.find('\n', at);
-          if (width == 100) CHECK(display_width(std::string_view(text).substr(at, end - at)) <= width);
+          if (width == 100)
+            CHECK(display_width(std::string_view(text).substr(at, end - at)) <= width);
           at = end + 1;
         }
       }
@@ -205,7 +220,8 @@ TEST_CASE("limits are exact, units are understood") {
   CHECK(parse_limit("peak_bytes=1.5k")->value == 1536);
   CHECK(parse_limit("peak_bytes=2MiB")->value == 2u << 20);
   CHECK(parse_limit("duration=1.5s")->value == 1'500'000'000);
-  for (const char* bad : {"", "x", "x=", "=5", "x=-1", "x=5 apples", "x=5q"}) CHECK_FALSE(parse_limit(bad));
+  for (const char* bad : {"", "x", "x=", "=5", "x=-1", "x=5 apples", "x=5q"})
+    CHECK_FALSE(parse_limit(bad));
   std::vector<std::string> unusable;
   const std::vector<Metric> metrics = {{"a", 10, MetricUnit::count, ""}, {"b", {}, MetricUnit::count, ""}};
   CHECK(check_limits({{"a", 10}}, metrics, unusable).front().exceeded == false);

@@ -25,28 +25,39 @@ std::string rule(const std::string& title, const std::string& amount, const Text
   return "\n" + style.title(title) + (amount.empty() ? "" : "  " + style.dim(amount)) + "\n";
 }
 
-void row(std::string& out, const char* name, const std::string& value, const std::string& rest, const TextStyle& style) {
-  out += "  " + pad_right(name, 13) + pad_left(style.bold(value), 16) + (rest.empty() ? "" : "   " + rest) + "\n";
+void row(std::string& out, const char* name, const std::string& value, const std::string& rest,
+         const TextStyle& style) {
+  out += "  " + pad_right(name, 13) + pad_left(style.bold(value), 16) + (rest.empty() ? "" : "   " + rest) +
+         "\n";
 }
 
 // The sentence a reader should remember.
-std::vector<std::string> verdict(const HeapAnswer& answer, const std::vector<SiteGroup>& groups, const TextStyle& style) {
+std::vector<std::string> verdict(const HeapAnswer& answer, const std::vector<SiteGroup>& groups,
+                                 const TextStyle& style) {
   const ReplayResult& result = answer.heap.result();
-  if (result.allocation_calls == 0) return {"Nothing was allocated."};
+  if (result.allocation_calls == 0)
+    return {"Nothing was allocated."};
   const auto who = [&](SiteMetric metric, uint64_t whole) -> std::string {
     const auto top = top_groups(groups, metric, 1);
-    if (top.empty() || whole == 0) return ".";
+    if (top.empty() || whole == 0)
+      return ".";
     const SiteGroup& group = groups[top.front()];
     const std::string name = fit(printable(short_function(group.function)), 48, style);
-    const std::string place =
-        group.file.empty() ? "" : " (" + printable(short_path(group.file)) + (group.line != 0 ? ":" + std::to_string(group.line) : "") + ")";
+    const std::string place = group.file.empty()
+                                  ? ""
+                                  : " (" + printable(short_path(group.file)) +
+                                        (group.line != 0 ? ":" + std::to_string(group.line) : "") + ")";
     return ", " + human_percent(group.numbers.of(metric), whole) + " of it from " + name + place + ".";
   };
   const bool at_end = answer.moment.kind == Moment::Kind::exit;
   const std::string peak = "The live heap peaked at " + human_bytes(result.peak_bytes, style) + " after " +
-                     human_ns(answer.trace.clock().ns(result.peak_ticks)) + who(SiteMetric::peak_bytes, result.peak_bytes);
-  const std::string when = !at_end ? "At the moment asked for, " : answer.trace.running() ? "So far, " : "At the end, ";
-  if (result.live_blocks == 0) return {peak, when + "every block had been freed."};
+                           human_ns(answer.trace.clock().ns(result.peak_ticks)) +
+                           who(SiteMetric::peak_bytes, result.peak_bytes);
+  const std::string when = !at_end                  ? "At the moment asked for, "
+                           : answer.trace.running() ? "So far, "
+                                                    : "At the end, ";
+  if (result.live_blocks == 0)
+    return {peak, when + "every block had been freed."};
   return {peak, when + human_bytes(result.live_bytes, style) + " in " + plural(result.live_blocks, "block") +
                     (at_end && !answer.trace.running() ? " had not been freed" : " were live") +
                     who(SiteMetric::live_bytes, result.live_bytes)};
@@ -56,28 +67,36 @@ std::vector<std::string> verdict(const HeapAnswer& answer, const std::vector<Sit
 std::string warning_line(const HeapAnswer& answer, const TextStyle& style) {
   std::string text;
   const auto add = [&text](const std::string& part) { text += (text.empty() ? "" : ", ") + part; };
-  if (answer.heap.lost.total() != 0) add(plural(answer.heap.lost.total(), "event") + " lost");
+  if (answer.heap.lost.total() != 0)
+    add(plural(answer.heap.lost.total(), "event") + " lost");
   const ProblemLog& problems = answer.trace.problems();
-  if (problems.has(ProblemKind::damaged) || problems.has(ProblemKind::truncated) || problems.has(ProblemKind::gap))
+  if (problems.has(ProblemKind::damaged) || problems.has(ProblemKind::truncated) ||
+      problems.has(ProblemKind::gap))
     add("the trace is damaged");
-  if (problems.has(ProblemKind::missing_session)) add("the session file with the last events is missing");
-  if (answer.trace.running()) add("still being recorded");
-  if (answer.heap.result().implicit_frees != 0) add(plural(answer.heap.result().implicit_frees, "free") + " missed");
+  if (problems.has(ProblemKind::missing_session))
+    add("the session file with the last events is missing");
+  if (answer.trace.running())
+    add("still being recorded");
+  if (answer.heap.result().implicit_frees != 0)
+    add(plural(answer.heap.result().implicit_frees, "free") + " missed");
   return text.empty() ? "" : style.warning("Incomplete: " + text + ". See the end of this report.") + "\n";
 }
 
 std::string timeline(const HeapAnswer& answer, const TextStyle& style) {
   const ReplayResult& result = answer.heap.result();
-  if (result.timeline.size() < 8 || result.peak_bytes == 0) return "";
+  if (result.timeline.size() < 8 || result.peak_bytes == 0)
+    return "";
   const size_t columns = std::min<size_t>(style.width > 8 ? style.width - 4 : 4, 96);
   const size_t bins = result.timeline.size();
   std::vector<uint64_t> values(columns, 0);
   for (size_t column = 0; column < columns; ++column) {
     const size_t from = column * bins / columns, to = std::max(from + 1, (column + 1) * bins / columns);
-    for (size_t i = from; i < to && i < bins; ++i) values[column] = std::max(values[column], result.timeline[i].max_live_bytes);
+    for (size_t i = from; i < to && i < bins; ++i)
+      values[column] = std::max(values[column], result.timeline[i].max_live_bytes);
   }
   const uint64_t span_ns = answer.trace.clock().ns(result.last_ticks);
-  return rule("Live heap over time", human_ns(span_ns) + " wide, " + human_bytes(result.peak_bytes, style) + " high", style) +
+  return rule("Live heap over time",
+              human_ns(span_ns) + " wide, " + human_bytes(result.peak_bytes, style) + " high", style) +
          "  " + sparkline(values.data(), values.size(), result.peak_bytes, style) + "\n";
 }
 
@@ -88,13 +107,14 @@ struct Section {
 };
 
 class SiteList {
-public:
+ public:
   SiteList(const HeapAnswer& answer, const std::vector<SiteGroup>& groups, const TextStyle& style)
       : answer_(answer), groups_(groups), style_(style) {}
 
   std::string section(const Section& section, size_t limit) {
     const auto top = top_groups(groups_, section.metric, limit);
-    if (top.empty()) return "";
+    if (top.empty())
+      return "";
     std::string out = rule(section.title, section.amount, style_);
     uint64_t shown = 0;
     for (size_t i = 0; i < top.size(); ++i) {
@@ -104,42 +124,57 @@ public:
     }
     const auto all = top_groups(groups_, section.metric, 0);
     if (all.size() > top.size())
-      out += "  " + style_.dim(pad_left("", 4) + with_thousands(all.size() - top.size()) + " more places hold the other " +
-                               amount_of(section.metric, section.whole > shown ? section.whole - shown : 0)) + "\n";
+      out += "  " +
+             style_.dim(pad_left("", 4) + with_thousands(all.size() - top.size()) +
+                        " more places hold the other " +
+                        amount_of(section.metric, section.whole > shown ? section.whole - shown : 0)) +
+             "\n";
     return out;
   }
 
-private:
+ private:
   std::string amount_of(SiteMetric metric, uint64_t value) const {
     switch (metric) {
     case SiteMetric::peak_bytes:
     case SiteMetric::live_bytes:
     case SiteMetric::bytes_requested:
-    case SiteMetric::bytes_copied: return human_bytes(value, style_);
-    default: return with_thousands(value);
+    case SiteMetric::bytes_copied:
+      return human_bytes(value, style_);
+    default:
+      return with_thousands(value);
     }
   }
 
   std::string detail_of(SiteMetric metric, const SiteNumbers& numbers) const {
     switch (metric) {
-    case SiteMetric::peak_bytes: return plural(numbers.peak_blocks, "block");
-    case SiteMetric::live_bytes: return plural(numbers.live_blocks, "block");
+    case SiteMetric::peak_bytes:
+      return plural(numbers.peak_blocks, "block");
+    case SiteMetric::live_bytes:
+      return plural(numbers.live_blocks, "block");
     case SiteMetric::allocation_calls:
-      return human_bytes(numbers.allocation_calls == 0 ? 0 : numbers.bytes_requested / numbers.allocation_calls, style_) + " each";
-    case SiteMetric::temporary: return "of " + with_thousands(numbers.allocation_calls);
-    case SiteMetric::bytes_copied: return plural(numbers.reallocs, "realloc");
-    case SiteMetric::bytes_requested: return plural(numbers.allocation_calls, "call");
+      return human_bytes(numbers.allocation_calls == 0 ? 0
+                                                       : numbers.bytes_requested / numbers.allocation_calls,
+                         style_) +
+             " each";
+    case SiteMetric::temporary:
+      return "of " + with_thousands(numbers.allocation_calls);
+    case SiteMetric::bytes_copied:
+      return plural(numbers.reallocs, "realloc");
+    case SiteMetric::bytes_requested:
+      return plural(numbers.allocation_calls, "call");
     }
     return "";
   }
 
   std::string entry(size_t number, const SiteGroup& group, const Section& section) {
-    const std::string head = "  " + pad_left(std::to_string(number), 2) + "  " +
-                             pad_left(style_.bold(amount_of(section.metric, group.numbers.of(section.metric))), 10) +
-                             pad_left(human_percent(group.numbers.of(section.metric), section.whole), 8) + "  " +
-                             pad_right(style_.dim(detail_of(section.metric, group.numbers)), 16) + "  ";
+    const std::string head =
+        "  " + pad_left(std::to_string(number), 2) + "  " +
+        pad_left(style_.bold(amount_of(section.metric, group.numbers.of(section.metric))), 10) +
+        pad_left(human_percent(group.numbers.of(section.metric), section.whole), 8) + "  " +
+        pad_right(style_.dim(detail_of(section.metric, group.numbers)), 16) + "  ";
     const size_t indent = 8;
-    std::string out = head + label_of(group, style_, style_.width - std::min(style_.width / 2, display_width(head))) + "\n";
+    std::string out =
+        head + label_of(group, style_, style_.width - std::min(style_.width / 2, display_width(head))) + "\n";
     const uint32_t site = heaviest_site(group, answer_.heap.result(), section.metric);
     const std::string more =
         group.sites.size() > 1 ? " (the heaviest of " + with_thousands(group.sites.size()) + " stacks)" : "";
@@ -148,9 +183,11 @@ private:
       return out;
     }
     shown_.emplace(site, "\"" + section.title + "\", number " + std::to_string(number));
-    const std::vector<ResolvedFrame> frames = answer_.resolver.frames(answer_.heap.result().site_stacks[site]);
+    const std::vector<ResolvedFrame> frames =
+        answer_.resolver.frames(answer_.heap.result().site_stacks[site]);
     out += stack_lines(frames, kCallers, indent, style_);
-    if (!more.empty()) out += std::string(indent, ' ') + style_.dim(" " + more) + "\n";
+    if (!more.empty())
+      out += std::string(indent, ' ') + style_.dim(" " + more) + "\n";
     return out;
   }
 
@@ -165,13 +202,17 @@ std::string headline(const HeapAnswer& answer, const TextStyle& style) {
   const ReplayResult& result = answer.heap.result();
   std::string who = "pid " + std::to_string(metadata.header.pid);
   const std::string end = ending(answer.trace);
-  if (!end.empty()) who += ", " + end;
+  if (!end.empty())
+    who += ", " + end;
   who += ", " + human_ns(duration_ns(answer.trace, result.last_ticks));
   const size_t room = style.width > who.size() + 12 ? style.width - who.size() - 2 : 10;
-  std::string out = pad_right(style.bold(fit(printable(command_line(metadata)), room, style)), room) + "  " + style.dim(who) + "\n";
+  std::string out = pad_right(style.bold(fit(printable(command_line(metadata)), room, style)), room) + "  " +
+                    style.dim(who) + "\n";
   if (answer.moment.kind != Moment::Kind::exit)
-    out += style.dim("at " + answer.moment.text + ": " + human_ns(answer.trace.clock().ns(result.last_ticks)) +
-                     " after the start, " + clock_time(answer.trace.clock().wall_ns(result.last_ticks))) + "\n";
+    out +=
+        style.dim("at " + answer.moment.text + ": " + human_ns(answer.trace.clock().ns(result.last_ticks)) +
+                  " after the start, " + clock_time(answer.trace.clock().wall_ns(result.last_ticks))) +
+        "\n";
   return out;
 }
 
@@ -182,21 +223,29 @@ std::string numbers(const HeapAnswer& answer, const TextStyle& style) {
   row(out, "allocations", with_thousands(result.allocation_calls),
       human_bytes(result.bytes_requested, style) + " requested" +
           (result.allocation_calls != 0
-               ? ", " + human_bytes(result.bytes_requested / result.allocation_calls, style) + " on average" : "") +
-          (seconds > 0.01 ? ", " + with_thousands(static_cast<uint64_t>(static_cast<double>(result.allocation_calls) / seconds)) + " a second" : ""),
+               ? ", " + human_bytes(result.bytes_requested / result.allocation_calls, style) + " on average"
+               : "") +
+          (seconds > 0.01 ? ", " +
+                                with_thousands(static_cast<uint64_t>(
+                                    static_cast<double>(result.allocation_calls) / seconds)) +
+                                " a second"
+                          : ""),
       style);
   row(out, "frees", with_thousands(result.free_calls), "", style);
   row(out, "peak", human_bytes(result.peak_bytes, style),
-      plural(result.peak_blocks, "block") + ", after " + human_ns(answer.trace.clock().ns(result.peak_ticks)), style);
+      plural(result.peak_blocks, "block") + ", after " + human_ns(answer.trace.clock().ns(result.peak_ticks)),
+      style);
   row(out, answer.moment.kind == Moment::Kind::exit && !answer.trace.running() ? "at the end" : "live",
       human_bytes(result.live_bytes, style),
-      plural(result.live_blocks, "block") + (answer.moment.kind == Moment::Kind::exit ? ", not freed" : ""), style);
+      plural(result.live_blocks, "block") + (answer.moment.kind == Moment::Kind::exit ? ", not freed" : ""),
+      style);
   row(out, "temporary", with_thousands(result.temporary),
       human_percent(result.temporary, result.allocation_calls) +
           " of allocations: freed before their thread allocated again",
       style);
   uint64_t sites = 0;
-  for (const SiteTotals& site : result.sites) sites += site.allocation_calls != 0 ? 1 : 0;
+  for (const SiteTotals& site : result.sites)
+    sites += site.allocation_calls != 0 ? 1 : 0;
   row(out, "stacks", with_thousands(sites), "distinct stacks that allocated", style);
   const MappingTotals& mapped = result.mappings.totals();
   if (mapped.map_calls + mapped.name_calls != 0)
@@ -205,7 +254,8 @@ std::string numbers(const HeapAnswer& answer, const TextStyle& style) {
             human_bytes(mapped.mapped_bytes, style) + " at the end",
         style);
   if (answer.trace.metadata().has_status && answer.trace.metadata().status.peak_rss_bytes != 0)
-    row(out, "peak RSS", human_bytes(answer.trace.metadata().status.peak_rss_bytes, style), "resident memory of the whole process", style);
+    row(out, "peak RSS", human_bytes(answer.trace.metadata().status.peak_rss_bytes, style),
+        "resident memory of the whole process", style);
   return out;
 }
 
@@ -213,35 +263,46 @@ std::string threads_table(const HeapAnswer& answer, size_t limit, const TextStyl
   const ReplayResult& result = answer.heap.result();
   std::vector<size_t> order;
   for (size_t i = 0; i < result.threads.size(); ++i)
-    if (result.threads[i].allocation_calls + result.threads[i].free_calls != 0) order.push_back(i);
-  if (order.size() < 2) return "";
+    if (result.threads[i].allocation_calls + result.threads[i].free_calls != 0)
+      order.push_back(i);
+  if (order.size() < 2)
+    return "";
   std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
     return result.threads[a].bytes_requested > result.threads[b].bytes_requested;
   });
   std::string out = rule("Threads", with_thousands(order.size()), style);
   out += style.dim("  " + pad_right("thread", 24) + pad_left("allocations", 14) + pad_left("requested", 12) +
-                   pad_left("at peak", 12) + pad_left("at end", 12) + pad_left("freed others'", 16)) + "\n";
+                   pad_left("at peak", 12) + pad_left("at end", 12) + pad_left("freed others'", 16)) +
+         "\n";
   const size_t shown = limit == 0 ? order.size() : std::min(order.size(), std::max<size_t>(limit, 5));
   for (size_t i = 0; i < shown; ++i) {
     const ThreadTotals& thread = result.threads[order[i]];
     std::string name = thread.name.empty() ? "#" + std::to_string(order[i]) : printable(thread.name);
-    if (thread.tid != 0) name += " (" + std::to_string(thread.tid) + ")";
-    out += "  " + pad_right(fit(name, 23, style), 24) + pad_left(with_thousands(thread.allocation_calls), 14) +
-           pad_left(human_bytes(thread.bytes_requested, style), 12) + pad_left(human_bytes(thread.peak_bytes, style), 12) +
-           pad_left(human_bytes(thread.live_bytes, style), 12) + pad_left(with_thousands(thread.freed_for_others), 16) + "\n";
+    if (thread.tid != 0)
+      name += " (" + std::to_string(thread.tid) + ")";
+    out += "  " + pad_right(fit(name, 23, style), 24) +
+           pad_left(with_thousands(thread.allocation_calls), 14) +
+           pad_left(human_bytes(thread.bytes_requested, style), 12) +
+           pad_left(human_bytes(thread.peak_bytes, style), 12) +
+           pad_left(human_bytes(thread.live_bytes, style), 12) +
+           pad_left(with_thousands(thread.freed_for_others), 16) + "\n";
   }
-  if (shown < order.size()) out += style.dim("  " + with_thousands(order.size() - shown) + " more threads") + "\n";
+  if (shown < order.size())
+    out += style.dim("  " + with_thousands(order.size() - shown) + " more threads") + "\n";
   return out;
 }
 
 std::string size_table(const HeapAnswer& answer, const TextStyle& style) {
   const ReplayResult& result = answer.heap.result();
   uint64_t most = 0;
-  for (const SizeClass& size_class : result.size_classes) most = std::max(most, size_class.calls);
-  if (most == 0) return "";
+  for (const SizeClass& size_class : result.size_classes)
+    most = std::max(most, size_class.calls);
+  if (most == 0)
+    return "";
   std::string out = rule("Requested sizes", "", style);
   out += style.dim("  " + pad_left("up to", 10) + pad_left("allocations", 16) + pad_left("share", 9) +
-                   pad_left("requested", 12) + pad_left("live at end", 13) + "") + "\n";
+                   pad_left("requested", 12) + pad_left("live at end", 13) + "") +
+         "\n";
   // Sizes to 8 bytes are one class to everybody.
   SizeClass small;
   for (size_t i = 0; i <= 3; ++i) {
@@ -252,30 +313,37 @@ std::string size_table(const HeapAnswer& answer, const TextStyle& style) {
   most = std::max(most, small.calls);
   for (size_t i = 3; i < std::size(result.size_classes); ++i) {
     const SizeClass& size_class = i == 3 ? small : result.size_classes[i];
-    if (size_class.calls == 0) continue;
-    const size_t bar = static_cast<size_t>(std::lround(24.0 * static_cast<double>(size_class.calls) / static_cast<double>(most)));
+    if (size_class.calls == 0)
+      continue;
+    const size_t bar = static_cast<size_t>(
+        std::lround(24.0 * static_cast<double>(size_class.calls) / static_cast<double>(most)));
     std::string bars;
-    for (size_t k = 0; k < bar; ++k) bars += style.unicode ? "█" : "#";
+    for (size_t k = 0; k < bar; ++k)
+      bars += style.unicode ? "█" : "#";
     const TextStyle human{false, style.unicode, false, style.width};
     std::string up_to = human_bytes(uint64_t{1} << i, human);
-    if (const size_t dot = up_to.find(".0"); dot != std::string::npos) up_to.erase(dot, up_to.find(' ') - dot);
+    if (const size_t dot = up_to.find(".0"); dot != std::string::npos)
+      up_to.erase(dot, up_to.find(' ') - dot);
     out += "  " + pad_left(up_to, 10) + pad_left(with_thousands(size_class.calls), 16) +
            pad_left(human_percent(size_class.calls, result.allocation_calls), 9) +
-           pad_left(human_bytes(size_class.bytes, style), 12) + pad_left(human_bytes(size_class.live_bytes, style), 13) +
-           "  " + bars + "\n";
+           pad_left(human_bytes(size_class.bytes, style), 12) +
+           pad_left(human_bytes(size_class.live_bytes, style), 13) + "  " + bars + "\n";
   }
   return out;
 }
 
 std::string realloc_part(const HeapAnswer& answer, SiteList& list, size_t limit, const TextStyle& style) {
   const ReplayResult& result = answer.heap.result();
-  if (result.reallocs.calls == 0) return "";
+  if (result.reallocs.calls == 0)
+    return "";
   std::string out = rule("Reallocation", "", style);
-  out += "  " + plural(result.reallocs.calls, "realloc") + " of a block in " + plural(result.chains, "chain") +
-         ", the longest " + with_thousands(result.longest_chain) + "; " + with_thousands(result.reallocs.moved) +
-         " moved it, copying at most " + human_bytes(result.reallocs.bytes_copied, style) + ".\n";
+  out += "  " + plural(result.reallocs.calls, "realloc") + " of a block in " +
+         plural(result.chains, "chain") + ", the longest " + with_thousands(result.longest_chain) + "; " +
+         with_thousands(result.reallocs.moved) + " moved it, copying at most " +
+         human_bytes(result.reallocs.bytes_copied, style) + ".\n";
   if (result.reallocs.bytes_copied != 0)
-    out += list.section({SiteMetric::bytes_copied, "Most copied by realloc", human_bytes(result.reallocs.bytes_copied, style), result.reallocs.bytes_copied},
+    out += list.section({SiteMetric::bytes_copied, "Most copied by realloc",
+                         human_bytes(result.reallocs.bytes_copied, style), result.reallocs.bytes_copied},
                         limit == 0 ? 0 : std::min<size_t>(limit, 3));
   return out;
 }
@@ -284,35 +352,50 @@ std::string mappings_part(const HeapAnswer& answer, size_t limit, const TextStyl
   const MappingTracker& mappings = answer.heap.result().mappings;
   std::vector<const MappingTracker::Name*> names;
   for (const MappingTracker::Name& name : mappings.by_name())
-    if (!name.name.empty()) names.push_back(&name);
+    if (!name.name.empty())
+      names.push_back(&name);
   std::string out;
   if (!names.empty()) {
     std::sort(names.begin(), names.end(), [](const auto* a, const auto* b) {
-      return a->use.max_live_bytes != b->use.max_live_bytes ? a->use.max_live_bytes > b->use.max_live_bytes : a->name < b->name;
+      return a->use.max_live_bytes != b->use.max_live_bytes ? a->use.max_live_bytes > b->use.max_live_bytes
+                                                            : a->name < b->name;
     });
     out += rule("Named mappings", "mapped, not necessarily resident", style);
-    out += style.dim("  " + pad_left("at most", 12) + pad_left("at end", 12) + pad_left("named", 10) + "  name") + "\n";
+    out += style.dim("  " + pad_left("at most", 12) + pad_left("at end", 12) + pad_left("named", 10) +
+                     "  name") +
+           "\n";
     const size_t shown = limit == 0 ? names.size() : std::min(names.size(), std::max<size_t>(limit, 8));
     for (size_t i = 0; i < shown; ++i)
       out += "  " + pad_left(human_bytes(names[i]->use.max_live_bytes, style), 12) +
              pad_left(human_bytes(names[i]->use.live_bytes, style), 12) +
-             pad_left(with_thousands(names[i]->use.calls), 10) + "  " + fit(printable(names[i]->name), style.width > 60 ? style.width - 38 : 22, style) + "\n";
-    if (shown < names.size()) out += style.dim("  " + with_thousands(names.size() - shown) + " more names") + "\n";
+             pad_left(with_thousands(names[i]->use.calls), 10) + "  " +
+             fit(printable(names[i]->name), style.width > 60 ? style.width - 38 : 22, style) + "\n";
+    if (shown < names.size())
+      out += style.dim("  " + with_thousands(names.size() - shown) + " more names") + "\n";
   }
   std::vector<std::pair<uint32_t, const MappingUse*>> sites;
   for (const auto& [site, use] : mappings.by_site())
-    if (use.max_live_bytes != 0) sites.emplace_back(site, &use);
-  if (sites.empty()) return out;
+    if (use.max_live_bytes != 0)
+      sites.emplace_back(site, &use);
+  if (sites.empty())
+    return out;
   std::sort(sites.begin(), sites.end(), [](const auto& a, const auto& b) {
-    return a.second->max_live_bytes != b.second->max_live_bytes ? a.second->max_live_bytes > b.second->max_live_bytes : a.first < b.first;
+    return a.second->max_live_bytes != b.second->max_live_bytes
+               ? a.second->max_live_bytes > b.second->max_live_bytes
+               : a.first < b.first;
   });
-  out += rule("Mapped by the program itself", human_bytes(mappings.totals().peak_bytes, style) + " at most", style);
+  out += rule("Mapped by the program itself", human_bytes(mappings.totals().peak_bytes, style) + " at most",
+              style);
   const size_t shown = limit == 0 ? sites.size() : std::min<size_t>(sites.size(), std::min<size_t>(limit, 3));
   for (size_t i = 0; i < shown; ++i) {
     const auto frames = answer.resolver.frames(answer.heap.result().site_stacks[sites[i].first]);
-    const std::string head = "  " + pad_left(style.bold(human_bytes(sites[i].second->max_live_bytes, style)), 12) + "  " +
-                             pad_right(style.dim(plural(sites[i].second->calls, "call")), 12) + "  ";
-    out += head + frame_label(answer.resolver.leading_frame(answer.heap.result().site_stacks[sites[i].first]), style, style.width - std::min(style.width / 2, display_width(head))) + "\n";
+    const std::string head = "  " +
+                             pad_left(style.bold(human_bytes(sites[i].second->max_live_bytes, style)), 12) +
+                             "  " + pad_right(style.dim(plural(sites[i].second->calls, "call")), 12) + "  ";
+    out += head +
+           frame_label(answer.resolver.leading_frame(answer.heap.result().site_stacks[sites[i].first]), style,
+                       style.width - std::min(style.width / 2, display_width(head))) +
+           "\n";
     out += stack_lines(frames, 3, 8, style);
   }
   return out;
@@ -322,7 +405,8 @@ std::string unknown_part(const HeapAnswer& answer, const TextStyle& style) {
   const ReplayResult& result = answer.heap.result();
   std::vector<std::string> lines = caveats(answer.trace, answer.heap.lost, answer.heap.stream);
   if (result.unknown_frees != 0)
-    lines.push_back(plural(result.unknown_frees, "free") + " of blocks whose allocation is not in the trace.");
+    lines.push_back(plural(result.unknown_frees, "free") +
+                    " of blocks whose allocation is not in the trace.");
   if (result.implicit_frees != 0)
     lines.push_back(plural(result.implicit_frees, "allocation") +
                     " came where a block was live: its free was not seen, and it was taken as freed.");
@@ -337,8 +421,10 @@ std::string unknown_part(const HeapAnswer& answer, const TextStyle& style) {
     for (const auto& [end, where] : kEnds)
       if (const uint64_t count = metadata.losses.walk_ends[static_cast<size_t>(end)]; count != 0)
         lines.push_back(plural(count, "stack walk") + " ended early " + where + ".");
-    if (const uint64_t count = metadata.losses.walk_ends[static_cast<size_t>(WalkEnd::frame_pointer_guess)]; count != 0)
-      lines.push_back(plural(count, "stack walk") + " hold frames found by frame pointer alone (marked [guessed]).");
+    if (const uint64_t count = metadata.losses.walk_ends[static_cast<size_t>(WalkEnd::frame_pointer_guess)];
+        count != 0)
+      lines.push_back(plural(count, "stack walk") +
+                      " hold frames found by frame pointer alone (marked [guessed]).");
   }
   const auto troubles = answer.resolver.troubles();
   constexpr size_t kModulesShown = 6;
@@ -346,13 +432,15 @@ std::string unknown_part(const HeapAnswer& answer, const TextStyle& style) {
     if (troubles[i].status != ModuleStatus::kPseudo)
       lines.push_back("Names in " + printable(troubles[i].path) + ": " + troubles[i].reason + ".");
   if (troubles.size() > kModulesShown)
-    lines.push_back("... and " + with_thousands(troubles.size() - kModulesShown) + " more modules without full symbols.");
+    lines.push_back("... and " + with_thousands(troubles.size() - kModulesShown) +
+                    " more modules without full symbols.");
   std::string out = rule("Lost or unknown", lines.empty() ? "nothing" : "", style);
-  for (const std::string& line : lines) out += wrapped(line, "  - ", "    ", style);
+  for (const std::string& line : lines)
+    out += wrapped(line, "  - ", "    ", style);
   return out;
 }
 
-}  // namespace
+} // namespace
 
 std::string report_text(const HeapAnswer& answer, const TextStyle& style) {
   const ReplayResult& result = answer.heap.result();
@@ -360,17 +448,26 @@ std::string report_text(const HeapAnswer& answer, const TextStyle& style) {
   SiteList list(answer, groups, style);
   const size_t shorter = answer.top == 0 ? 0 : std::max<size_t>(1, (answer.top + 1) / 2);
   std::string out = headline(answer, style);
-  for (const std::string& sentence : verdict(answer, groups, style)) out += wrapped(sentence, "", "", style);
+  for (const std::string& sentence : verdict(answer, groups, style))
+    out += wrapped(sentence, "", "", style);
   out += warning_line(answer, style);
-  if (!answer.run_note.empty()) out += wrapped(answer.run_note, "", "", style);
+  if (!answer.run_note.empty())
+    out += wrapped(answer.run_note, "", "", style);
   out += numbers(answer, style);
   out += timeline(answer, style);
-  out += list.section({SiteMetric::peak_bytes, "Most bytes at the peak", human_bytes(result.peak_bytes, style), result.peak_bytes}, answer.top);
+  out += list.section({SiteMetric::peak_bytes, "Most bytes at the peak",
+                       human_bytes(result.peak_bytes, style), result.peak_bytes},
+                      answer.top);
   const bool at_end = answer.moment.kind == Moment::Kind::exit && !answer.trace.running();
   out += list.section({SiteMetric::live_bytes, at_end ? "Not freed at the end" : "Live at that moment",
-                       human_bytes(result.live_bytes, style), result.live_bytes}, answer.top);
-  out += list.section({SiteMetric::allocation_calls, "Most allocation calls", with_thousands(result.allocation_calls), result.allocation_calls}, shorter);
-  out += list.section({SiteMetric::temporary, "Most temporary allocations", with_thousands(result.temporary), result.temporary}, shorter);
+                       human_bytes(result.live_bytes, style), result.live_bytes},
+                      answer.top);
+  out += list.section({SiteMetric::allocation_calls, "Most allocation calls",
+                       with_thousands(result.allocation_calls), result.allocation_calls},
+                      shorter);
+  out += list.section({SiteMetric::temporary, "Most temporary allocations", with_thousands(result.temporary),
+                       result.temporary},
+                      shorter);
   out += threads_table(answer, answer.top, style);
   out += size_table(answer, style);
   out += realloc_part(answer, list, answer.top, style);
@@ -388,10 +485,13 @@ std::string live_text(const HeapAnswer& answer, const TextStyle& style) {
          human_ns(answer.trace.clock().ns(result.last_ticks)) + "; the peak until then was " +
          human_bytes(result.peak_bytes, style) + ".\n";
   out += warning_line(answer, style);
-  if (!answer.run_note.empty()) out += wrapped(answer.run_note, "", "", style);
-  out += list.section({SiteMetric::live_bytes, "Live heap by site", human_bytes(result.live_bytes, style), result.live_bytes}, answer.top);
+  if (!answer.run_note.empty())
+    out += wrapped(answer.run_note, "", "", style);
+  out += list.section(
+      {SiteMetric::live_bytes, "Live heap by site", human_bytes(result.live_bytes, style), result.live_bytes},
+      answer.top);
   out += unknown_part(answer, style);
   return out;
 }
 
-}  // namespace hl
+} // namespace hl

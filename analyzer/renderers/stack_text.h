@@ -14,6 +14,7 @@ namespace hl {
 std::string frame_label(const ResolvedFrame& frame, const TextStyle& style, size_t width);
 
 // Lines, each ending in a line break. `callers`: so many frames beyond the leading one.
-std::string stack_lines(std::span<const ResolvedFrame> frames, size_t callers, size_t indent, const TextStyle& style);
+std::string stack_lines(std::span<const ResolvedFrame> frames, size_t callers, size_t indent,
+                        const TextStyle& style);
 
-}  // namespace hl
+} // namespace hl

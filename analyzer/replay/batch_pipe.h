@@ -13,7 +13,7 @@
 namespace hl {
 
 class BatchPipe {
-public:
+ public:
   explicit BatchPipe(EventStream& stream) : stream_(stream), producer_([this] { produce(); }) {}
   ~BatchPipe() {
     {
@@ -39,11 +39,12 @@ public:
       holding_ = true;
       return &batches_[released_ % kBatches];
     }
-    if (failure_) std::rethrow_exception(failure_);
+    if (failure_)
+      std::rethrow_exception(failure_);
     return nullptr;
   }
 
-private:
+ private:
   static constexpr size_t kBatches = 4;
 
   void produce() {
@@ -53,10 +54,12 @@ private:
         {
           std::unique_lock lock(mutex_);
           changed_.wait(lock, [this] { return produced_ - released_ < kBatches || stopping_; });
-          if (stopping_) return;
+          if (stopping_)
+            return;
           batch = &batches_[produced_ % kBatches];
         }
-        if (!stream_.next(*batch)) break;
+        if (!stream_.next(*batch))
+          break;
         std::lock_guard lock(mutex_);
         ++produced_;
         changed_.notify_all();
@@ -77,7 +80,7 @@ private:
   size_t produced_ = 0, released_ = 0;
   bool holding_ = false, done_ = false, stopping_ = false;
   std::exception_ptr failure_;
-  std::thread producer_;  // last: it starts when everything above is there
+  std::thread producer_; // last: it starts when everything above is there
 };
 
-}  // namespace hl
+} // namespace hl

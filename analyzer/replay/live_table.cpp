@@ -10,26 +10,37 @@ namespace hl {
 namespace {
 
 constexpr size_t kFirstSlots = 1u << 13;
-constexpr size_t limit_of(size_t slots) { return slots / 5 * 3; }
-constexpr unsigned shift_of(size_t slots) { return 64 - static_cast<unsigned>(std::bit_width(slots) - 1); }
+constexpr size_t limit_of(size_t slots) {
+  return slots / 5 * 3;
+}
+constexpr unsigned shift_of(size_t slots) {
+  return 64 - static_cast<unsigned>(std::bit_width(slots) - 1);
+}
 
-}  // namespace
+} // namespace
 
 // Zero pages of the kernel are empty entries, so a new table costs nothing until it is used.
 LiveBlock* LiveTable::map(size_t slots) {
-  void* memory = ::mmap(nullptr, slots * sizeof(LiveBlock), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) throw std::bad_alloc();
+  void* memory =
+      ::mmap(nullptr, slots * sizeof(LiveBlock), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED)
+    throw std::bad_alloc();
   // Random accesses to a large table miss the TLB with small pages each time.
   ::madvise(memory, slots * sizeof(LiveBlock), MADV_HUGEPAGE);
   return static_cast<LiveBlock*>(memory);
 }
 
-void LiveTable::unmap(LiveBlock* slots, size_t count) { ::munmap(slots, count * sizeof(LiveBlock)); }
+void LiveTable::unmap(LiveBlock* slots, size_t count) {
+  ::munmap(slots, count * sizeof(LiveBlock));
+}
 
 LiveTable::LiveTable()
-    : slots_(map(kFirstSlots)), mask_(kFirstSlots - 1), shift_(shift_of(kFirstSlots)), limit_(limit_of(kFirstSlots)) {}
+    : slots_(map(kFirstSlots)), mask_(kFirstSlots - 1), shift_(shift_of(kFirstSlots)),
+      limit_(limit_of(kFirstSlots)) {}
 
-LiveTable::~LiveTable() { unmap(slots_, mask_ + 1); }
+LiveTable::~LiveTable() {
+  unmap(slots_, mask_ + 1);
+}
 
 void LiveTable::grow() {
   LiveBlock* old = slots_;
@@ -40,9 +51,11 @@ void LiveTable::grow() {
   shift_ = shift_of(slots);
   limit_ = limit_of(slots);
   for (size_t i = 0; i < old_slots; ++i) {
-    if (old[i].address == 0) continue;
+    if (old[i].address == 0)
+      continue;
     size_t slot = slot_of(old[i].address);
-    while (slots_[slot].address != 0) slot = (slot + 1) & mask_;
+    while (slots_[slot].address != 0)
+      slot = (slot + 1) & mask_;
     slots_[slot] = old[i];
   }
   unmap(old, old_slots);
@@ -62,4 +75,4 @@ void LiveTable::erase(LiveBlock* entry) {
   --size_;
 }
 
-}  // namespace hl
+} // namespace hl

@@ -1,9 +1,9 @@
 // The live heap: address -> block, the one structure replay touches for every event.
 //
 // Open addressing with linear probing in one array of 32-byte entries, two a cache line, at most 60 % full;
-// deletion moves followers back, so there are no tombstones and a table that lives long stays as fast as a new
-// one. A caller that knows what comes next asks for its slot ahead of time (prefetch).
-// Address 0 marks an empty entry and cannot be stored.
+// deletion moves followers back, so there are no tombstones and a table that lives long stays as fast as a
+// new one. A caller that knows what comes next asks for its slot ahead of time (prefetch). Address 0 marks an
+// empty entry and cannot be stored.
 #pragma once
 
 #include <cstddef>
@@ -13,9 +13,9 @@ namespace hl {
 
 struct LiveBlock {
   uint64_t address;
-  uint64_t size : 48;    // requested; larger claims are cut (damage: no address space holds them)
-  uint64_t chain : 16;   // reallocs this block has been through, saturating
-  uint64_t birth_ticks;  // of the last call that returned it
+  uint64_t size : 48;   // requested; larger claims are cut (damage: no address space holds them)
+  uint64_t chain : 16;  // reallocs this block has been through, saturating
+  uint64_t birth_ticks; // of the last call that returned it
   uint32_t site;
   uint32_t thread;
 };
@@ -25,7 +25,7 @@ inline constexpr uint64_t kMaxBlockSize = (uint64_t{1} << 48) - 1;
 inline constexpr uint64_t kMaxChain = (1u << 16) - 1;
 
 class LiveTable {
-public:
+ public:
   LiveTable();
   ~LiveTable();
   LiveTable(const LiveTable&) = delete;
@@ -40,15 +40,19 @@ public:
   // nullptr: not live.
   LiveBlock* find(uint64_t address) {
     for (size_t slot = slot_of(address);; slot = (slot + 1) & mask_) {
-      if (slots_[slot].address == address) return &slots_[slot];
-      if (slots_[slot].address == 0) return nullptr;
+      if (slots_[slot].address == address)
+        return &slots_[slot];
+      if (slots_[slot].address == 0)
+        return nullptr;
     }
   }
   // `address` is not live and not 0.
   void insert(const LiveBlock& block) {
-    if (size_ >= limit_) grow();
+    if (size_ >= limit_)
+      grow();
     size_t slot = slot_of(block.address);
-    while (slots_[slot].address != 0) slot = (slot + 1) & mask_;
+    while (slots_[slot].address != 0)
+      slot = (slot + 1) & mask_;
     slots_[slot] = block;
     ++size_;
   }
@@ -57,10 +61,11 @@ public:
 
   template <typename Visit> void for_each(Visit visit) const {
     for (size_t slot = 0; slot <= mask_; ++slot)
-      if (slots_[slot].address != 0) visit(slots_[slot]);
+      if (slots_[slot].address != 0)
+        visit(slots_[slot]);
   }
 
-private:
+ private:
   size_t slot_of(uint64_t address) const { return ((address >> 4) * 0x9e3779b97f4a7c15u) >> shift_; }
   void grow();
   static LiveBlock* map(size_t slots);
@@ -73,4 +78,4 @@ private:
   size_t limit_;
 };
 
-}  // namespace hl
+} // namespace hl

@@ -9,14 +9,17 @@ namespace {
 constexpr uint64_t kPageMask = 4095;
 // User space ends below; larger claims are damage.
 constexpr uint64_t kAddressLimit = uint64_t{1} << 57;
-constexpr uint64_t up_to_page(uint64_t bytes) { return (bytes + kPageMask) & ~kPageMask; }
+constexpr uint64_t up_to_page(uint64_t bytes) {
+  return (bytes + kPageMask) & ~kPageMask;
+}
 constexpr uint64_t kMremapDontUnmap = 4;
 constexpr size_t kMaxNames = 65536;
 
-}  // namespace
+} // namespace
 
 uint32_t MappingTracker::name_index(std::string_view name) {
-  if (name.empty()) return 0;
+  if (name.empty())
+    return 0;
   const auto [found, is_new] = name_ids_.try_emplace(std::string(name), static_cast<uint32_t>(names_.size()));
   if (is_new) {
     if (names_.size() >= kMaxNames) {
@@ -30,17 +33,21 @@ uint32_t MappingTracker::name_index(std::string_view name) {
 
 MappingTracker::Ranges::iterator MappingTracker::split(uint64_t at) {
   auto next = ranges_.lower_bound(at);
-  if (next != ranges_.end() && next->first == at) return next;
-  if (next == ranges_.begin()) return next;
+  if (next != ranges_.end() && next->first == at)
+    return next;
+  if (next == ranges_.begin())
+    return next;
   auto inside = std::prev(next);
-  if (inside->second.end <= at) return next;
+  if (inside->second.end <= at)
+    return next;
   const Range tail = inside->second;
   inside->second.end = at;
   return ranges_.emplace_hint(next, at, tail);
 }
 
 void MappingTracker::add(uint64_t start, uint64_t length, uint32_t site, uint32_t name, uint64_t ticks) {
-  if (length == 0 || start >= kAddressLimit || length > kAddressLimit - start) return;
+  if (length == 0 || start >= kAddressLimit || length > kAddressLimit - start)
+    return;
   remove(start, length);
   ranges_[start] = {start + length, site, name};
   totals_.mapped_bytes += length;
@@ -56,7 +63,8 @@ void MappingTracker::add(uint64_t start, uint64_t length, uint32_t site, uint32_
 
 MappingTracker::Range MappingTracker::remove(uint64_t start, uint64_t length) {
   Range first{0, 0, 0};
-  if (length == 0 || start >= kAddressLimit || length > kAddressLimit - start) return first;
+  if (length == 0 || start >= kAddressLimit || length > kAddressLimit - start)
+    return first;
   auto from = split(start);
   const auto to = split(start + length);
   bool found = false;
@@ -67,7 +75,8 @@ MappingTracker::Range MappingTracker::remove(uint64_t start, uint64_t length) {
     totals_.mapped_bytes -= bytes;
     by_site_[from->second.site].live_bytes -= bytes;
     use_of_name(from->second.name).live_bytes -= bytes;
-    if (!found) first = from->second;
+    if (!found)
+      first = from->second;
     found = true;
     from = ranges_.erase(from);
   }
@@ -75,11 +84,13 @@ MappingTracker::Range MappingTracker::remove(uint64_t start, uint64_t length) {
 }
 
 void MappingTracker::rename(uint64_t start, uint64_t length, uint32_t name, uint32_t site, uint64_t ticks) {
-  if (length == 0 || start >= kAddressLimit || length > kAddressLimit - start) return;
+  if (length == 0 || start >= kAddressLimit || length > kAddressLimit - start)
+    return;
   split(start);
   split(start + length);
   uint64_t named = 0;
-  for (auto range = ranges_.lower_bound(start); range != ranges_.end() && range->first < start + length; ++range) {
+  for (auto range = ranges_.lower_bound(start); range != ranges_.end() && range->first < start + length;
+       ++range) {
     const uint64_t bytes = range->second.end - range->first;
     named += bytes;
     use_of_name(range->second.name).live_bytes -= bytes;
@@ -96,7 +107,8 @@ void MappingTracker::rename(uint64_t start, uint64_t length, uint32_t name, uint
   }
 }
 
-void MappingTracker::apply(ExtendedKind kind, bool release, const MappingCall& call, uint32_t site, uint64_t ticks) {
+void MappingTracker::apply(ExtendedKind kind, bool release, const MappingCall& call, uint32_t site,
+                           uint64_t ticks) {
   switch (kind) {
   case ExtendedKind::mmap: {
     const uint64_t length = up_to_page(call.length);
@@ -128,7 +140,8 @@ void MappingTracker::apply(ExtendedKind kind, bool release, const MappingCall& c
     return;
   case ExtendedKind::vma_name: {
     ++totals_.name_calls;
-    if (call.kernel_result != 0) ++totals_.names_refused;
+    if (call.kernel_result != 0)
+      ++totals_.names_refused;
     const uint32_t name = name_index(call.name);
     MappingUse& use = use_of_name(name);
     ++use.calls;
@@ -136,8 +149,9 @@ void MappingTracker::apply(ExtendedKind kind, bool release, const MappingCall& c
     rename(call.address, up_to_page(call.length), name, site, ticks);
     return;
   }
-  default: return;
+  default:
+    return;
   }
 }
 
-}  // namespace hl
+} // namespace hl

@@ -16,11 +16,11 @@ namespace hl {
 
 struct MappingTotals {
   uint64_t map_calls = 0, unmap_calls = 0, remap_calls = 0, name_calls = 0;
-  uint64_t names_refused = 0;    // the kernel does not know PR_SET_VMA_ANON_NAME; the name counts all the same
-  uint64_t mapped_bytes = 0;     // now
+  uint64_t names_refused = 0; // the kernel does not know PR_SET_VMA_ANON_NAME; the name counts all the same
+  uint64_t mapped_bytes = 0;  // now
   uint64_t peak_bytes = 0;
   uint64_t peak_ticks = 0;
-  uint64_t total_bytes = 0;      // ever mapped
+  uint64_t total_bytes = 0; // ever mapped
 };
 
 // Of one site or one name.
@@ -28,11 +28,11 @@ struct MappingUse {
   uint64_t calls = 0;
   uint64_t total_bytes = 0;
   uint64_t live_bytes = 0;
-  uint64_t max_live_bytes = 0;   // its own maximum, whenever it was
+  uint64_t max_live_bytes = 0; // its own maximum, whenever it was
 };
 
 class MappingTracker {
-public:
+ public:
   // `release`: the first half of a call that replaces or moves (see TraceEvent).
   void apply(ExtendedKind kind, bool release, const MappingCall& call, uint32_t site, uint64_t ticks);
 
@@ -45,11 +45,11 @@ public:
   };
   const std::vector<Name>& by_name() const { return names_; }
 
-private:
+ private:
   struct Range {
     uint64_t end;
     uint32_t site;
-    uint32_t name;  // index into names_
+    uint32_t name; // index into names_
   };
   using Ranges = std::map<uint64_t, Range>;
 
@@ -66,7 +66,7 @@ private:
   std::vector<Name> names_{1};
   std::unordered_map<std::string, uint32_t> name_ids_;
   std::unordered_map<uint32_t, MappingUse> by_site_;
-  Range moving_{0, 0, 0};  // what the first half of a mremap took out
+  Range moving_{0, 0, 0}; // what the first half of a mremap took out
 };
 
-}  // namespace hl
+} // namespace hl

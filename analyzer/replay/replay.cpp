@@ -10,9 +10,11 @@ namespace {
 // A step is looked at this many steps before its turn: its entry of the live table, its site.
 constexpr size_t kAhead = 12;
 
-unsigned size_class_of(uint64_t size) { return static_cast<unsigned>(std::bit_width(size <= 1 ? 0 : size - 1)); }
+unsigned size_class_of(uint64_t size) {
+  return static_cast<unsigned>(std::bit_width(size <= 1 ? 0 : size - 1));
+}
 
-}  // namespace
+} // namespace
 
 Replay::Replay(ReplayLimits limits, uint64_t start_ticks) : limits_(limits) {
   result_.sites.resize(1);
@@ -23,19 +25,22 @@ Replay::Replay(ReplayLimits limits, uint64_t start_ticks) : limits_(limits) {
 }
 
 uint32_t Replay::site_of(StackId stack) {
-  if (stack == 0) return 0;
-  if (stack >= site_of_stack_.size()) site_of_stack_.resize(std::max<size_t>(stack + 1, site_of_stack_.size() * 2));
+  if (stack == 0)
+    return 0;
+  if (stack >= site_of_stack_.size())
+    site_of_stack_.resize(std::max<size_t>(stack + 1, site_of_stack_.size() * 2));
   uint32_t& site = site_of_stack_[stack];
   if (site == 0) {
     site = static_cast<uint32_t>(result_.sites.size());
-    result_.sites.emplace_back().epoch = epoch_;  // nothing of it was live at the peak
+    result_.sites.emplace_back().epoch = epoch_; // nothing of it was live at the peak
     result_.site_stacks.push_back(stack);
   }
   return site;
 }
 
 ThreadTotals& Replay::thread(uint32_t index) {
-  if (index >= kMaxThreads) index = 0;
+  if (index >= kMaxThreads)
+    index = 0;
   if (index >= result_.threads.size()) {
     ThreadTotals fresh;
     fresh.epoch = epoch_;
@@ -98,18 +103,21 @@ void Replay::allocate(const TraceEvent& event) {
     for (ReallocTotals* totals : {&result_.reallocs, &result_.reallocs_by_site[site_index]}) {
       ++totals->calls;
       totals->moved += moved ? 1 : 0;
-      if (moved) totals->bytes_copied += std::min(actor.moving_size, size);
+      if (moved)
+        totals->bytes_copied += std::min(actor.moving_size, size);
     }
     actor.moving_from = 0;
   }
   actor.last_allocated = event.address;
-  if (event.address == 0) return;  // damage: nothing lives there
+  if (event.address == 0)
+    return; // damage: nothing lives there
 
   if (LiveBlock* old = live_.find(event.address)) {
     ++result_.implicit_frees;
     close_block(*old);
     count_lifetime(*old, event.ticks);
-    if (old->chain != 0) chain_ended(*old);
+    if (old->chain != 0)
+      chain_ended(*old);
     live_.erase(old);
   }
 
@@ -145,7 +153,8 @@ void Replay::allocate(const TraceEvent& event) {
     LiveBlock* entry = live_.find(event.address);
     close_block(*entry);
     count_lifetime(*entry, event.ticks);
-    if (entry->chain != 0) chain_ended(*entry);
+    if (entry->chain != 0)
+      chain_ended(*entry);
     live_.erase(entry);
   }
 }
@@ -157,7 +166,8 @@ void Replay::release(const TraceEvent& event) {
   ++result_.free_calls;
   ++actor.free_calls;
   actor.last_ticks = event.ticks;
-  if (by_realloc) actor.moving_from = 0;
+  if (by_realloc)
+    actor.moving_from = 0;
 
   LiveBlock* entry = event.address == 0 ? nullptr : live_.find(event.address);
   if (entry == nullptr) [[unlikely]] {
@@ -172,7 +182,8 @@ void Replay::release(const TraceEvent& event) {
   live_.erase(entry);
   close_block(block);
   count_lifetime(block, event.ticks);
-  if (block.thread != thread_index) ++actor.freed_for_others;
+  if (block.thread != thread_index)
+    ++actor.freed_for_others;
   if (by_realloc) {
     // The contents live on: no temporary block, and the chain goes on.
     actor.moving_from = event.address;
@@ -180,7 +191,8 @@ void Replay::release(const TraceEvent& event) {
     actor.moving_chain = static_cast<uint32_t>(std::min(kMaxChain, uint64_t{block.chain} + 1));
     return;
   }
-  if (block.chain != 0) chain_ended(block);
+  if (block.chain != 0)
+    chain_ended(block);
   if (actor.last_allocated == event.address) {
     actor.last_allocated = 0;
     if (block.thread == thread_index) {
@@ -196,30 +208,38 @@ void Replay::extended(const TraceEvent& event, const EventBatch& batch) {
   if (is_mapping_kind(event.extended_kind)) {
     MappingCall call;
     if (parse_mapping_call(event.extended_kind, payload, call))
-      result_.mappings.apply(event.extended_kind, event.is_release(), call, site_of(event.stack), event.ticks);
+      result_.mappings.apply(event.extended_kind, event.is_release(), call, site_of(event.stack),
+                             event.ticks);
     return;
   }
   ProcessCall call;
-  if (!parse_process_call(event.extended_kind, payload, call)) return;
+  if (!parse_process_call(event.extended_kind, payload, call))
+    return;
   ThreadTotals& actor = thread(event.thread_index);
   switch (event.extended_kind) {
-  case ExtendedKind::thread_start: actor.tid = static_cast<uint32_t>(call.a); break;
+  case ExtendedKind::thread_start:
+    actor.tid = static_cast<uint32_t>(call.a);
+    break;
   case ExtendedKind::thread_name: {
     // A thread may name another: the tid tells whom.
     ThreadTotals* named = &actor;
     if (call.a != 0 && actor.tid != call.a) {
       for (ThreadTotals& other : result_.threads)
-        if (other.tid == call.a) named = &other;
+        if (other.tid == call.a)
+          named = &other;
     }
     named->name = std::string(call.text.substr(0, 64));
     break;
   }
-  case ExtendedKind::lost: result_.lost_events[std::min<uint64_t>(call.a, kLossCauses - 1)] += call.b; break;
+  case ExtendedKind::lost:
+    result_.lost_events[std::min<uint64_t>(call.a, kLossCauses - 1)] += call.b;
+    break;
   case ExtendedKind::mark:
     if (result_.marks.size() < ReplayResult::kMaxMarks)
       result_.marks.push_back({std::string(call.text), event.ticks, result_.steps});
     break;
-  default: break;
+  default:
+    break;
   }
 }
 
@@ -232,14 +252,15 @@ void Replay::advance_timeline(uint64_t ticks) {
       timeline_max_ = result_.live_bytes;
       timeline_end_ticks_ += result_.timeline_bin_ticks;
     }
-    if (ahead < room) return;
+    if (ahead < room)
+      return;
     // Full: halve the resolution. The current bin then begins a new pair.
     auto& bins = result_.timeline;
     for (size_t i = 0; i < bins.size() / 2; ++i)
       bins[i].max_live_bytes = std::max(bins[2 * i].max_live_bytes, bins[2 * i + 1].max_live_bytes);
     bins.resize(bins.size() / 2);
     if (result_.timeline_bin_ticks > UINT64_MAX / 4 / kTimelineBins) {
-      timeline_end_ticks_ = UINT64_MAX;  // stamps that no clock gives
+      timeline_end_ticks_ = UINT64_MAX; // stamps that no clock gives
       return;
     }
     result_.timeline_bin_ticks *= 2;
@@ -249,7 +270,8 @@ void Replay::advance_timeline(uint64_t ticks) {
 }
 
 void Replay::prefetch(const TraceEvent& event) {
-  if (event.kind == EventKind::extended) return;
+  if (event.kind == EventKind::extended)
+    return;
   live_.prefetch(event.address);
   if (event.stack < site_of_stack_.size() && !event.frees())
     __builtin_prefetch(&result_.sites[site_of_stack_[event.stack]], 1);
@@ -260,17 +282,20 @@ bool Replay::consume(const EventBatch& batch) {
   const size_t count = batch.events.size();
   for (size_t i = 0; i < count; ++i) {
     const TraceEvent& event = events[i];
-    if (event.ticks > limits_.last_ticks || result_.steps >= limits_.last_step) return false;
+    if (event.ticks > limits_.last_ticks || result_.steps >= limits_.last_step)
+      return false;
     // A realloc under way at the limit has not happened: its block is the old one.
     if (event.is_release() && i + 1 < count && events[i + 1].ticks > limits_.last_ticks &&
         events[i + 1].thread_index == event.thread_index && (events[i + 1].flags & kStepAfterRelease) != 0)
       return false;
-    if (i + kAhead < count) prefetch(events[i + kAhead]);
+    if (i + kAhead < count)
+      prefetch(events[i + kAhead]);
     if (i + kAhead / 2 < count) {
       const TraceEvent& soon = events[i + kAhead / 2];
       if (soon.frees() && soon.kind != EventKind::extended) {
         const LiveBlock& entry = live_.first_probe(soon.address);
-        if (entry.address == soon.address) __builtin_prefetch(&result_.sites[entry.site], 1);
+        if (entry.address == soon.address)
+          __builtin_prefetch(&result_.sites[entry.site], 1);
       }
     }
     ++result_.steps;
@@ -291,15 +316,18 @@ bool Replay::consume(const EventBatch& batch) {
 }
 
 void Replay::finish() {
-  for (SiteTotals& site : result_.sites) settle_peak(site);
-  for (ThreadTotals& owner : result_.threads) settle_peak(owner);
+  for (SiteTotals& site : result_.sites)
+    settle_peak(site);
+  for (ThreadTotals& owner : result_.threads)
+    settle_peak(owner);
   live_.for_each([this](const LiveBlock& block) {
     SizeClass& size_class = result_.size_classes[size_class_of(block.size)];
     ++size_class.live_blocks;
     size_class.live_bytes += block.size;
-    if (block.chain != 0) chain_ended(block);
+    if (block.chain != 0)
+      chain_ended(block);
   });
   result_.timeline.push_back({timeline_max_});
 }
 
-}  // namespace hl
+} // namespace hl

@@ -26,7 +26,7 @@ struct ReplayLimits {
 };
 
 class Replay {
-public:
+ public:
   static constexpr uint32_t kMaxThreads = 1u << 18;
   static constexpr size_t kTimelineBins = 256;
 
@@ -42,7 +42,7 @@ public:
   ReplayResult& result() { return result_; }
   const LiveTable& live() const { return live_; }
 
-private:
+ private:
   void allocate(const TraceEvent& event);
   void release(const TraceEvent& event);
   void extended(const TraceEvent& event, const EventBatch& batch);
@@ -52,13 +52,15 @@ private:
   uint32_t site_of(StackId stack);
   ThreadTotals& thread(uint32_t index);
   void settle_peak(SiteTotals& site) {
-    if (site.epoch == epoch_) return;
+    if (site.epoch == epoch_)
+      return;
     site.peak_bytes = site.live_bytes;
     site.peak_blocks = site.live_blocks;
     site.epoch = epoch_;
   }
   void settle_peak(ThreadTotals& owner) {
-    if (owner.epoch == epoch_) return;
+    if (owner.epoch == epoch_)
+      return;
     owner.peak_bytes = owner.live_bytes;
     owner.epoch = epoch_;
   }
@@ -68,12 +70,12 @@ private:
   ReplayLimits limits_;
   ReplayResult result_;
   LiveTable live_;
-  std::vector<uint32_t> site_of_stack_;  // by canonical stack id; 0: none yet
+  std::vector<uint32_t> site_of_stack_; // by canonical stack id; 0: none yet
   uint64_t epoch_ = 0;
-  uint64_t timeline_end_ticks_ = 0;      // of the current bin
-  uint64_t timeline_max_ = 0;            // in the current bin
-  uint64_t orphan_address_ = 0;          // the last unknown free, for allocations of the same moment
+  uint64_t timeline_end_ticks_ = 0; // of the current bin
+  uint64_t timeline_max_ = 0;       // in the current bin
+  uint64_t orphan_address_ = 0;     // the last unknown free, for allocations of the same moment
   uint64_t orphan_ticks_ = 0;
 };
 
-}  // namespace hl
+} // namespace hl

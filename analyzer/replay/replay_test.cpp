@@ -13,7 +13,7 @@ using namespace hl;
 namespace {
 
 class Script {
-public:
+ public:
   Script& allocate(uint64_t ticks, uint64_t address, uint64_t size, StackId stack = 1, uint32_t thread = 1,
                    EventKind kind = EventKind::malloc) {
     TraceEvent event{};
@@ -42,8 +42,8 @@ public:
     batch_.events.back().flags = kStepAfterRelease;
     return *this;
   }
-  Script& extended(uint64_t ticks, ExtendedKind kind, const std::vector<uint64_t>& numbers, const std::string& text = {},
-                   StackId stack = 1, uint8_t flags = 0) {
+  Script& extended(uint64_t ticks, ExtendedKind kind, const std::vector<uint64_t>& numbers,
+                   const std::string& text = {}, StackId stack = 1, uint8_t flags = 0) {
     std::vector<uint8_t> payload;
     const auto put = [&payload](uint64_t value) {
       while (value >= 0x80) {
@@ -52,7 +52,8 @@ public:
       }
       payload.push_back(static_cast<uint8_t>(value));
     };
-    for (const uint64_t number : numbers) put(number);
+    for (const uint64_t number : numbers)
+      put(number);
     if (!text.empty()) {
       put(text.size());
       payload.insert(payload.end(), text.begin(), text.end());
@@ -70,28 +71,29 @@ public:
     return replay.result();
   }
 
-private:
+ private:
   EventBatch batch_;
 };
 
 const SiteTotals& site_of(const ReplayResult& result, StackId stack) {
   for (size_t i = 0; i < result.sites.size(); ++i)
-    if (result.site_stacks[i] == stack) return result.sites[i];
+    if (result.site_stacks[i] == stack)
+      return result.sites[i];
   FAIL("no such site");
   return result.sites[0];
 }
 
-}  // namespace
+} // namespace
 
 TEST_CASE("the peak is the most live bytes, and each site's share of it is exact") {
   const ReplayResult result = Script()
                                   .allocate(1, 0x10, 100, 1)
-                                  .allocate(2, 0x20, 50, 2)   // 150
-                                  .free(3, 0x10)              // 50
-                                  .allocate(4, 0x30, 60, 2)   // 110
-                                  .allocate(5, 0x40, 70, 3)   // 180: the peak
+                                  .allocate(2, 0x20, 50, 2) // 150
+                                  .free(3, 0x10)            // 50
+                                  .allocate(4, 0x30, 60, 2) // 110
+                                  .allocate(5, 0x40, 70, 3) // 180: the peak
                                   .free(6, 0x20)
-                                  .allocate(7, 0x50, 20, 1)   // 150
+                                  .allocate(7, 0x50, 20, 1) // 150
                                   .run();
   CHECK(result.peak_bytes == 180);
   CHECK(result.peak_blocks == 3);
@@ -125,7 +127,13 @@ TEST_CASE("a temporary allocation is freed by its thread before it allocates aga
   CHECK(handed.temporary == 0);
   CHECK(handed.threads[2].freed_for_others == 1);
   // The address came to another thread meanwhile: that block is not the first thread's last allocation.
-  CHECK(Script().allocate(1, 0x10, 1).free(2, 0x10, 2).allocate(3, 0x10, 1, 1, 2).free(4, 0x10, 1).run().temporary == 0);
+  CHECK(Script()
+            .allocate(1, 0x10, 1)
+            .free(2, 0x10, 2)
+            .allocate(3, 0x10, 1, 1, 2)
+            .free(4, 0x10, 1)
+            .run()
+            .temporary == 0);
   // A realloc takes the contents along; only the last block of a chain can be temporary.
   CHECK(Script().allocate(1, 0x10, 1).reallocate(2, 3, 0x10, 0x20, 2).run().temporary == 0);
   CHECK(Script().allocate(1, 0x10, 1).reallocate(2, 3, 0x10, 0x20, 2).free(4, 0x20).run().temporary == 1);
@@ -134,9 +142,9 @@ TEST_CASE("a temporary allocation is freed by its thread before it allocates aga
 TEST_CASE("a realloc counts as an allocation and a free, and chains are followed") {
   const ReplayResult result = Script()
                                   .allocate(1, 0x10, 100, 1)
-                                  .reallocate(2, 3, 0x10, 0x10, 150, 2)  // in place
-                                  .reallocate(4, 5, 0x10, 0x20, 300, 3)  // moved: 150 bytes
-                                  .reallocate(6, 7, 0x20, 0x30, 40, 3)   // moved, shrunk: 40 bytes
+                                  .reallocate(2, 3, 0x10, 0x10, 150, 2) // in place
+                                  .reallocate(4, 5, 0x10, 0x20, 300, 3) // moved: 150 bytes
+                                  .reallocate(6, 7, 0x20, 0x30, 40, 3)  // moved, shrunk: 40 bytes
                                   .free(8, 0x30)
                                   .run();
   CHECK(result.allocation_calls == 4);
@@ -147,7 +155,7 @@ TEST_CASE("a realloc counts as an allocation and a free, and chains are followed
   CHECK(result.reallocs.bytes_copied == 190);
   CHECK(result.chains == 1);
   CHECK(result.longest_chain == 3);
-  CHECK(result.chain_lengths[2] == 1);  // two to three
+  CHECK(result.chain_lengths[2] == 1); // two to three
   CHECK(result.peak_bytes == 300);
   CHECK(result.live_blocks == 0);
 }
@@ -167,8 +175,12 @@ TEST_CASE("between the halves of a realloc its old address may belong to another
 }
 
 TEST_CASE("frees of unknown blocks and missed frees are counted, nothing else suffers") {
-  const ReplayResult result =
-      Script().free(1, 0x999).allocate(2, 0x10, 100, 1).allocate(3, 0x10, 30, 2).reallocate(4, 5, 0x777, 0x20, 5, 3).run();
+  const ReplayResult result = Script()
+                                  .free(1, 0x999)
+                                  .allocate(2, 0x10, 100, 1)
+                                  .allocate(3, 0x10, 30, 2)
+                                  .reallocate(4, 5, 0x777, 0x20, 5, 3)
+                                  .run();
   CHECK(result.unknown_frees == 2);
   CHECK(result.free_calls == 2);
   CHECK(result.implicit_frees == 1);
@@ -201,18 +213,14 @@ TEST_CASE("a replay stops at a moment, and before a realloc that is under way th
 }
 
 TEST_CASE("size classes, lifetimes and threads add up") {
-  const ReplayResult result = Script()
-                                  .allocate(1, 0x10, 0)
-                                  .allocate(2, 0x20, 16)
-                                  .allocate(3, 0x30, 17, 1, 2)
-                                  .free(1000, 0x20)
-                                  .run();
+  const ReplayResult result =
+      Script().allocate(1, 0x10, 0).allocate(2, 0x20, 16).allocate(3, 0x30, 17, 1, 2).free(1000, 0x20).run();
   CHECK(result.size_classes[0].calls == 1);
   CHECK(result.size_classes[4].calls == 1);
   CHECK(result.size_classes[5].calls == 1);
   CHECK(result.size_classes[5].live_bytes == 17);
   CHECK(result.size_classes[4].live_blocks == 0);
-  CHECK(result.lifetimes[10] == 1);  // 998 ticks
+  CHECK(result.lifetimes[10] == 1); // 998 ticks
   CHECK(result.threads[1].allocation_calls == 2);
   CHECK(result.threads[2].live_bytes == 17);
   CHECK(result.threads[2].peak_bytes == 17);
@@ -223,12 +231,13 @@ TEST_CASE("named mappings are accounted by name, also where the mapping itself w
   const auto mmap = [](uint64_t address, uint64_t length) {
     return std::vector<uint64_t>{address, length, 3, 0x22, 1, 0, 0};
   };
-  const ReplayResult result = Script()
-                                  .extended(1, ExtendedKind::mmap, mmap(0x100000, 0x10000), "", 5)
-                                  .extended(2, ExtendedKind::vma_name, {0x100000, 0x8000, 0}, "dart-heap")
-                                  .extended(3, ExtendedKind::vma_name, {0x900000, 0x4000, zigzag(-22)}, "dart-code")
-                                  .extended(4, ExtendedKind::munmap, {0x104000, 0x8000})
-                                  .run();
+  const ReplayResult result =
+      Script()
+          .extended(1, ExtendedKind::mmap, mmap(0x100000, 0x10000), "", 5)
+          .extended(2, ExtendedKind::vma_name, {0x100000, 0x8000, 0}, "dart-heap")
+          .extended(3, ExtendedKind::vma_name, {0x900000, 0x4000, zigzag(-22)}, "dart-code")
+          .extended(4, ExtendedKind::munmap, {0x104000, 0x8000})
+          .run();
   const MappingTotals& totals = result.mappings.totals();
   CHECK(totals.map_calls == 1);
   CHECK(totals.unmap_calls == 1);
@@ -236,7 +245,8 @@ TEST_CASE("named mappings are accounted by name, also where the mapping itself w
   CHECK(totals.peak_bytes == 0x14000);
   CHECK(totals.mapped_bytes == 0xc000);
   std::map<std::string, MappingUse> names;
-  for (const auto& name : result.mappings.by_name()) names[name.name] = name.use;
+  for (const auto& name : result.mappings.by_name())
+    names[name.name] = name.use;
   CHECK(names["dart-heap"].live_bytes == 0x4000);
   CHECK(names["dart-heap"].max_live_bytes == 0x8000);
   CHECK(names["dart-code"].live_bytes == 0x4000);
@@ -253,7 +263,8 @@ TEST_CASE("mremap carries name and site along") {
   const ReplayResult result = script.run();
   CHECK(result.mappings.totals().mapped_bytes == 0x3000);
   for (const auto& name : result.mappings.by_name())
-    if (name.name == "pool") CHECK(name.use.live_bytes == 0x3000);
+    if (name.name == "pool")
+      CHECK(name.use.live_bytes == 0x3000);
 }
 
 TEST_CASE("the live table agrees with a map through growth and deletion") {
@@ -315,12 +326,14 @@ TEST_CASE("random programs: peak, per-site peak and live bytes equal a naive rep
       const StackId stack = 1 + static_cast<StackId>(random() % 12);
       const uint64_t size = random() % 500, fresh = 0x10000 + 16 * random() % 0x100000 * 16;
       if (choice < 5 || live.empty()) {
-        if (live.count(fresh) != 0) continue;
+        if (live.count(fresh) != 0)
+          continue;
         script.allocate(++ticks, fresh, size, stack, 1 + static_cast<uint32_t>(random() % 3));
         allocate(fresh, size, stack);
       } else {
         auto victim = live.lower_bound(fresh);
-        if (victim == live.end()) victim = live.begin();
+        if (victim == live.end())
+          victim = live.begin();
         const uint64_t old = victim->first;
         if (choice < 9) {
           script.free(++ticks, old);
@@ -353,7 +366,8 @@ TEST_CASE("the timeline keeps maxima however long the run") {
   const ReplayResult result = script.run();
   CHECK(result.timeline.size() <= Replay::kTimelineBins + 1);
   uint64_t most = 0;
-  for (const TimelineBin& bin : result.timeline) most = std::max(most, bin.max_live_bytes);
+  for (const TimelineBin& bin : result.timeline)
+    most = std::max(most, bin.max_live_bytes);
   CHECK(most == 1000);
   CHECK(result.timeline.back().max_live_bytes == 10);
 }

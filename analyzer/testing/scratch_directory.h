@@ -10,10 +10,11 @@
 namespace hl::testing {
 
 class ScratchDirectory {
-public:
+ public:
   ScratchDirectory() {
     std::string name = (std::filesystem::temp_directory_path() / "heapledger-test-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) std::abort();
+    if (::mkdtemp(name.data()) == nullptr)
+      std::abort();
     path_ = name;
   }
   ~ScratchDirectory() {
@@ -26,8 +27,8 @@ public:
   std::string file(const std::string& name) const { return (path_ / name).string(); }
   std::string path() const { return path_.string(); }
 
-private:
+ private:
   std::filesystem::path path_;
 };
 
-}  // namespace hl::testing
+} // namespace hl::testing

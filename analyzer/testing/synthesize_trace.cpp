@@ -1,7 +1,7 @@
 // Writes a large synthetic trace, for measuring the analyzer without recording anything:
 //   synthesize_trace FILE EVENTS LIVE_BLOCKS [THREADS] [STACKS]
-// A random walk over LIVE_BLOCKS slots, each step frees a slot's block and allocates another, as a program that
-// keeps a working set does; addresses are re-used the way an allocator's size classes re-use them.
+// A random walk over LIVE_BLOCKS slots, each step frees a slot's block and allocates another, as a program
+// that keeps a working set does; addresses are re-used the way an allocator's size classes re-use them.
 #include <cstdio>
 #include <cstdlib>
 
@@ -18,7 +18,7 @@ struct Random {
   }
 };
 
-}  // namespace
+} // namespace
 
 int main(int argc, char** argv) {
   using namespace hl;
@@ -32,14 +32,17 @@ int main(int argc, char** argv) {
   const uint32_t threads = argc > 4 ? static_cast<uint32_t>(std::strtoul(argv[4], nullptr, 10)) : 1;
   const uint32_t stacks = argc > 5 ? static_cast<uint32_t>(std::strtoul(argv[5], nullptr, 10)) : 1000;
   std::FILE* file = std::fopen(argv[1], "wb");
-  if (file == nullptr || live == 0 || threads == 0 || stacks == 0) return 2;
+  if (file == nullptr || live == 0 || threads == 0 || stacks == 0)
+    return 2;
 
   TraceBuilder trace;
   trace.begin().module(1, "/usr/bin/app", 0x400000, 0x800000, true);
   StackId parent = 0;
-  for (uint32_t i = 0; i < 30; ++i) parent = trace.node(parent, 1, 0x400100 + i * 64);
+  for (uint32_t i = 0; i < 30; ++i)
+    parent = trace.node(parent, 1, 0x400100 + i * 64);
   std::vector<StackId> leaves;
-  for (uint32_t i = 0; i < stacks; ++i) leaves.push_back(trace.node(parent, 1, 0x500000 + i * 16));
+  for (uint32_t i = 0; i < stacks; ++i)
+    leaves.push_back(trace.node(parent, 1, 0x500000 + i * 16));
 
   struct Block {
     uint64_t address = 0;

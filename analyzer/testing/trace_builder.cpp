@@ -17,9 +17,12 @@ template <typename T> void append(std::vector<uint8_t>& out, const T& value) {
   const auto* bytes = reinterpret_cast<const uint8_t*>(&value);
   out.insert(out.end(), bytes, bytes + sizeof value);
 }
-void append_text(std::vector<uint8_t>& out, const std::string& text) { out.insert(out.end(), text.begin(), text.end()); }
+void append_text(std::vector<uint8_t>& out, const std::string& text) {
+  out.insert(out.end(), text.begin(), text.end());
+}
 void pad(std::vector<uint8_t>& out) {
-  while (out.size() % 8 != 0) out.push_back(0);
+  while (out.size() % 8 != 0)
+    out.push_back(0);
 }
 void append_leb(std::vector<uint8_t>& out, uint64_t value) {
   uint8_t buffer[10];
@@ -32,11 +35,12 @@ std::vector<uint8_t> compressed(const std::vector<uint8_t>& raw, int level) {
 }
 void write_file(const std::string& path, const std::vector<uint8_t>& bytes) {
   std::FILE* file = std::fopen(path.c_str(), "wb");
-  if (file == nullptr || std::fwrite(bytes.data(), 1, bytes.size(), file) != bytes.size() || std::fclose(file) != 0)
+  if (file == nullptr || std::fwrite(bytes.data(), 1, bytes.size(), file) != bytes.size() ||
+      std::fclose(file) != 0)
     std::abort();
 }
 
-}  // namespace
+} // namespace
 
 Event malloc_event(uint64_t at, uint64_t address, uint64_t size, StackId stack) {
   Event event;
@@ -98,9 +102,11 @@ TraceBuilder& TraceBuilder::begin(const Identity& identity) {
   };
   property(HeaderTag::executable, identity.executable);
   std::string argv;
-  for (const std::string& argument : identity.arguments) argv += argument + '\0';
+  for (const std::string& argument : identity.arguments)
+    argv += argument + '\0';
   property(HeaderTag::argv, argv);
-  if (!identity.session_path.empty()) property(HeaderTag::session_path, identity.session_path);
+  if (!identity.session_path.empty())
+    property(HeaderTag::session_path, identity.session_path);
   return chunk(ChunkKind::header, payload, 1);
 }
 
@@ -117,8 +123,8 @@ TraceBuilder& TraceBuilder::chunk(ChunkKind kind, const std::vector<uint8_t>& pa
   header.payload_hash = XXH3_64bits(payload.data(), payload.size());
   header.sequence = static_cast<uint32_t>(index_.size());
   header.header_hash = XXH3_64bits(&header, offsetof(ChunkHeader, header_hash));
-  index_.push_back({spilled_bytes_ + out_.size(), payload.size(), first_ticks, last_ticks, count, header.kind, flags,
-                    header.sequence});
+  index_.push_back({spilled_bytes_ + out_.size(), payload.size(), first_ticks, last_ticks, count, header.kind,
+                    flags, header.sequence});
   append(out_, header);
   out_.insert(out_.end(), payload.begin(), payload.end());
   pad(out_);
@@ -127,11 +133,13 @@ TraceBuilder& TraceBuilder::chunk(ChunkKind kind, const std::vector<uint8_t>& pa
 
 TraceBuilder& TraceBuilder::clock(std::vector<ClockPair> pairs) {
   std::vector<uint8_t> payload;
-  for (const ClockPair& pair : pairs) append(payload, pair);
+  for (const ClockPair& pair : pairs)
+    append(payload, pair);
   return chunk(ChunkKind::clock, payload, pairs.size());
 }
 
-TraceBuilder& TraceBuilder::module(uint32_t id, const std::string& path, uint64_t start, uint64_t end, bool is_main) {
+TraceBuilder& TraceBuilder::module(uint32_t id, const std::string& path, uint64_t start, uint64_t end,
+                                   bool is_main) {
   std::vector<uint8_t> payload;
   ModuleEntry entry{};
   entry.entry_bytes = static_cast<uint32_t>((sizeof entry + path.size() + 7) & ~size_t{7});
@@ -158,9 +166,11 @@ TraceBuilder& TraceBuilder::add(uint32_t thread, const Event& event) {
 }
 
 TraceBuilder& TraceBuilder::add_extended(uint32_t thread, uint64_t at, ExtendedKind kind,
-                                         const std::vector<uint64_t>& numbers, const std::string& text, StackId stack) {
+                                         const std::vector<uint64_t>& numbers, const std::string& text,
+                                         StackId stack) {
   std::vector<uint8_t> payload;
-  for (const uint64_t number : numbers) append_leb(payload, number);
+  for (const uint64_t number : numbers)
+    append_leb(payload, number);
   if (!text.empty()) {
     append_leb(payload, text.size());
     append_text(payload, text);
@@ -181,13 +191,15 @@ TraceBuilder& TraceBuilder::flush(uint64_t low_water) {
     std::vector<uint8_t> raw;
     for (size_t i = 0; i < new_nodes_.size(); ++i)
       append_leb(raw, new_nodes_[i].parent == 0 ? 0 : next_node_ + i - new_nodes_[i].parent);
-    for (const Node& node : new_nodes_) append_leb(raw, node.module);
+    for (const Node& node : new_nodes_)
+      append_leb(raw, node.module);
     uint64_t previous = 0;
     for (const Node& node : new_nodes_) {
       append_leb(raw, zigzag(static_cast<int64_t>(node.pc - previous)));
       previous = node.pc;
     }
-    NodesPayload head{sizeof(NodesPayload), next_node_, static_cast<uint32_t>(new_nodes_.size()), 0, raw.size()};
+    NodesPayload head{sizeof(NodesPayload), next_node_, static_cast<uint32_t>(new_nodes_.size()), 0,
+                      raw.size()};
     std::vector<uint8_t> payload;
     append(payload, head);
     const auto packed = compressed(raw, level_);
@@ -199,7 +211,8 @@ TraceBuilder& TraceBuilder::flush(uint64_t low_water) {
 
   encoder_->reset(UsablePredictor::glibc64);
   for (auto& [thread, stretch] : threads_) {
-    if (stretch.events.empty()) continue;
+    if (stretch.events.empty())
+      continue;
     EventSegment segment{};
     segment.process_generation = 1;
     if (stretch.to_bytes == 0 || stretch.to_bytes > 16000) {
@@ -216,7 +229,8 @@ TraceBuilder& TraceBuilder::flush(uint64_t low_water) {
       bytes += event.kind == EventKind::extended
                    ? encode_extended_event(scratch, cursor, event.extended_kind, event.ticks, event.stack,
                                            event.payload, event.payload_bytes)
-                   : encode_short_event(scratch, cursor, event, predict_usable(UsablePredictor::glibc64, event.size));
+                   : encode_short_event(scratch, cursor, event,
+                                        predict_usable(UsablePredictor::glibc64, event.size));
     }
     segment.to_bytes = stretch.to_bytes += bytes;
     segment.tid = 10000 + thread;
@@ -224,11 +238,13 @@ TraceBuilder& TraceBuilder::flush(uint64_t low_water) {
     segment.base_ticks = kStartTicks;
     segment.base_address = 0x10000;
     encoder_->begin_segment(segment);
-    for (const Event& event : stretch.events) encoder_->add(event);
+    for (const Event& event : stretch.events)
+      encoder_->add(event);
     stretch.events.clear();
   }
   payloads_.clear();
-  if (encoder_->events() == 0) return *this;
+  if (encoder_->events() == 0)
+    return *this;
 
   const auto columns = encoder_->columns();
   EventsPayload head{};
@@ -240,17 +256,21 @@ TraceBuilder& TraceBuilder::flush(uint64_t low_water) {
   head.low_water_ticks = low_water == UINT64_MAX ? low_water : kStartTicks + low_water;
   std::vector<uint8_t> payload;
   append(payload, head);
-  for (const EventSegment& segment : encoder_->segments()) append(payload, segment);
+  for (const EventSegment& segment : encoder_->segments())
+    append(payload, segment);
   std::vector<std::vector<uint8_t>> stored;
   for (const RawColumn& column : columns) {
     std::vector<uint8_t> raw;
-    for (const auto& part : column.parts) raw.insert(raw.end(), part.begin(), part.end());
+    for (const auto& part : column.parts)
+      raw.insert(raw.end(), part.begin(), part.end());
     stored.push_back(level_ == 0 ? raw : compressed(raw, level_));
     const uint8_t compression = level_ == 0 ? 0 : 1;
-    append(payload, ColumnEntry{static_cast<uint8_t>(column.id), kColumnCodecPredicted, compression, 0, column.values,
-                                static_cast<uint32_t>(raw.size()), static_cast<uint32_t>(stored.back().size())});
+    append(payload,
+           ColumnEntry{static_cast<uint8_t>(column.id), kColumnCodecPredicted, compression, 0, column.values,
+                       static_cast<uint32_t>(raw.size()), static_cast<uint32_t>(stored.back().size())});
   }
-  for (const auto& bytes : stored) payload.insert(payload.end(), bytes.begin(), bytes.end());
+  for (const auto& bytes : stored)
+    payload.insert(payload.end(), bytes.begin(), bytes.end());
   const size_t at = out_.size();
   chunk(ChunkKind::events, payload, head.event_count, encoder_->first_ticks(), encoder_->last_ticks());
   last_events_chunk_.assign(out_.begin() + static_cast<ptrdiff_t>(at), out_.end());
@@ -277,7 +297,8 @@ TraceBuilder& TraceBuilder::losses(LossCause cause, uint64_t count) {
 TraceBuilder& TraceBuilder::close() {
   const uint64_t index_offset = spilled_bytes_ + out_.size();
   std::vector<uint8_t> payload;
-  for (const IndexEntry& entry : index_) append(payload, entry);
+  for (const IndexEntry& entry : index_)
+    append(payload, entry);
   chunk(ChunkKind::index, payload, index_.size());
   EndPayload end{index_offset, index_.size() + 1, events_, spilled_bytes_ + out_.size()};
   std::vector<uint8_t> end_payload;
@@ -285,10 +306,13 @@ TraceBuilder& TraceBuilder::close() {
   return chunk(ChunkKind::end, end_payload, 1);
 }
 
-void TraceBuilder::write(const std::string& path) const { write_file(path, out_); }
+void TraceBuilder::write(const std::string& path) const {
+  write_file(path, out_);
+}
 
 void TraceBuilder::spill(std::FILE* file) {
-  if (std::fwrite(out_.data(), 1, out_.size(), file) != out_.size()) std::abort();
+  if (std::fwrite(out_.data(), 1, out_.size(), file) != out_.size())
+    std::abort();
   spilled_bytes_ += out_.size();
   out_.clear();
 }
@@ -304,7 +328,7 @@ SessionBuilder::SessionBuilder(uint8_t session_byte, uint8_t image_uuid_byte, ui
   std::memset(header->uuid, session_byte, 16);
   header->created = {kStartTicks - 500'000'000, kStartTicks - 500'000'000, kStartTicks - 500'000'000,
                      kStartWallNs - 500'000'000};
-  const uint32_t first_slot = 1;  // block index + 1 of the process block
+  const uint32_t first_slot = 1; // block index + 1 of the process block
   std::memcpy(&header_[kProcessTableOffset], &first_slot, 4);
 
   auto* process = new (blocks_.data()) SessionProcess{};
@@ -355,11 +379,14 @@ std::vector<uint8_t> SessionBuilder::bytes() const {
   std::vector<uint8_t> out = header_;
   const uint32_t count = static_cast<uint32_t>(blocks_.size() / kBlockBytes);
   reinterpret_cast<SessionHeader*>(out.data())->blocks_available = count;
-  for (uint32_t i = 0; i < count; ++i) out[kBitmapOffset + i / 8] = static_cast<uint8_t>(out[kBitmapOffset + i / 8] | 1u << (i % 8));
+  for (uint32_t i = 0; i < count; ++i)
+    out[kBitmapOffset + i / 8] = static_cast<uint8_t>(out[kBitmapOffset + i / 8] | 1u << (i % 8));
   out.insert(out.end(), blocks_.begin(), blocks_.end());
   return out;
 }
 
-void SessionBuilder::write(const std::string& path) const { write_file(path, bytes()); }
+void SessionBuilder::write(const std::string& path) const {
+  write_file(path, bytes());
+}
 
-}  // namespace hl::testing
+} // namespace hl::testing

@@ -26,7 +26,7 @@ Event realloc_event(uint64_t before, uint64_t at, uint64_t old_address, uint64_t
 // Times above are relative to kStartTicks.
 
 class TraceBuilder {
-public:
+ public:
   // Level 0: columns are stored as they are.
   explicit TraceBuilder(int compression_level = 1) : level_(compression_level) {}
 
@@ -34,8 +34,8 @@ public:
     uint32_t pid = 4711;
     std::string executable = "/usr/bin/app";
     std::vector<std::string> arguments = {"app", "--flag"};
-    uint8_t uuid_byte = 0xab;     // every byte of the trace's UUID
-    uint8_t session_byte = 0;     // of its session's; 0: none
+    uint8_t uuid_byte = 0xab; // every byte of the trace's UUID
+    uint8_t session_byte = 0; // of its session's; 0: none
     std::string session_path;
     bool is_root = true;
     uint32_t image_number = 0;
@@ -46,21 +46,24 @@ public:
   TraceBuilder& begin() { return begin(Identity()); }
 
   TraceBuilder& clock(std::vector<ClockPair> pairs);
-  TraceBuilder& module(uint32_t id, const std::string& path, uint64_t start, uint64_t end, bool is_main = false);
+  TraceBuilder& module(uint32_t id, const std::string& path, uint64_t start, uint64_t end,
+                       bool is_main = false);
   // Writes nodes with ids from 1 on at the next flush; returns the id.
   StackId node(StackId parent, uint32_t module, uint64_t pc);
 
   // Into the thread's current stretch. Extended payloads are copied.
   TraceBuilder& add(uint32_t thread, const Event& event);
-  TraceBuilder& add_extended(uint32_t thread, uint64_t at, ExtendedKind kind, const std::vector<uint64_t>& numbers,
-                             const std::string& text = {}, StackId stack = 0);
-  // Writes waiting nodes and one events chunk. `low_water` is relative to kStartTicks; 2^64-1: nothing follows.
+  TraceBuilder& add_extended(uint32_t thread, uint64_t at, ExtendedKind kind,
+                             const std::vector<uint64_t>& numbers, const std::string& text = {},
+                             StackId stack = 0);
+  // Writes waiting nodes and one events chunk. `low_water` is relative to kStartTicks; 2^64-1: nothing
+  // follows.
   TraceBuilder& flush(uint64_t low_water);
   // The recorder wrote the last events chunk twice (killed between write and bookkeeping).
   TraceBuilder& repeat_last_events_chunk();
   TraceBuilder& losses(LossCause cause, uint64_t count);
-  TraceBuilder& chunk(ChunkKind kind, const std::vector<uint8_t>& payload, uint64_t count = 0, uint64_t first_ticks = 0,
-                      uint64_t last_ticks = 0, uint16_t flags = 0);
+  TraceBuilder& chunk(ChunkKind kind, const std::vector<uint8_t>& payload, uint64_t count = 0,
+                      uint64_t first_ticks = 0, uint64_t last_ticks = 0, uint16_t flags = 0);
   // Index and end.
   TraceBuilder& close();
 
@@ -69,7 +72,7 @@ public:
   // For traces larger than memory: appends what is built to the file and forgets it.
   void spill(std::FILE* file);
 
-private:
+ private:
   struct Stretch {
     std::vector<Event> events;
     uint32_t to_bytes = 0;
@@ -97,7 +100,7 @@ private:
 
 // A session file with one process image and its blocks.
 class SessionBuilder {
-public:
+ public:
   SessionBuilder(uint8_t session_byte, uint8_t image_uuid_byte, uint32_t pid = 4711);
   StackId node(StackId parent, uint32_t module, uint64_t pc);
   // A block of that thread with these events committed; `sequence` as in the trace's segments.
@@ -105,10 +108,10 @@ public:
   std::vector<uint8_t> bytes() const;
   void write(const std::string& path) const;
 
-private:
+ private:
   std::vector<uint8_t> header_;
-  std::vector<uint8_t> blocks_;  // of kBlockBytes each; 0: the process, 1: nodes
+  std::vector<uint8_t> blocks_; // of kBlockBytes each; 0: the process, 1: nodes
   uint32_t nodes_ = 0;
 };
 
-}  // namespace hl::testing
+} // namespace hl::testing

@@ -15,7 +15,8 @@ const std::vector<uint8_t>& base_session() {
     SessionBuilder session(0x5e, 0xab);
     const StackId main = session.node(0, 0, 0x1234);
     const StackId work = session.node(main, 0, 0x5678);
-    session.block(1, 0, {malloc_event(10, 0x1000, 100, work), realloc_event(20, 25, 0x1000, 0x2000, 200, main)});
+    session.block(1, 0,
+                  {malloc_event(10, 0x1000, 100, work), realloc_event(20, 25, 0x1000, 0x2000, 200, main)});
     session.block(2, 1, {free_event(30, 0x2000), malloc_event(31, 0x2000, 5, work)});
     return session.bytes();
   }();
@@ -35,7 +36,7 @@ size_t place(uint32_t offset) {
   return part[0] + offset / std::size(kParts) % part[1];
 }
 
-}  // namespace
+} // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::vector<uint8_t> bytes = base_session();
@@ -45,7 +46,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     size_t length = data[4];
     data += 5;
     size -= 5;
-    if (length > size) length = size;
+    if (length > size)
+      length = size;
     std::memcpy(&bytes[place(offset)], data, std::min(length, bytes.size() - place(offset)));
     data += length;
     size -= length;

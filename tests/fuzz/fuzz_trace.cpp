@@ -12,13 +12,14 @@ namespace {
 using namespace hl;
 
 void make_hashes_right(std::vector<uint8_t>& bytes) {
-  if (bytes.size() < sizeof(TracePreamble)) return;
+  if (bytes.size() < sizeof(TracePreamble))
+    return;
   TracePreamble preamble;
   std::memcpy(&preamble, bytes.data(), sizeof preamble);
   preamble.magic = kTraceMagic;
   preamble.version = kTraceVersion;
   preamble.preamble_bytes = sizeof preamble;
-  std::memset(preamble.session_uuid, 0, sizeof preamble.session_uuid);  // or it would look for session files
+  std::memset(preamble.session_uuid, 0, sizeof preamble.session_uuid); // or it would look for session files
   preamble.hash = XXH3_64bits(&preamble, offsetof(TracePreamble, hash));
   std::memcpy(bytes.data(), &preamble, sizeof preamble);
   for (size_t at = sizeof preamble; at + sizeof(ChunkHeader) <= bytes.size();) {
@@ -26,7 +27,8 @@ void make_hashes_right(std::vector<uint8_t>& bytes) {
     std::memcpy(&header, &bytes[at], sizeof header);
     const uint64_t room = bytes.size() - at - sizeof header;
     header.magic = kChunkMagic;
-    if (header.payload_bytes > room) header.payload_bytes = room;
+    if (header.payload_bytes > room)
+      header.payload_bytes = room;
     header.payload_hash = XXH3_64bits(&bytes[at + sizeof header - 1] + 1, header.payload_bytes);
     header.header_hash = XXH3_64bits(&header, offsetof(ChunkHeader, header_hash));
     std::memcpy(&bytes[at], &header, sizeof header);
@@ -34,7 +36,7 @@ void make_hashes_right(std::vector<uint8_t>& bytes) {
   }
 }
 
-}  // namespace
+} // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   {

@@ -1,5 +1,6 @@
-// Writes the seeds of the fuzzers' corpus: make_fuzz_corpus DIRECTORY. Small whole traces, each with something
-// the others lack, and a few patches for the session fuzzer. What a fuzzer found goes beside them by hand.
+// Writes the seeds of the fuzzers' corpus: make_fuzz_corpus DIRECTORY. Small whole traces, each with
+// something the others lack, and a few patches for the session fuzzer. What a fuzzer found goes beside them
+// by hand.
 #include <cstdio>
 #include <fstream>
 #include <string>
@@ -23,10 +24,12 @@ int main(int argc, char** argv) {
     TraceBuilder one(level);
     one.begin().module(1, "/usr/bin/app", 0x400000, 0x500000, true);
     StackId stack = 0;
-    for (uint64_t i = 0; i < 6; ++i) stack = one.node(stack, 1, 0x400100 + i * 64);
+    for (uint64_t i = 0; i < 6; ++i)
+      stack = one.node(stack, 1, 0x400100 + i * 64);
     for (uint64_t i = 0; i < 12; ++i) {
       one.add(1, malloc_event(i * 10, 0x1000 + i * 64, i * 7, static_cast<StackId>(1 + i % 6)));
-      if (i % 3 == 2) one.add(1, free_event(i * 10 + 5, 0x1000 + (i - 1) * 64, i % 2 == 0 ? stack : 0));
+      if (i % 3 == 2)
+        one.add(1, free_event(i * 10 + 5, 0x1000 + (i - 1) * 64, i % 2 == 0 ? stack : 0));
     }
     one.add(1, realloc_event(200, 210, 0x1000, 0x9000, 999, stack));
     Event aligned = malloc_event(220, 0xa000, 64, stack);
@@ -40,9 +43,11 @@ int main(int argc, char** argv) {
     TraceBuilder threads(level);
     threads.begin();
     const StackId only = threads.node(0, 0, 0x1234);
-    for (uint64_t i = 0; i < 9; ++i) threads.add(static_cast<uint32_t>(i % 3), malloc_event(i * 10, 0x1000 + i * 16, 8, only));
+    for (uint64_t i = 0; i < 9; ++i)
+      threads.add(static_cast<uint32_t>(i % 3), malloc_event(i * 10, 0x1000 + i * 16, 8, only));
     threads.flush(60);
-    for (uint64_t i = 0; i < 9; ++i) threads.add(static_cast<uint32_t>((i + 1) % 3), free_event(100 + i, 0x1000 + i * 16));
+    for (uint64_t i = 0; i < 9; ++i)
+      threads.add(static_cast<uint32_t>((i + 1) % 3), free_event(100 + i, 0x1000 + i * 16));
     threads.flush(UINT64_MAX).repeat_last_events_chunk();
     threads.write(traces + "threads_not_closed" + suffix);
 
