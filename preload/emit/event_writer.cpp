@@ -99,7 +99,6 @@ void EventWriter::begin_slowly(uint64_t frame, uint32_t room_bytes) {
   }
   ThreadState* t = t_local.state;
   if (t == nullptr) {
-    if (t_local.creating != 0) return;  // a handler interrupted the making of the state
     t = make_thread_state();
     if (t == nullptr) {
       count_loss(LossCause::thread_state);

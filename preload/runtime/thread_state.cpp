@@ -50,6 +50,15 @@ ThreadState* take_cached() {
   return nullptr;
 }
 
+void put_in_cache(ThreadState* t) {
+  for (std::atomic<ThreadState*>& slot : g_cache) {
+    ThreadState* expected = nullptr;
+    // Release: pairs with the acquire in take_cached().
+    if (slot.compare_exchange_strong(expected, t, std::memory_order_release, std::memory_order_relaxed)) return;
+  }
+  sys::unmap(t, sizeof(ThreadState));
+}
+
 uint64_t own_stack_high(uint32_t tid) {
   const uint64_t here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
   if (tid == g_process.slot->pid) return reinterpret_cast<uintptr_t>(__libc_stack_end);
@@ -66,25 +75,27 @@ void prepare_thread_exit() {
   g_has_exit_key = create != nullptr && g_set_specific != nullptr && create(&g_exit_key, on_thread_exit) == 0;
 }
 
+// A handler may interrupt this anywhere and make the state itself; or leave by longjmp, so nothing may say "in the
+// making". Whoever stores first wins; the other's memory goes back.
 ThreadState* make_thread_state() {
-  t_local.creating = 1;
   ThreadState* t = take_cached();
   if (t == nullptr) t = static_cast<ThreadState*>(sys::map_anonymous(sizeof(ThreadState)));
-  if (t != nullptr) {
-    t->tid = sys::thread_id();
-    t->thread_index = g_process.slot->thread_count.fetch_add(1, std::memory_order_relaxed) + 1;
-    t->stack_high = own_stack_high(t->tid);
-    t->exiting = t_local.exited;
-    if (t->thread_index > 1) {
-      // Relaxed: a thread that meets memory of ours has synchronised with us through the allocator.
-      g_process.several_threads.store(true, std::memory_order_relaxed);
-      g_process.slot->multi_threaded.store(1, std::memory_order_relaxed);
-    }
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    t_local.state = t;
-    if (g_has_exit_key && t_local.exited == 0) g_set_specific(g_exit_key, reinterpret_cast<void*>(kExitRounds));
+  if (t == nullptr) return t_local.state;
+  t->tid = sys::thread_id();
+  t->stack_high = own_stack_high(t->tid);
+  t->exiting = t_local.exited;
+  t->thread_index = g_process.slot->thread_count.fetch_add(1, std::memory_order_relaxed) + 1;
+  if (t->thread_index > 1) {
+    // Relaxed: a thread that meets memory of ours has synchronised with us through the allocator.
+    g_process.several_threads.store(true, std::memory_order_relaxed);
+    g_process.slot->multi_threaded.store(1, std::memory_order_relaxed);
   }
-  t_local.creating = 0;
+  ThreadState* present = nullptr;
+  if (!__atomic_compare_exchange_n(&t_local.state, &present, t, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    put_in_cache(t);
+    return present;
+  }
+  if (g_has_exit_key && t_local.exited == 0) g_set_specific(g_exit_key, reinterpret_cast<void*>(kExitRounds));
   return t;
 }
 
@@ -102,12 +113,7 @@ void release_thread_state(ThreadState* t) {
   t->allocations = 0;
   t->last_allocation = 0;
   t->being_deleted = 0;
-  for (std::atomic<ThreadState*>& slot : g_cache) {
-    ThreadState* expected = nullptr;
-    // Release: pairs with the acquire in take_cached().
-    if (slot.compare_exchange_strong(expected, t, std::memory_order_release, std::memory_order_relaxed)) return;
-  }
-  sys::unmap(t, sizeof(ThreadState));
+  put_in_cache(t);
 }
 
 }  // namespace hl

@@ -1,5 +1,5 @@
 // A thread's own state: the blocks it fills, the memory of its last walk, and the guard against recursion.
-// 24 bytes of TLS point to a mapping of its own; a new thread gets one from a free list or the kernel.
+// 16 bytes of TLS point to a mapping of its own; a new thread gets one from a free list or the kernel.
 //
 // The guard. While an event is being built, its frame address (the caller's CFA) stands in guards[depth-1].
 // A call that finds depth > 0 is either nested (a signal handler interrupted our code: it takes the next
@@ -47,7 +47,6 @@ struct ThreadState {
 
 struct ThreadLocal {
   ThreadState* state;
-  uint32_t creating;                         // the state is being made: events meanwhile are lost and counted
   uint32_t exited;                           // the last destructor round has passed
 };
 extern __thread ThreadLocal t_local __attribute__((tls_model("initial-exec"), visibility("hidden")));
