@@ -124,24 +124,21 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
  private:
   [[gnu::noinline]] StackId intern_recent(const StackKey& key) {
     if (key.module >= kRecentModules || ((key.pc & kNodePcMask) >> kRecentPcBits) != 0)
-      return intern_by_hash(key, XXH3_64bits(&key, sizeof key));
+      return intern_by_hash(key);
     const uint64_t packed = key.pc | uint64_t{key.module} << kRecentPcBits;
     RecentNode* const recent =
         &recent_[((key.parent * 0x9e3779b97f4a7c15u) ^ (packed * 0xc2b2ae3d27d4eb4fu)) >> (64 - kRecentBits)];
-    // Both are likely cache misses: let the index come while the recent entry does.
-    const uint64_t h = XXH3_64bits(&key, sizeof key);
-    if (const Directory entry = directory_[directory_index(h)].load(std::memory_order_acquire); entry != 0)
-      __builtin_prefetch(first_bucket(segment_at(entry), h));
     const RecentNode known = load_whole(recent);
     if (known.key == packed && known.value >> 32 == key.parent && known.value != 0)
       return static_cast<StackId>(known.value);
-    const StackId id = intern_by_hash(key, h);
+    const StackId id = intern_by_hash(key);
     if (id != key.parent)
       store_whole(recent, {packed, uint64_t{key.parent} << 32 | id});
     return id;
   }
 
-  StackId intern_by_hash(const StackKey& key, uint64_t h) {
+  StackId intern_by_hash(const StackKey& key) {
+    const uint64_t h = XXH3_64bits(&key, sizeof key);
     const Directory entry = directory_[directory_index(h)].load(std::memory_order_acquire);
     if (entry != 0) {
       const Segment* segment = segment_at(entry);
@@ -337,48 +334,15 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
     return id;
   }
 
-  // The first segments are mappings of their own. A tree that grows beyond them is a program of hundreds of
-  // thousands of stacks, whose look-ups miss the TLB as well as the cache: its segments share huge pages.
   Segment* new_segment() {
-    Segment* const segment = segments_.load(std::memory_order_relaxed) < kSmallSegments
-                                 ? static_cast<Segment*>(Memory::map(sizeof(Segment)))
-                                 : carve_segment();
+    auto* segment = static_cast<Segment*>(Memory::map(sizeof(Segment)));
     if (segment)
       segments_.fetch_add(1, std::memory_order_relaxed);
     return segment;
   }
-  // Lost a race. A carved segment stays where it is, unused: giving it back would break up its page.
   void discard(Segment* segment) {
-    if (segments_.fetch_sub(1, std::memory_order_relaxed) <= kSmallSegments)
-      Memory::unmap(segment, sizeof(Segment));
-  }
-  static constexpr uint64_t kSmallSegments = 64;
-  static constexpr uint64_t kHugePageBytes = 2 << 20;
-
-  Segment* carve_segment() {
-    uint64_t next = next_carved_.load(std::memory_order_acquire);
-    for (;;) {
-      // At a multiple of the page size the last page is used up (or there was none).
-      const bool fresh = next % kHugePageBytes == 0;
-      const uint64_t page = fresh ? map_huge_page() : next;
-      if (page == 0)
-        return nullptr;
-      if (next_carved_.compare_exchange_weak(next, page + sizeof(Segment), std::memory_order_acq_rel))
-        return reinterpret_cast<Segment*>(page);
-      if (fresh)
-        Memory::unmap(reinterpret_cast<void*>(page), kHugePageBytes);
-    }
-  }
-  static uint64_t map_huge_page() {
-    const uint64_t base = reinterpret_cast<uint64_t>(Memory::map(2 * kHugePageBytes));
-    if (base == 0)
-      return 0;
-    const uint64_t page = (base + kHugePageBytes - 1) & ~(kHugePageBytes - 1);
-    if (page != base)
-      Memory::unmap(reinterpret_cast<void*>(base), page - base);
-    Memory::unmap(reinterpret_cast<void*>(page + kHugePageBytes), base + kHugePageBytes - page);
-    sys::raw_syscall(SYS_madvise, static_cast<long>(page), kHugePageBytes, MADV_HUGEPAGE);
-    return page;
+    Memory::unmap(segment, sizeof(Segment));
+    segments_.fetch_sub(1, std::memory_order_relaxed);
   }
 
   bool make_first_segment() {
@@ -460,7 +424,6 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
   std::atomic<Directory> directory_[kDirectoryEntries] = {};
   std::atomic<uint64_t> segments_{0};
   std::atomic<uint64_t> refused_{0};
-  std::atomic<uint64_t> next_carved_{0};
   RecentNode recent_[1u << kRecentBits] = {};
   std::atomic<HintPage*> hints_[kHintPages] = {};
   std::atomic<uint64_t> hint_pages_{0};
