@@ -197,7 +197,7 @@ std::vector<RunImage> list_run(const std::string& directory) {
     if (entry->path().extension() == ".hlt") {
       if (auto image = identify(entry->path().string()))
         images.push_back(std::move(*image));
-    } else if (entry->path().extension() == ".hls") {
+    } else if (is_session_name(entry->path().filename().string())) {
       sessions.push_back(entry->path().string());
     }
   }

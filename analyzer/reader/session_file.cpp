@@ -59,6 +59,10 @@ bool exists_and_lives(uint32_t pid) {
 
 } // namespace
 
+bool is_session_name(const std::string& file_name) {
+  return file_name == "session" || file_name.ends_with(".session") || file_name.ends_with(".hls");
+}
+
 bool SessionFile::looks_like_one(const InputFile& file) {
   uint64_t magic = 0;
   return file.read_struct(0, magic) && magic == kSessionMagic;

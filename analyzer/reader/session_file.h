@@ -29,6 +29,9 @@ struct SessionEventBlock {
   BlockCursor base;
 };
 
+// Whether a file of this name may be a session file: session (in a run directory), NAME.session, NAME.hls.
+bool is_session_name(const std::string& file_name);
+
 class SessionFile {
  public:
   // Throws TraceError if the file is no session file of a version we know.

@@ -39,6 +39,11 @@ std::unique_ptr<Trace> Trace::open(const std::string& path, std::optional<Uuid> 
     trace->read_file();
     if (!trace->metadata_.closed)
       trace->find_session();
+    // Without a chunk, only its session file can say anything.
+    if (trace->whole_chunks_ == 0 && trace->event_chunks_.empty() && trace->session_ == nullptr)
+      throw TraceError(TraceErrorKind::nothing_whole, path,
+                       trace->whole_reason_.empty() ? "it holds no chunk"
+                                                    : "no chunk of it is whole: " + trace->whole_reason_);
   }
   trace->finish();
   return trace;
@@ -93,10 +98,8 @@ void Trace::read_file() {
   }
   for (const ChunkPlace& place : places)
     read_chunk(place);
-  if (whole_chunks_ == 0 && event_chunks_.empty())
-    throw TraceError(TraceErrorKind::nothing_whole, path_,
-                     problems_.kept().empty() ? "it holds no chunk"
-                                              : "no chunk of it is whole: " + problems_.kept().back().text);
+  if (!problems_.kept().empty())
+    whole_reason_ = problems_.kept().back().text;
 }
 
 void Trace::read_chunk(const ChunkPlace& place) {
@@ -185,7 +188,7 @@ void Trace::find_session() {
   std::error_code error;
   for (fs::directory_iterator entry(directory.empty() ? fs::path(".") : directory, error), end;
        !error && entry != end; entry.increment(error))
-    if (entry->path().extension() == ".hls")
+    if (is_session_name(entry->path().filename().string()))
       candidates.push_back(entry->path().string());
   std::string unusable;
   for (const std::string& candidate : candidates) {
@@ -211,8 +214,11 @@ void Trace::find_session() {
   }
   running_ = session_->recorder_alive();
   // A living recorder moves blocks while we read; what it has written so far is consistent.
+  const SessionFile::Image* image = session_->find_image(metadata_.uuid);
   if (!running_)
-    image_ = session_->find_image(metadata_.uuid);
+    image_ = image;
+  else if (image != nullptr && !metadata_.has_header)
+    session_->load_metadata(*image, metadata_); // the header chunk is still to come
 }
 
 void Trace::finish() {

@@ -68,6 +68,7 @@ class Trace {
   const SessionFile::Image* image_ = nullptr;
   bool running_ = false;
   uint64_t whole_chunks_ = 0;
+  std::string whole_reason_; // why not more are
   std::vector<uint8_t> payload_;
   mutable ProblemLog problems_;
 };
