@@ -1,8 +1,9 @@
 #!/bin/bash
 # Everything the project checks about itself: sets up, builds, runs all tests. README's second command and .ci/run.
 #
-#   scripts/test.sh          setup, release build, all of ctest; then the unit tests under address, undefined-behaviour
-#                            and thread sanitizers, and half a minute of each fuzzer; under 25 minutes on two cores
+#   scripts/test.sh          setup, release build, all of ctest; the unit tests under address and undefined-behaviour
+#                            sanitizers, the threaded ones under the thread sanitizer, and half a minute of each
+#                            fuzzer; under 25 minutes on two cores
 #   scripts/test.sh --quick  setup, release build, all of ctest
 #
 # Ends with ctest's own summary; exit status 0 only if every part passed. Every part runs even when an earlier one
@@ -15,7 +16,7 @@ quick=no
 case "${1:-}" in
   --quick) quick=yes ;;
   "") ;;
-  *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 scale=${HEAPLEDGER_TEST_SCALE:-1}
 jobs=$(nproc)
@@ -44,18 +45,23 @@ build_quietly() { # PRESET TARGETS...: the log is shown only when something is w
   return 1
 }
 
-# Sanitizers and preloading do not mix, so under them run the unit tests alone; their libraries are built with it.
-sanitized() { # PRESET
-  build_quietly "$1" all &&
+# Sanitizers and preloading do not mix, so under them run the unit tests alone, all of them or those NAMED.
+sanitized() { # PRESET [NAME...]
+  local preset=$1
+  shift
+  cmake --preset "$preset" >/dev/null || return 1
+  local names=("$@")
+  ((${#names[@]})) || mapfile -t names < <(ninja -C "build/$preset" -t targets all | sed -n 's/^unit_\([a-z_]*\): phony$/\1/p')
+  build_quietly "$preset" "${names[@]/#/unit_}" &&
     TSAN_OPTIONS="halt_on_error=1 second_deadlock_stack=1" ASAN_OPTIONS="detect_stack_use_after_return=1" \
-      ctest --test-dir "build/$1" -R '^unit\.' --output-on-failure -j "$jobs" --timeout 600 --no-tests=error
+      ctest --test-dir "build/$preset" -R "^unit\\.($(IFS='|'; echo "${names[*]}"))$" --output-on-failure -j "$jobs" \
+      --timeout 600 --no-tests=error
 }
 
 fuzz() { # SECONDS each; a corpus that is committed is where it starts, what it finds stays in build/
-  build_quietly fuzz all || return 1
+  build_quietly fuzz fuzz_trace fuzz_session fuzz_symbolizer || return 1
   local fuzzer name corpus status=0
-  for fuzzer in build/fuzz/tests/fuzz/fuzz_*; do
-    [[ -x $fuzzer && ! -d $fuzzer ]] || continue
+  while IFS= read -r fuzzer; do
     name=$(basename "$fuzzer")
     corpus="build/fuzz/found/$name"
     mkdir -p "$corpus"
@@ -67,7 +73,7 @@ fuzz() { # SECONDS each; a corpus that is committed is where it starts, what it 
       status=1
     fi
     echo "$name: $(sed -n 's/^stat::number_of_executed_units: */runs: /p' "build/fuzz/$name.log")"
-  done
+  done < <(find build/fuzz -name 'fuzz_*' -type f -perm -u+x)
   return $status
 }
 
@@ -78,9 +84,9 @@ if [[ $quick = no ]]; then
   if command -v clang++ >/dev/null; then
     step "fuzzers, $((30 * scale)) s each" fuzz $((30 * scale))
   fi
-  for preset in asan ubsan tsan; do
-    step "unit tests under $preset" sanitized $preset
-  done
+  # The asan preset has the undefined-behaviour sanitizer too; what runs threads goes under tsan as well.
+  step "unit tests under asan and ubsan" sanitized asan
+  step "threaded unit tests under tsan" sanitized tsan stack_tree recorder reader_time_merge replay_replay
 fi
 
 # Last, so that the closing lines are ctest's. Integration tests count events and bytes, not seconds, but a few watch
