@@ -52,7 +52,8 @@ std::vector<std::string> caveats(const Trace& trace, const LossSummary& lost,
   std::vector<std::string> lines;
   if (trace.running())
     lines.push_back("The program is still being recorded: this is what has been written so far.");
-  if (trace.recovered() && trace.session() != nullptr)
+  const bool had_recorder = (trace.metadata().header.session_flags & kSessionRecorderless) == 0;
+  if (trace.recovered() && trace.session() != nullptr && had_recorder)
     lines.push_back("The recorder was killed; " + plural(stream.recovered_events, "event") +
                     " came from the session file " + trace.session()->path() + ".");
   if (lost.total() != 0) {
