@@ -139,13 +139,24 @@ bool EventWriter::open_block(uint64_t base_ticks, uint64_t base_address) {
     lose(LossCause::pool_exhausted);
     return false;
   }
+  // A handler may fork between here and the end: the block is the parent's then, who goes on as we do. The child's
+  // adoption detaches what is being opened; what it comes too late for, the looks at the fork word keep us from.
+  lane_->opening = index + 1;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
   EventBlock* const block = static_cast<EventBlock*>(g_process.view.block(index));
   if (block == nullptr) {
+    lane_->opening = 0;
     g_process.view.pool().give_back(index, true);
     lose(LossCause::no_session);
     return false;
   }
   BlockHeader& h = block->header;
+  // Changes nothing, but waits for the page, which is when signals are delivered.
+  h.kind.fetch_or(0, std::memory_order_relaxed);
+  if (has_forked()) {
+    forked_midway();  // the block may be the parent's or ours: it is nobody's from now on
+    return false;
+  }
   h.process_slot = g_process.slot_index;
   h.process_generation = g_process.generation;
   h.tid = thread_->tid;
@@ -163,12 +174,17 @@ bool EventWriter::open_block(uint64_t base_ticks, uint64_t base_address) {
   // Release: pairs with the recorder's acquire of `kind`.
   h.kind.store(static_cast<uint32_t>(BlockKind::event), std::memory_order_release);
 
+  if (has_forked()) {
+    forked_midway();
+    return false;
+  }
   EventBlock* const old = lane_->block;
   lane_->block = block;
   lane_->block_index = index;
   lane_->used_bytes = 0;
   lane_->events = 0;
   lane_->cursor = {base_ticks, base_address, 0};
+  lane_->opening = 0;
   block_ = block;
   if (old != nullptr) old->sealed.store(1, std::memory_order_release);
   if (lane_->unreported_losses != 0) [[unlikely]] report_losses();
@@ -199,6 +215,8 @@ void EventWriter::forked_midway() {
   // We are the child. A writer further out on this stack finds the same when it gets here.
   if (g_process.fork_word->load(std::memory_order_relaxed) == 0) adopt_forked_child(0);
   count_loss(LossCause::forked_midway);
+  // An adoption that interrupted the opening of a block emptied the lane; the rest of the opening filled it again.
+  if (Lane& lane = thread_->lanes[level_]; lane.block == block_) lane = Lane{};
   thread_->depth = level_;
   lane_ = nullptr;
 }

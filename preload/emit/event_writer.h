@@ -69,7 +69,7 @@ class EventWriter {
   // Appends `bytes` of `encoded` (at most the room asked for; 32 bytes of it are always read) and makes them
   // visible. `cursor` is what the encoder left; it becomes the lane's.
   [[gnu::always_inline]] void commit(const uint8_t* encoded, uint32_t bytes, const BlockCursor& cursor) {
-    if (g_process.fork_word->load(std::memory_order_relaxed) != word_) [[unlikely]] {
+    if (has_forked()) [[unlikely]] {
       forked_midway();
       return;
     }
@@ -97,6 +97,9 @@ class EventWriter {
   static bool is_attached_here() {
     return g_process.fork_word->load(std::memory_order_relaxed) == g_process.generation;
   }
+
+  // Is this a child that was forked since the event began?
+  bool has_forked() const { return g_process.fork_word->load(std::memory_order_relaxed) != word_; }
 
   [[gnu::always_inline]] void open_lane(ThreadState& t, uint32_t level, uint32_t room_bytes) {
     thread_ = &t;

@@ -123,6 +123,7 @@ void adopt_forked_child(uint64_t fork_ticks) {
     // An event that the fork interrupted may still write to its block: not into the parent's.
     for (uint32_t level = 0; level < t->depth && level < kLanes; ++level) {
       if (t->lanes[level].block != nullptr) g_process.view.detach_block(t->lanes[level].block_index);
+      if (t->lanes[level].opening != 0) g_process.view.detach_block(t->lanes[level].opening - 1);
     }
     for (Lane& lane : t->lanes) lane = Lane{};
     t->held_floor = 0;

@@ -6,6 +6,7 @@
 #include "emit/event_writer.h"
 #include "emit/session_growth.h"
 #include "runtime/process.h"
+#include "runtime/thread_state.h"
 
 namespace hl {
 
@@ -15,25 +16,44 @@ namespace {
 void* provide_block(std::atomic<uint32_t>& entry, BlockKind kind, uint32_t position) {
   uint32_t present = entry.load(std::memory_order_acquire);
   if (present != 0) return g_process.view.block(present - 1);
+  // A handler may fork meanwhile. Its child comes back to here, too, and must leave the block to the parent: see
+  // EventWriter::open_block.
+  const uint32_t word = g_process.fork_word->load(std::memory_order_relaxed);
+  const auto has_forked = [word] { return g_process.fork_word->load(std::memory_order_relaxed) != word; };
+  ThreadState* const t = t_local.state;
+  const uint32_t level = t != nullptr && t->depth != 0 ? t->depth - 1 : kLanes;
+  Lane* const lane = level < kLanes ? &t->lanes[level] : nullptr;
   BlockPool pool = g_process.view.pool();
   uint32_t index = pool.take(false);
   if (index == kNoBlock && (g_process.flags & kSessionRecorderless) != 0 && grow_session(g_process.view)) {
     index = pool.take(false);
   }
   if (index == kNoBlock) return nullptr;
+  if (lane != nullptr) lane->opening = index + 1;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
   void* const block = g_process.view.block(index);
   if (block == nullptr) {
+    if (lane != nullptr) lane->opening = 0;
     pool.give_back(index, false);
     return nullptr;
   }
-  memset(block, 0, kBlockBytes);
+  for (uint32_t at = 0; at < kBlockBytes; at += 4096) {
+    char* const page = static_cast<char*>(block) + at;
+    // Changes nothing, but waits for the page, which is when signals are delivered.
+    reinterpret_cast<std::atomic<uint32_t>*>(page)->fetch_or(0, std::memory_order_relaxed);
+    if (has_forked()) return nullptr;
+    memset(page, 0, 4096);
+  }
   BlockHeader* const header = static_cast<BlockHeader*>(block);
   header->process_slot = g_process.slot_index;
   header->process_generation = g_process.generation;
   header->index_in_directory = position;
   header->kind.store(static_cast<uint32_t>(kind), std::memory_order_release);
+  if (has_forked()) return nullptr;
   // Release: the block is blank before it is entered.
-  if (!entry.compare_exchange_strong(present, index + 1, std::memory_order_acq_rel)) {
+  const bool entered = entry.compare_exchange_strong(present, index + 1, std::memory_order_acq_rel);
+  if (lane != nullptr) lane->opening = 0;
+  if (!entered && present != index + 1) {
     header->kind.store(static_cast<uint32_t>(BlockKind::free), std::memory_order_release);
     pool.give_back(index, false);
     return g_process.view.block(present - 1);

@@ -27,6 +27,7 @@ struct Lane {
   BlockCursor cursor;
   uint32_t events;
   uint32_t unreported_losses;                // to be said in the next event that finds room
+  uint32_t opening;                          // index + 1 of a block between taken and entered, 0: none
 };
 
 struct ThreadState {
