@@ -191,7 +191,8 @@ class Bench:
         for threads in (1, 16):
             command = [WORKLOADS / "rss_probe", str(threads), "13" if self.quick else "15"]
             alone = int(Measured(command).numbers()[0])
-            recorded, _, nodes = (int(number) for number in self.heapledger(command, None).numbers())
+            recorded = int(self.heapledger(command, None).numbers()[0])
+            nodes = self.info(self.trace)["stack_nodes"]
             limit = 16 * MIB + 64 * 1024 * threads + 32 * nodes
             extra = recorded - alone
             self.row(f"extra resident memory, {threads} thread{'s' if threads > 1 else ''}, {nodes / 1e3:.0f} k nodes",
