@@ -14,6 +14,7 @@
 #include <fmt/format.h>
 
 #include "platform/clock.h"
+#include "processor_choice.h"
 
 namespace hl {
 
@@ -252,6 +253,10 @@ void Recorder::drain_all(uint64_t pass_ticks) {
       continue;
     r->drain(pass_ticks);
     drained_bytes_ += pending;
+    if (pending >= kWorthwhileBytes && now_ns_ >= next_processor_check_ns_) {
+      leave_processor_to(r->watch().pid());
+      next_processor_check_ns_ = now_ns_ + 20 * kMs;
+    }
     expect_children(*r);
   }
   if (due)
