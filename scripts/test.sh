@@ -86,7 +86,7 @@ if [[ $quick = no ]]; then
   fi
   # The asan preset has the undefined-behaviour sanitizer too; what runs threads goes under tsan as well.
   step "unit tests under asan and ubsan" sanitized asan
-  step "threaded unit tests under tsan" sanitized tsan stack_tree recorder reader_time_merge replay_replay
+  step "threaded unit tests under tsan" sanitized tsan stack_tree block_pool reader_time_merge replay_replay
 fi
 
 # Last, so that the closing lines are ctest's. Integration tests count events and bytes, not seconds, but a few watch

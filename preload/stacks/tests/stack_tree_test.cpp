@@ -147,7 +147,12 @@ TEST_CASE("threads that intern the same stacks get nodes with the right keys and
     keys.emplace(node->parent, node->module, node->pc.load());
   }
   // Duplicates under a race are tolerated, but must stay rare; a duplicate root brings duplicate children.
-  CHECK(f.count - keys.size() <= f.count / 100);
+#if defined(__SANITIZE_THREAD__)
+  constexpr uint32_t kRare = 10;  // instrumented threads sit in the window between look-up and insertion for long
+#else
+  constexpr uint32_t kRare = 100;
+#endif
+  CHECK(f.count - keys.size() <= f.count / kRare);
   CHECK(keys.size() >= kKeys);
 }
 
