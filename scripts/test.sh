@@ -51,7 +51,8 @@ sanitized() { # PRESET [NAME...]
   shift
   cmake --preset "$preset" >/dev/null || return 1
   local names=("$@")
-  ((${#names[@]})) || mapfile -t names < <(ninja -C "build/$preset" -t targets all | sed -n 's/^unit_\([a-z_]*\): phony$/\1/p')
+  # unit.module forks from a handler in mid-walk: under ASan such a child may wait for the sanitizer's own locks for ever.
+  ((${#names[@]})) || mapfile -t names < <(ninja -C "build/$preset" -t targets all | sed -n 's/^unit_\([a-z_]*\): phony$/\1/p' | grep -vx module)
   build_quietly "$preset" "${names[@]/#/unit_}" &&
     TSAN_OPTIONS="halt_on_error=1 second_deadlock_stack=1" ASAN_OPTIONS="detect_stack_use_after_return=1" \
       ctest --test-dir "build/$preset" -R "^unit\\.($(IFS='|'; echo "${names[*]}"))$" --output-on-failure -j "$jobs" \
