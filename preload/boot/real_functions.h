@@ -22,6 +22,12 @@ extern RealFunctions g_real;
 // Looks everything up once. Re-entered by allocations of dlsym: those see ready == false and null entries.
 void resolve_real_functions();
 
+// The entry of g_real, looked up if nobody has yet; nullptr when the process has no such function.
+inline void* real(void* const& entry) {
+  if (entry == nullptr && !g_real.ready) [[unlikely]] resolve_real_functions();
+  return entry;
+}
+
 // The real function `symbol`, typed like `F`; nullptr when the process has none.
 template <typename F>
 inline F* real_as(void* entry) {

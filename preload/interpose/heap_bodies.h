@@ -23,8 +23,8 @@ inline constexpr size_t kPageAlignment = 4096;
 // The entry of g_real that a hook needs, or the plain one (a prefixed family that the process has not loaded);
 // nullptr while the real functions are being looked up.
 inline void* real_or(void* const& entry, void* const& plain) {
-  if (entry == nullptr && !g_real.ready) [[unlikely]] resolve_real_functions();
-  return entry != nullptr ? entry : plain;
+  void* const found = real(entry);
+  return found != nullptr ? found : plain;
 }
 
 // Calls `allocate` and records the block. A nested hook that already recorded the same block (an allocator

@@ -29,11 +29,6 @@ namespace {
 constexpr int kSetVma = 0x53564d41;  // PR_SET_VMA, missing in old headers
 constexpr int kSetVmaAnonymousName = 0;
 
-void* real(void* const& entry) {
-  if (entry == nullptr && !g_real.ready) [[unlikely]] resolve_real_functions();
-  return entry;
-}
-
 uint64_t number(const void* p) { return reinterpret_cast<uintptr_t>(p); }
 
 // libc's result from the kernel's, for the moment before the real functions are known.

@@ -22,11 +22,6 @@ namespace {
 enum ForkKind : uint64_t { kFork = 0, kVfork = 1, kClone = 2, kSpawn = 3 };
 enum ExitKind : uint64_t { kExit = 0, kUnderscoreExit = 1, kQuickExit = 2, kAbort = 3 };
 
-void* real(void* const& entry) {
-  if (entry == nullptr && !g_real.ready) [[unlikely]] resolve_real_functions();
-  return entry;
-}
-
 void record_fork(ForkKind kind, pid_t child, const EntryRegisters& caller) {
   ExtendedPayload payload;
   payload.number(static_cast<uint64_t>(child)).number(kind);

@@ -12,6 +12,22 @@
 #define HL_STACK 88
 #define HL_REGISTERS 16
 
+/* Makes the stub's frame and fills the EntryRegisters in it. Changes r11 alone. */
+  .macro HL_SNAPSHOT
+  subq $HL_STACK, %rsp
+  .cfi_adjust_cfa_offset HL_STACK
+  movq %rbx, HL_REGISTERS+0(%rsp)
+  movq %rbp, HL_REGISTERS+8(%rsp)
+  movq %r12, HL_REGISTERS+16(%rsp)
+  movq %r13, HL_REGISTERS+24(%rsp)
+  movq %r14, HL_REGISTERS+32(%rsp)
+  movq %r15, HL_REGISTERS+40(%rsp)
+  leaq HL_STACK+8(%rsp), %r11
+  movq %r11, HL_REGISTERS+48(%rsp)
+  movq HL_STACK(%rsp), %r11
+  movq %r11, HL_REGISTERS+56(%rsp)
+  .endm
+
 /* `pass`: a variable that, once not null, holds where to jump instead, as if the stub were not there. */
   .macro HL_STUB symbol, body, arguments, pass
   .globl \symbol
@@ -27,18 +43,7 @@
   jmp *%rax
 1:
   .endif
-  subq $HL_STACK, %rsp
-  .cfi_adjust_cfa_offset HL_STACK
-  movq %rbx, HL_REGISTERS+0(%rsp)
-  movq %rbp, HL_REGISTERS+8(%rsp)
-  movq %r12, HL_REGISTERS+16(%rsp)
-  movq %r13, HL_REGISTERS+24(%rsp)
-  movq %r14, HL_REGISTERS+32(%rsp)
-  movq %r15, HL_REGISTERS+40(%rsp)
-  leaq HL_STACK+8(%rsp), %r11
-  movq %r11, HL_REGISTERS+48(%rsp)
-  movq HL_STACK(%rsp), %r11
-  movq %r11, HL_REGISTERS+56(%rsp)
+  HL_SNAPSHOT
   leaq HL_REGISTERS(%rsp), %r11
   .if \arguments == 0
   movq %r11, %rdi

@@ -16,18 +16,7 @@
 vfork:
   .cfi_startproc
   endbr64
-  subq $HL_STACK, %rsp
-  .cfi_adjust_cfa_offset HL_STACK
-  movq %rbx, HL_REGISTERS+0(%rsp)
-  movq %rbp, HL_REGISTERS+8(%rsp)
-  movq %r12, HL_REGISTERS+16(%rsp)
-  movq %r13, HL_REGISTERS+24(%rsp)
-  movq %r14, HL_REGISTERS+32(%rsp)
-  movq %r15, HL_REGISTERS+40(%rsp)
-  leaq HL_STACK+8(%rsp), %r11
-  movq %r11, HL_REGISTERS+48(%rsp)
-  movq HL_STACK(%rsp), %r11
-  movq %r11, HL_REGISTERS+56(%rsp)
+  HL_SNAPSHOT
   leaq HL_REGISTERS(%rsp), %rdi
   call hl_before_vfork
   addq $HL_STACK, %rsp
