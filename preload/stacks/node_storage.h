@@ -37,6 +37,9 @@ class NodeStorage {
     return block ? &block->nodes[index % kNodesPerBlock] : nullptr;
   }
 
+  // How many nodes with lower ids lie before that of `id` without a gap.
+  static uint32_t nodes_before(StackId id) { return (id - 1) % kNodesPerBlock; }
+
   // A new id with an empty node, or 0 if there is no room.
   StackId allocate(StackNode*& node) {
     if (node_count_ == nullptr)

@@ -1,8 +1,14 @@
 // The stack tree: every distinct stack is a path of nodes (parent, module instance, pc) from the outermost
 // frame inwards, and its innermost node's id is all that an event carries.
 //
-// Nodes live in the session file (NodeStorage); this is the index that finds an existing one, in private
-// memory: lock-free, insert-only, and grown a piece at a time without stopping anybody.
+// Nodes live in the session file (NodeStorage); this is what finds an existing one, in private memory:
+// lock-free, insert-only, and grown a piece at a time without stopping anybody. Three ways, in this order:
+//
+// 1. A whole chain of frames at once, in a cache of chains met lately (chain_cache.h).
+// 2. Each node's first child, by the node's id (4 bytes a node). Most nodes have no other: they never enter
+//    the index, and since the nodes of a new stack are made one after the other, making or following them
+//    touches a few neighbouring lines where a hash would miss the cache once a frame.
+// 3. For all further children, a hash index:
 //
 //   directory    kDirectoryEntries words; the top bits of the hash choose one
 //   segment      16 KiB: 256 buckets of sixteen slots, one cache line each
@@ -16,14 +22,8 @@
 // and rare, and it is what makes splitting possible without waiting. What may not happen, and cannot: a
 // lookup that returns a node of another key, for the node itself is compared.
 //
-// Before the hash, a hint: for each node, the child that was last asked for (4 bytes, indexed by id). A chain
-// of frames that is met again is a chain of hints, and its nodes were made one after the other, so following
-// it touches a few neighbouring lines where the hash would miss the cache once a frame. Only where the chain
-// leaves the one last taken are the others asked: first a direct-mapped cache of recently found keys (512
-// KiB, near the processor), which serves the nodes with many children, then the hash.
-//
-// Cost a node: 16 bytes itself, the hint 4, and slots of 4 bytes, of which 45 to 90 % are used: under 30 in
-// all.
+// Cost a node: 16 bytes itself, 4 for its first child, and for a further child a slot of 4 bytes, of which 45
+// to 90 % are used: under 30 in all.
 #pragma once
 
 #include <atomic>
@@ -38,6 +38,7 @@
 #include <xxhash.h>
 
 #include "platform/syscalls.h"
+#include "stacks/chain_cache.h"
 #include "stacks/node_storage.h"
 
 namespace hl {
@@ -47,18 +48,6 @@ struct StackKey {
   uint64_t pc; // with kNodeExactPc, kNodeGuessed
 };
 static_assert(sizeof(StackKey) == 16);
-
-// On x86 an aligned 16-byte load acquires and a store releases as any other does, but ThreadSanitizer does not
-// see what assembly does.
-#if defined(__SANITIZE_THREAD__)
-extern "C" void __tsan_acquire(void*);
-extern "C" void __tsan_release(void*);
-inline void tsan_acquire(const void* p) { __tsan_acquire(const_cast<void*>(p)); }
-inline void tsan_release(void* p) { __tsan_release(p); }
-#else
-inline void tsan_acquire(const void*) {}
-inline void tsan_release(void*) {}
-#endif
 
 // Where index memory comes from, zeroed and page-aligned; tests replace it.
 struct AnonymousMemory {
@@ -78,25 +67,51 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
   // cut at its inner end) and a count. Any thread, any signal handler, no lock.
   StackId intern(StackId parent, uint32_t module, uint64_t pc) {
     const StackKey key{parent, module, pc};
-    std::atomic<StackId>* const hint = hint_of(parent);
-    if (hint != nullptr) [[likely]] {
-      // Acquire: pairs with the release below; the node was filled before it could be hinted at.
-      const StackId child = hint->load(std::memory_order_acquire);
-      const StackNode* const node = storage.node(child);
-      if (node != nullptr && holds(*node, key)) [[likely]]
-        return child;
+    std::atomic<StackId>* const first = first_child_of(parent);
+    if (first == nullptr) [[unlikely]]
+      return intern_by_hash(key);
+    // Acquire: pairs with the release below; the node was filled before it became a child.
+    StackId child = first->load(std::memory_order_acquire);
+    if (child == 0) {
+      const StackId made = make_node(key);
+      if (made == 0)
+        return parent;
+      if (first->compare_exchange_strong(child, made, std::memory_order_release, std::memory_order_acquire))
+        return made;
+      // Another thread was first. If with the same key, the node just made is a duplicate that nobody uses.
+      if (!is(child, key))
+        return index_node(XXH3_64bits(&key, sizeof key), made);
     }
-    const StackId id = intern_recent(key);
-    if (hint != nullptr && id != parent)
-      hint->store(id, std::memory_order_release);
-    return id;
+    return is(child, key) ? child : intern_by_hash(key);
+  }
+
+  // A chain of frames below `parent`: find_chain() with their hash, then intern_chain() with the frames, the
+  // outermost first: chain.size() of them with module(i) and pc(i); it tells each node's id by set_node(i, id)
+  // and returns the last. What the first has asked for comes from memory meanwhile: check there what else has
+  // to be checked.
+  struct ChainProbe {
+    uint64_t hash;
+    StackId candidate;
+  };
+  ChainProbe find_chain(StackId parent, const ChainHash& frames) const {
+    const uint64_t hash = frames.below(parent);
+    const ChainProbe probe{hash, chains_.candidate(hash)};
+    __builtin_prefetch(storage.node(probe.candidate));
+    return probe;
+  }
+  template <typename Chain> StackId intern_chain(StackId parent, Chain& chain, const ChainProbe& probe) {
+    if (chain.size() == 0)
+      return parent;
+    if (probe.candidate != 0 && is_chain(parent, chain, probe.candidate)) [[likely]]
+      return probe.candidate;
+    return intern_chain_slowly(parent, chain, probe);
   }
 
   // Nodes that could not be made. Relaxed: a statistic.
   uint64_t refused() const { return refused_.load(std::memory_order_relaxed); }
   uint64_t index_bytes() const {
     return segments_.load(std::memory_order_relaxed) * sizeof(Segment) +
-           hint_pages_.load(std::memory_order_relaxed) * sizeof(HintPage);
+           child_pages_.load(std::memory_order_relaxed) * sizeof(ChildPage);
   }
 
   // For the child of a fork, before storage.init(): forgets the parent's nodes. No other thread may run. All
@@ -111,33 +126,66 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
         Memory::clear(segment_at(d), sizeof(Segment));
       last = d != 0 ? segment_at(d) : nullptr;
     }
-    for (const auto& entry : hints_) {
-      if (HintPage* const page = entry.load(std::memory_order_relaxed))
-        Memory::clear(page, sizeof(HintPage));
+    for (const auto& entry : first_children_) {
+      if (ChildPage* const page = entry.load(std::memory_order_relaxed))
+        Memory::clear(page, sizeof(ChildPage));
     }
-    for (RecentNode& recent : recent_) {
-      if (recent.value != 0)
-        recent = RecentNode{};
-    }
+    chains_.clear();
   }
 
  private:
-  [[gnu::noinline]] StackId intern_recent(const StackKey& key) {
-    if (key.module >= kRecentModules || ((key.pc & kNodePcMask) >> kRecentPcBits) != 0)
-      return intern_by_hash(key);
-    const uint64_t packed = key.pc | uint64_t{key.module} << kRecentPcBits;
-    RecentNode* const recent =
-        &recent_[((key.parent * 0x9e3779b97f4a7c15u) ^ (packed * 0xc2b2ae3d27d4eb4fu)) >> (64 - kRecentBits)];
-    const RecentNode known = load_whole(recent);
-    if (known.key == packed && known.value >> 32 == key.parent && known.value != 0)
-      return static_cast<StackId>(known.value);
-    const StackId id = intern_by_hash(key);
-    if (id != key.parent)
-      store_whole(recent, {packed, uint64_t{key.parent} << 32 | id});
-    return id;
+  // Is `id` the innermost node of this chain below `parent`? Goes outwards and tells the nodes on the way.
+  template <typename Chain> bool is_chain(StackId parent, Chain& chain, StackId id) const {
+    const StackNode* node = storage.node(id);
+    if (node == nullptr)
+      return false;
+    uint32_t before = NodeStorage::nodes_before(id); // in the same block
+    for (uint32_t i = chain.size();;) {
+      --i;
+      // Relaxed pc: see holds(). A node was filled after all those outside it.
+      if (node->pc.load(std::memory_order_relaxed) != chain.pc(i) || node->module != chain.module(i))
+        return false;
+      chain.set_node(i, id);
+      const uint32_t step = id - node->parent;
+      id = node->parent;
+      if (i == 0)
+        break;
+      if (step <= before) [[likely]] {
+        node -= step;
+        before -= step;
+      } else {
+        node = storage.node(id);
+        if (node == nullptr)
+          return false;
+        before = NodeStorage::nodes_before(id);
+      }
+    }
+    return id == parent;
   }
 
-  StackId intern_by_hash(const StackKey& key) {
+  template <typename Chain>
+  [[gnu::noinline]] StackId intern_chain_slowly(StackId parent, Chain& chain, const ChainProbe& probe) {
+    for (unsigned first = 1; first < ChainCache::kWays; ++first) {
+      const StackId other = chains_.candidate(probe.hash, first);
+      if (other == 0)
+        break;
+      if (other != probe.candidate && is_chain(parent, chain, other))
+        return other;
+    }
+    const uint32_t n = chain.size();
+    bool room = true;
+    for (uint32_t i = 0; i < n; ++i) {
+      const StackId id = intern(parent, chain.module(i), chain.pc(i));
+      room &= id != parent;
+      chain.set_node(i, id);
+      parent = id;
+    }
+    if (room)
+      chains_.put(probe.hash, parent);
+    return parent;
+  }
+
+  [[gnu::noinline]] StackId intern_by_hash(const StackKey& key) {
     const uint64_t h = XXH3_64bits(&key, sizeof key);
     const Directory entry = directory_[directory_index(h)].load(std::memory_order_acquire);
     if (entry != 0) {
@@ -147,60 +195,44 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
           return id;
       }
     }
-    return insert(key, h);
+    const StackId id = make_node(key);
+    return id == 0 ? key.parent : index_node(h, id);
   }
 
-  // A key and its id in 16 bytes that are read and written by one instruction, so that a hit is exact without
-  // a look at the node (another cache miss). Processors with AVX do aligned 16-byte moves in one piece (Intel
-  // SDM vol. 3 9.1.1, AMD APM vol. 2 7.3.2); on others a torn entry could only arise with several threads,
-  // and would have to match in all of parent, module and pc to be taken.
-  struct alignas(16) RecentNode {
-    uint64_t key;   // pc with its flags, module in bits kRecentPcBits...
-    uint64_t value; // parent << 32 | id; 0 = empty
+  bool is(StackId id, const StackKey& key) const {
+    const StackNode* const node = storage.node(id);
+    return node != nullptr && holds(*node, key);
+  }
+
+  struct ChildPage {
+    std::atomic<StackId> first_child[16384];
   };
-  static constexpr unsigned kRecentBits = 15;
-  static constexpr unsigned kRecentPcBits = 48;
-  static constexpr uint32_t kRecentModules = 1u << 14;
-  static RecentNode load_whole(const RecentNode* from) {
-    __m128i both;
-    asm volatile("movdqa %1, %0" : "=x"(both) : "m"(*from) : "memory");
-    tsan_acquire(from);
-    return __builtin_bit_cast(RecentNode, both);
-  }
-  static void store_whole(RecentNode* to, const RecentNode& node) {
-    tsan_release(to);
-    asm volatile("movdqa %1, %0" : "=m"(*to) : "x"(__builtin_bit_cast(__m128i, node)) : "memory");
-  }
+  static constexpr uint32_t kChildPages = kNodeDirectoryEntries * kNodesPerBlock / 16384 + 1;
 
-  struct HintPage {
-    std::atomic<StackId> last_child[16384];
-  };
-  static constexpr uint32_t kHintPages = kNodeDirectoryEntries * kNodesPerBlock / 16384 + 1;
-
-  // Where the last child of `parent` is kept; nullptr without memory for it.
-  std::atomic<StackId>* hint_of(StackId parent) {
+  // Where the first child of `parent` is kept; nullptr without memory for it.
+  std::atomic<StackId>* first_child_of(StackId parent) {
     const uint32_t page_index = parent / 16384;
-    if (page_index >= kHintPages)
+    if (page_index >= kChildPages)
       return nullptr;
-    HintPage* page = hints_[page_index].load(std::memory_order_acquire);
+    ChildPage* page = first_children_[page_index].load(std::memory_order_acquire);
     if (page == nullptr) [[unlikely]] {
-      page = make_hint_page(hints_[page_index]);
+      page = make_child_page(first_children_[page_index]);
       if (page == nullptr)
         return nullptr;
     }
-    return &page->last_child[parent % 16384];
+    return &page->first_child[parent % 16384];
   }
-  [[gnu::noinline]] HintPage* make_hint_page(std::atomic<HintPage*>& entry) {
-    auto* const page = static_cast<HintPage*>(Memory::map(sizeof(HintPage)));
+  [[gnu::noinline]] ChildPage* make_child_page(std::atomic<ChildPage*>& entry) {
+    auto* const page = static_cast<ChildPage*>(Memory::map(sizeof(ChildPage)));
     if (page == nullptr)
       return nullptr;
-    HintPage* expected = nullptr;
+    ChildPage* expected = nullptr;
     // Release: whoever sees the page sees it blank. A loser takes the winner's.
     if (entry.compare_exchange_strong(expected, page, std::memory_order_acq_rel)) {
-      hint_pages_.fetch_add(1, std::memory_order_relaxed);
+      child_pages_.fetch_add(1, std::memory_order_relaxed);
       return page;
     }
-    Memory::unmap(page, sizeof(HintPage));
+    Memory::unmap(page, sizeof(ChildPage));
     return expected;
   }
 
@@ -214,7 +246,7 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
   static constexpr uint32_t kDirectoryEntries = 1u << kDirectoryBits;
   static constexpr unsigned kBucketBits = 8;
   static constexpr unsigned kSlots = 16;
-  static constexpr unsigned kIdBits = 23;
+  static constexpr unsigned kIdBits = ChainCache::kIdBits;
   static_assert(NodeStorage::kMaxNodes < (1u << kIdBits));
 
   struct alignas(64) Bucket {
@@ -309,16 +341,21 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
     return insert_in(*a, h, id) || insert_in(*b, h, id);
   }
 
-  [[gnu::noinline]] StackId insert(const StackKey& key, uint64_t h) {
+  // 0: no room, counted.
+  StackId make_node(const StackKey& key) {
     StackNode* node = nullptr;
     const StackId id = storage.allocate(node);
     if (id == 0) {
       refused_.fetch_add(1, std::memory_order_relaxed);
-      return key.parent;
+      return 0;
     }
     node->parent = key.parent;
     node->module = key.module;
     node->pc.store(key.pc, std::memory_order_release); // pairs with the recorder's acquire: pc last
+    return id;
+  }
+
+  [[gnu::noinline]] StackId index_node(uint64_t h, StackId id) {
     for (unsigned attempt = 0; attempt <= kDirectoryBits; ++attempt) {
       const Directory entry = directory_[directory_index(h)].load(std::memory_order_acquire);
       if (entry == 0) {
@@ -403,11 +440,14 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
       return true;
     }
     // Make room in the old segment. A slot inserted since the copy and lost here is a duplicate to come.
-    for (auto& bucket : from->buckets) {
-      for (auto& slot : bucket.slots) {
-        uint32_t v = slot.load(std::memory_order_acquire);
-        if (v != 0 && goes_up(v, depth))
+    for (uint32_t b = 0; b < (1u << kBucketBits); ++b) {
+      unsigned n = 0;
+      for (auto& slot : from->buckets[b].slots) {
+        uint32_t v = slot.load(std::memory_order_relaxed);
+        if (v != 0 && n < kSlots && v == to->buckets[b].slots[n].load(std::memory_order_relaxed)) {
+          ++n;
           slot.compare_exchange_strong(v, 0, std::memory_order_relaxed);
+        }
       }
     }
     return true;
@@ -424,9 +464,9 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
   std::atomic<Directory> directory_[kDirectoryEntries] = {};
   std::atomic<uint64_t> segments_{0};
   std::atomic<uint64_t> refused_{0};
-  RecentNode recent_[1u << kRecentBits] = {};
-  std::atomic<HintPage*> hints_[kHintPages] = {};
-  std::atomic<uint64_t> hint_pages_{0};
+  ChainCache chains_;
+  std::atomic<ChildPage*> first_children_[kChildPages] = {};
+  std::atomic<uint64_t> child_pages_{0};
 };
 
 using StackTree = BasicStackTree<>;

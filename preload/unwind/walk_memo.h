@@ -41,7 +41,7 @@ struct MemoFrame {
   uint64_t pc;
   uint64_t sp;  // stack pointer while a callee runs: CFA of the callee
   uint64_t rbp; // meaningful if live
-  StackId node; // remembered frames
+  StackId node; // of fresh frames only once the walk is done
   uint32_t module;
   uint32_t rbp_slot; // the caller's rbp is saved at sp + rbp_slot; kNotSaved
   union {
@@ -58,13 +58,6 @@ enum MemoFrameFlags : uint8_t { kRbpLive = 1, kGuessedFrame = 2 };
 struct MemoWord {
   const volatile uint64_t* address;
   uint64_t value;
-};
-
-// A node looked up lately, so that going back and forth between a few stacks need not ask the tree. The
-// module is not part of it: within one epoch the pc decides it.
-struct KnownNode {
-  uint64_t pc; // as in the node; 0 = empty
-  StackId parent, id;
 };
 
 struct WalkMemo {
@@ -84,24 +77,15 @@ struct WalkMemo {
   uint64_t verified_hits; // events whose innermost frame was remembered
   MemoFrame frames[kFrames];
   MemoWord words[kWords];
-  static constexpr unsigned kKnownBits = 8;
-  KnownNode known[1u << kKnownBits];
 
   // Everything: the epoch is over, or the process is another one.
   void forget() {
     count = 0;
     gap = 0;
     cut = 0;
-    for (KnownNode& n : known)
-      n = KnownNode{};
-  }
-  // The products are independent of each other, so that a chain of look-ups waits for one multiplication a
-  // frame.
-  KnownNode& known_node(StackId parent, uint64_t pc) {
-    return known[(pc * 0x9e3779b97f4a7c15u + parent * 0xd6e8feb86659fd93u) >> (64 - kKnownBits)];
   }
 };
-static_assert(sizeof(WalkMemo) <= 56 * 1024);
+static_assert(sizeof(WalkMemo) <= 53 * 1024);
 
 // Compares words [0, end), the innermost first: exactly the reads a walker would do, in its order, so nothing
 // is read that an unchanged stack does not vouch for. Returns 0, or 1 + the index of the first that differs.

@@ -56,21 +56,22 @@ StackId marker(WalkContext& context, StackId parent, WalkEnd why) {
   return context.tree->intern(parent, kMarkerModule, 1 + static_cast<uint64_t>(why));
 }
 
-// The tree's node, asked for only if this thread has not met it lately.
-inline StackId intern(WalkMemo& memo, WalkContext& context, StackId parent, uint32_t module, uint64_t pc) {
-  KnownNode& known = memo.known_node(parent, pc);
-  if (known.pc == pc && known.parent == parent) [[likely]]
-    return known.id;
-  const StackId id = context.tree->intern(parent, module, pc);
-  if (id != parent) { // equal: there was no room for it
-    known.pc = 0;
-    asm volatile("" ::: "memory");
-    known.parent = parent;
-    known.id = id;
-    asm volatile("" ::: "memory");
-    known.pc = pc;
-  }
-  return id;
+// Fresh frames as the stack tree takes them; gives them their nodes.
+struct FreshChain {
+  MemoFrame* outermost;
+  uint32_t count;
+
+  uint32_t size() const { return count; }
+  uint32_t module(uint32_t i) const { return outermost[i].module; }
+  uint64_t pc(uint32_t i) const { return node_pc(outermost[i]); }
+  void set_node(uint32_t i, StackId id) { outermost[i].node = id; }
+};
+
+// Gives frames [fresh, kCap) their nodes below `parent`; returns the innermost one's.
+inline StackId intern_fresh(WalkMemo& memo, WalkContext& context, uint32_t fresh, const ChainHash& hash,
+                            StackId parent) {
+  FreshChain chain{memo.frames + fresh, kCap - fresh};
+  return context.tree->intern_chain(parent, chain, context.tree->find_chain(parent, hash));
 }
 
 inline MemoWord* add_word(MemoWord* at, uint64_t address, uint64_t value) {
@@ -79,13 +80,13 @@ inline MemoWord* add_word(MemoWord* at, uint64_t address, uint64_t value) {
   return at + 1;
 }
 
-// Gives frames [fresh, kCap) their nodes and puts them behind the `count` remembered ones. `end` is null when
-// the outermost of them is called by frames[count - 1]; otherwise it ended the walk below `parent`.
-StackId remember(WalkMemo& memo, WalkContext& context, uint32_t count, uint32_t fresh, const OuterEnd* end,
-                 StackId parent) {
+// Puts frames [fresh, kCap), which have their nodes, behind the `count` remembered ones. `end` is null when the outermost
+// of them is called by frames[count - 1]; otherwise it ended the walk. Those for whose words there is no room are
+// left out.
+void remember(WalkMemo& memo, uint32_t count, uint32_t fresh, const OuterEnd* end) {
   shrink(memo, count);
   if (fresh == kCap)
-    return parent;
+    return;
   MemoWord* words = memo.words + (count ? memo.frames[count - 1].words_end : 0);
   const MemoWord* const last_words = memo.words + WalkMemo::kWords - kMaxWordsPerFrame;
   const MemoFrame* in = memo.frames + fresh;
@@ -94,7 +95,6 @@ StackId remember(WalkMemo& memo, WalkContext& context, uint32_t count, uint32_t 
   bool live = false; // the rbp of the frame just outside matters
   if (end) {
     MemoFrame f = *in++;
-    f.node = parent = intern(memo, context, parent, f.module, node_pc(f));
     if (end->return_slot)
       words = add_word(words, reinterpret_cast<uint64_t>(end->return_slot), end->return_value);
     live = end->why != WalkEnd::depth_cap && looks_at_rbp(f.kind);
@@ -109,12 +109,11 @@ StackId remember(WalkMemo& memo, WalkContext& context, uint32_t count, uint32_t 
   // address, rbp. Source and destination may be the same frame, so all is read before anything is written.
   for (; in != in_end && words <= last_words; ++in, ++out) {
     const uint64_t pc = in->pc, sp = in->sp, rbp = in->rbp;
-    const uint32_t module = in->module, rbp_slot = in->rbp_slot;
+    const uint32_t module = in->module, rbp_slot = in->rbp_slot, node = in->node;
     const RuleKind kind = in->kind;
     const uint8_t guessed = in->flags & kGuessedFrame;
     const int64_t cfa_offset = in->cfa_offset;
     const MemoFrame& outer = out[-1];
-    parent = intern(memo, context, parent, module, node_pc(*in));
     if (live && rbp_slot != kNotSaved) {
       words = add_word(words, sp + rbp_slot, outer.rbp);
       live = false;
@@ -126,7 +125,7 @@ StackId remember(WalkMemo& memo, WalkContext& context, uint32_t count, uint32_t 
     out->pc = pc;
     out->sp = sp;
     out->rbp = rbp;
-    out->node = parent;
+    out->node = node;
     out->module = module;
     out->rbp_slot = rbp_slot;
     out->words_end = static_cast<uint16_t>(words - memo.words);
@@ -135,10 +134,6 @@ StackId remember(WalkMemo& memo, WalkContext& context, uint32_t count, uint32_t 
   }
   asm volatile("" ::: "memory");
   memo.count = static_cast<uint32_t>(out - memo.frames);
-  // No room for more words: the innermost frames are not remembered, only entered in the tree.
-  for (; in != in_end; ++in)
-    parent = intern(memo, context, parent, in->module, node_pc(*in));
-  return parent;
 }
 
 // Cuts frames out between the two ends, so that a deep recursion has room to go on.
@@ -154,7 +149,7 @@ void cut_middle(WalkMemo& memo, WalkContext& context) {
   StackId parent = marker(context, outer ? memo.frames[outer - 1].node : 0, WalkEnd::depth_cap);
   for (uint32_t i = inner; i < count; ++i) {
     MemoFrame f = memo.frames[i];
-    f.node = parent = intern(memo, context, parent, f.module, node_pc(f));
+    f.node = parent = context.tree->intern(parent, f.module, node_pc(f));
     f.words_end = static_cast<uint16_t>(f.words_end - (words_inner - words_outer));
     memo.frames[i - WalkMemo::kCut] = f;
   }
@@ -184,6 +179,7 @@ uint32_t standing_outer_frames(const WalkMemo& memo, uint32_t count) {
 [[gnu::noinline]] StackId capture_fully(WalkMemo& memo, const EntryRegisters& entry, WalkContext& context) {
   FullWalk walk(entry, context, memo.ranges);
   uint32_t fresh = kCap;
+  ChainHash hash;
   WalkEnd end = WalkEnd::outermost;
   while (walk.pc() != 0) {
     if (fresh == 0) {
@@ -193,7 +189,9 @@ uint32_t standing_outer_frames(const WalkMemo& memo, uint32_t count) {
     MemoFrame& f = memo.frames[--fresh];
     if (fresh < memo.count)
       shrink(memo, fresh);
-    f.pc = walk.node_pc();
+    f.pc = walk.node_pc(); // with its flags
+    hash.add(f.pc);
+    f.flags = 0;
     f.module = walk.module();
     if (!walk.step()) {
       end = walk.end();
@@ -204,11 +202,8 @@ uint32_t standing_outer_frames(const WalkMemo& memo, uint32_t count) {
   context.count_end(end);
   if (walk.any_guess())
     context.count_end(WalkEnd::frame_pointer_guess);
-  StackId parent = end == WalkEnd::outermost ? 0 : marker(context, 0, end);
-  for (uint32_t i = fresh; i < kCap; ++i)
-    parent = intern(memo, context, parent, memo.frames[i].module, memo.frames[i].pc);
   memo.ranges.select(entry.rsp);
-  return parent;
+  return intern_fresh(memo, context, fresh, hash, end == WalkEnd::outermost ? 0 : marker(context, 0, end));
 }
 
 } // namespace
@@ -229,6 +224,7 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
   State s{entry.rip, entry.rsp, entry.rbp, 0};
   uint32_t count = memo.count; // remembered frames not yet passed
   uint32_t fresh = kCap;       // frames[fresh, kCap) were found by this walk
+  ChainHash hash; // of those
   OuterEnd end;
 
   for (;;) {
@@ -241,11 +237,16 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
     }
     if (count && matches(memo.frames[count - 1], s)) {
       const uint32_t matched = count - 1;
+      const StackId parent = memo.frames[matched].node;
+      FreshChain chain{memo.frames + fresh, kCap - fresh};
+      const StackTree::ChainProbe probe = context.tree->find_chain(parent, hash);
       const uint32_t changed = first_changed_word(memo.words, memo.frames[matched].words_end);
       if (changed == 0) {
         memo.walked_frames += kCap - fresh;
         memo.verified_hits += fresh == kCap;
-        return remember(memo, context, count, fresh, nullptr, memo.frames[matched].node);
+        const StackId id = context.tree->intern_chain(parent, chain, probe);
+        remember(memo, count, fresh, nullptr);
+        return id;
       }
       // Everything inside of frame j is as it was; walk on from j. Those frames become fresh ones: their
       // nodes hang below others now, and which registers matter in them is to be found out again.
@@ -266,6 +267,7 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
           s.rbp = word_at(f.sp + f.rbp_slot);
         f.flags &= kGuessedFrame;
         memo.frames[--fresh] = f;
+        hash.add(f.pc);
       }
       s.pc = memo.frames[j].pc;
       s.sp = memo.frames[j].sp;
@@ -292,7 +294,8 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
         const StackId parent =
             marker(context, standing ? memo.frames[standing - 1].node : 0, WalkEnd::depth_cap);
         memo.walked_frames += kCap - fresh;
-        const StackId id = remember(memo, context, standing, fresh, &end, parent);
+        const StackId id = intern_fresh(memo, context, fresh, hash, parent);
+        remember(memo, standing, fresh, &end);
         memo.gap = standing;
         memo.cut = memo.count > standing;
         return id;
@@ -301,6 +304,7 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
     MemoFrame& f = memo.frames[--fresh];
     if (fresh < memo.count) [[unlikely]]
       shrink(memo, count);
+    hash.add(s.pc);
     f.pc = s.pc;
     f.sp = s.sp;
     f.rbp = s.rbp;
@@ -386,8 +390,10 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
     shrink(memo, 0);
     memo.walked_frames += kCap - fresh;
     context.count_end(end.why);
-    return remember(memo, context, 0, fresh, &end,
-                    end.why == WalkEnd::outermost ? 0 : marker(context, 0, end.why));
+    const StackId id =
+        intern_fresh(memo, context, fresh, hash, end.why == WalkEnd::outermost ? 0 : marker(context, 0, end.why));
+    remember(memo, 0, fresh, &end);
+    return id;
   }
 }
 
