@@ -92,17 +92,19 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
   struct ChainProbe {
     uint64_t hash;
     StackId candidate;
+    const StackNode* node; // the candidate's
   };
   ChainProbe find_chain(StackId parent, const ChainHash& frames) const {
     const uint64_t hash = frames.below(parent);
-    const ChainProbe probe{hash, chains_.candidate(hash)};
-    __builtin_prefetch(storage.node(probe.candidate));
+    const StackId candidate = chains_.candidate(hash);
+    const ChainProbe probe{hash, candidate, storage.node(candidate)};
+    __builtin_prefetch(probe.node);
     return probe;
   }
   template <typename Chain> StackId intern_chain(StackId parent, Chain& chain, const ChainProbe& probe) {
     if (chain.size() == 0)
       return parent;
-    if (probe.candidate != 0 && is_chain(parent, chain, probe.candidate)) [[likely]]
+    if (is_chain(parent, chain, probe.candidate, probe.node)) [[likely]]
       return probe.candidate;
     return intern_chain_slowly(parent, chain, probe);
   }
@@ -135,28 +137,22 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
 
  private:
   // Is `id` the innermost node of this chain below `parent`? Goes outwards and tells the nodes on the way.
-  template <typename Chain> bool is_chain(StackId parent, Chain& chain, StackId id) const {
-    const StackNode* node = storage.node(id);
-    if (node == nullptr)
-      return false;
+  template <typename Chain>
+  bool is_chain(StackId parent, Chain& chain, StackId id, const StackNode* node) const {
     uint32_t before = NodeStorage::nodes_before(id); // in the same block
-    for (uint32_t i = chain.size();;) {
-      --i;
+    for (uint32_t i = chain.size(); i-- > 0;) {
       // Relaxed pc: see holds(). A node was filled after all those outside it.
-      if (node->pc.load(std::memory_order_relaxed) != chain.pc(i) || node->module != chain.module(i))
+      if (node == nullptr || node->pc.load(std::memory_order_relaxed) != chain.pc(i) ||
+          node->module != chain.module(i))
         return false;
       chain.set_node(i, id);
       const uint32_t step = id - node->parent;
       id = node->parent;
-      if (i == 0)
-        break;
       if (step <= before) [[likely]] {
         node -= step;
         before -= step;
       } else {
         node = storage.node(id);
-        if (node == nullptr)
-          return false;
         before = NodeStorage::nodes_before(id);
       }
     }
@@ -169,7 +165,7 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
       const StackId other = chains_.candidate(probe.hash, first);
       if (other == 0)
         break;
-      if (other != probe.candidate && is_chain(parent, chain, other))
+      if (other != probe.candidate && is_chain(parent, chain, other, storage.node(other)))
         return other;
     }
     const uint32_t n = chain.size();

@@ -47,7 +47,116 @@ struct Fixture {
   Fixture() { tree->storage.init(Blocks::provide, &blocks, &count); }
 };
 
+// Frames as a walk hands them over, the outermost first.
+struct Chain {
+  struct Frame {
+    uint32_t module;
+    uint64_t pc;
+  };
+  std::vector<Frame> frames;
+  std::vector<hl::StackId> ids = std::vector<hl::StackId>(frames.size());
+
+  uint32_t size() const { return static_cast<uint32_t>(frames.size()); }
+  uint32_t module(uint32_t i) const { return frames[i].module; }
+  uint64_t pc(uint32_t i) const { return frames[i].pc; }
+  void set_node(uint32_t i, hl::StackId id) { ids[i] = id; }
+
+  hl::StackId intern(hl::StackTree& tree, hl::StackId parent) {
+    hl::ChainHash hash;
+    for (uint32_t i = size(); i-- > 0;)
+      hash.add(frames[i].pc);
+    return tree.intern_chain(parent, *this, tree.find_chain(parent, hash));
+  }
+  // Do the ids name these frames, one below the other?
+  bool is_at(const hl::StackTree& tree, hl::StackId parent) const {
+    for (uint32_t i = 0; i < size(); ++i) {
+      const hl::StackNode* node = tree.storage.node(ids[i]);
+      if (!node || node->parent != parent || node->module != frames[i].module ||
+          node->pc.load(std::memory_order_acquire) != frames[i].pc)
+        return false;
+      parent = ids[i];
+    }
+    return true;
+  }
+};
+
 } // namespace
+
+TEST_CASE("a chain is found again, with the ids of all its frames") {
+  Fixture f;
+  const hl::StackId main = f.tree->intern(0, 1, 0x1000);
+  Chain first{{{1, 0x2000}, {1, 0x2010}, {2, 0x3000}}};
+  const hl::StackId leaf = first.intern(*f.tree, main);
+  CHECK(first.is_at(*f.tree, main));
+  CHECK(leaf == first.ids.back());
+  Chain again{first.frames};
+  CHECK(again.intern(*f.tree, main) == leaf);
+  CHECK(again.ids == first.ids);
+  CHECK(f.count == 4);
+  Chain none{{}};
+  CHECK(none.intern(*f.tree, leaf) == leaf);
+  CHECK(f.count == 4);
+}
+
+TEST_CASE("chains that share frames, pcs or hashes stay apart") {
+  Fixture f;
+  const hl::StackId main = f.tree->intern(0, 1, 0x1000);
+  Chain one{{{1, 0x2000}, {1, 0x2010}}};
+  one.intern(*f.tree, main);
+  // The same pcs in another module: the hash does not tell them apart, the nodes do.
+  Chain other_module{{{1, 0x2000}, {7, 0x2010}}};
+  other_module.intern(*f.tree, main);
+  CHECK(other_module.is_at(*f.tree, main));
+  CHECK(other_module.ids[0] == one.ids[0]);
+  CHECK(other_module.ids[1] != one.ids[1]);
+  // Below another node, and one frame longer or shorter.
+  Chain elsewhere{one.frames};
+  elsewhere.intern(*f.tree, one.ids[0]);
+  CHECK(elsewhere.is_at(*f.tree, one.ids[0]));
+  Chain shorter{{{1, 0x2000}}};
+  CHECK(shorter.intern(*f.tree, main) == one.ids[0]);
+  Chain both{{{1, 0x2000}, {1, 0x2010}}};
+  CHECK(both.intern(*f.tree, main) == one.ids[1]);
+  CHECK(f.count == 6);
+}
+
+TEST_CASE("more chains than the cache holds are all told apart, by several threads at once") {
+  Fixture f;
+  const hl::StackId main = f.tree->intern(0, 1, 0x1000);
+  std::atomic<uint64_t> wrong{0};
+  std::vector<std::thread> threads;
+  for (unsigned t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (uint64_t n = 0; n < 60'000; ++n) {
+        const uint64_t k = (n * (2 * t + 1)) % 20'000; // some of them within reach of the cache
+        Chain chain{{{1, 0x2000 + k % 50}, {1, 0x10000 + k % 2000}, {1, 0x100000 + k}}};
+        if (chain.intern(*f.tree, main) != chain.ids.back() || !chain.is_at(*f.tree, main))
+          wrong.fetch_add(1);
+      }
+    });
+  }
+  for (std::thread& thread : threads)
+    thread.join();
+  CHECK(wrong == 0);
+  // 1 + 50 + 2 000 + 20 000 keys; a race may make a key's node twice.
+  CHECK(f.count >= 22'051);
+  CHECK(f.count <= 22'051 + 2'205);
+}
+
+TEST_CASE("a chain that found no room is not remembered as if it had") {
+  Fixture f;
+  f.blocks.limit = 1;
+  hl::StackId parent = 0;
+  for (uint32_t i = 0; i + 1 < hl::kNodesPerBlock; ++i)
+    parent = f.tree->intern(parent, 1, 0x1000 + i);
+  Chain chain{{{1, 0x9000}, {1, 0x9010}}};
+  const hl::StackId cut = chain.intern(*f.tree, parent);
+  CHECK(cut == hl::kNodesPerBlock);
+  CHECK(f.tree->refused() == 1);
+  f.blocks.limit = 2;
+  CHECK(chain.intern(*f.tree, parent) == hl::kNodesPerBlock + 1);
+  CHECK(chain.is_at(*f.tree, parent));
+}
 
 TEST_CASE("a key has one node, and another key another") {
   Fixture f;
@@ -106,14 +215,17 @@ TEST_CASE("a reset tree knows nothing of before") {
   Fixture f;
   for (uint32_t i = 0; i < 5000; ++i)
     f.tree->intern(0, 1, 0x1000 + i);
+  Chain chain{{{1, 0x1000}, {1, 0x2000}}};
+  chain.intern(*f.tree, 0);
   f.tree->reset();
   Blocks fresh;
   f.count = 0;
   f.tree->storage.init(Blocks::provide, &fresh, &f.count);
   CHECK(f.tree->intern(0, 1, 0x1000 + 77) == 1);
+  CHECK(chain.intern(*f.tree, 0) == 3);
   for (uint32_t i = 0; i < 5000; ++i)
     f.tree->intern(0, 1, 0x1000 + i);
-  CHECK(f.count == 5000);
+  CHECK(f.count == 5001);
 }
 
 TEST_CASE("threads that intern the same stacks get nodes with the right keys and hardly any twice") {
