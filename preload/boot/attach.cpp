@@ -160,8 +160,8 @@ bool try_attach() {
   describe_process(slot, (g_process.flags & kSessionPrivateArgv) == 0);
   start_stack_capture();
   prepare_thread_exit();
-  slot->state.store(static_cast<uint32_t>(ProcessState::running), std::memory_order_release);
   g_process.fork_word->store(g_process.generation, std::memory_order_release);
+  show_recorder(slot);
   return true;
 }
 

@@ -2,29 +2,39 @@
 // what must wait until libc is up: loading the reference unwinder, the handler that tells the end.
 #include "boot/attach.h"
 #include "boot/launch.h"
+#include "boot/own_environment.h"
+#include "emit/extended_events.h"
 #include "platform/syscalls.h"
 #include "runtime/process.h"
 #include "runtime/stack_capture.h"
 
-extern "C" int __cxa_atexit(void (*)(void*), void*, void*);
+extern "C" int on_exit(void (*)(int, void*), void*);
 
 namespace hl {
 
 namespace {
 
-// Registered without a DSO handle from a constructor, it runs after the destructors of all libraries: what
-// they free is freed by then.
-void at_exit(void*) {
+// Registered from a constructor and, unlike atexit's, for no library, it runs after the destructors of all libraries:
+// what they free is freed by then. Of the handlers of that kind on_exit's is told the status: returning from main goes
+// past our hook of exit().
+void at_exit(int status, void*) {
   SessionProcess* const slot = g_process.slot;
   if (slot == nullptr || slot->pid != sys::process_id()) return;
+  if (g_process.exit_recorded_in != g_process.generation) {
+    record_exit_event(ExitKind::exit, status, nullptr, reinterpret_cast<uint64_t>(__builtin_frame_address(0)));
+  }
   slot->state.store(static_cast<uint32_t>(ProcessState::ending), std::memory_order_release);
 }
 
 [[gnu::constructor(101)]] void start() {
-  if (!attach_now()) return;
+  if (!attach_now()) {
+    // A child of a program whose children are not to be followed.
+    if ((g_process.flags & kSessionNoFollow) != 0) leave_environment();
+    return;
+  }
   announce_session();
   start_reference_unwinder();
-  __cxa_atexit(at_exit, nullptr, nullptr);
+  on_exit(at_exit, nullptr);
 }
 
 }  // namespace

@@ -26,13 +26,27 @@ bool guard_is_stale(const ThreadState& t, uint64_t guard, uint64_t frame) {
   return (alternate.flags & kOnStack) == 0;
 }
 
+// Threads that wait side by side spend the budget once: counts what nobody has counted yet of [began, now]. Returns what
+// the process has waited since the pool was last drained.
+uint64_t count_waiting(uint64_t began_ns, uint64_t now_ns) {
+  uint64_t until_ns = g_process.waited_until_ns.load(std::memory_order_relaxed);
+  for (;;) {
+    const uint64_t from_ns = until_ns > began_ns ? until_ns : began_ns;
+    if (now_ns <= from_ns) break;
+    // Relaxed: statistics, and a bound that may be missed by one slice.
+    if (!g_process.waited_until_ns.compare_exchange_weak(until_ns, now_ns, std::memory_order_relaxed)) continue;
+    g_process.waited_ns.fetch_add(now_ns - from_ns, std::memory_order_relaxed);
+    g_process.slot->waited_ns.fetch_add(now_ns - from_ns, std::memory_order_relaxed);
+    break;
+  }
+  return g_process.waited_ns.load(std::memory_order_relaxed);
+}
+
 // Waits for the recorder to return blocks, within the process's budget.
 uint32_t wait_for_block(BlockPool pool) {
   SessionHeader* const header = pool.header();
   const uint64_t began_ns = sys::clock_ns(CLOCK_MONOTONIC);
-  const uint64_t spent_ns = g_process.waited_ns.load(std::memory_order_relaxed);
   uint32_t index = kNoBlock;
-  uint64_t waited_ns = 0;
   header->space_waiters.fetch_add(1, std::memory_order_relaxed);
   // The recorder sleeps on this word while it is 0.
   sys::futex_wake(&header->space_waiters);
@@ -40,14 +54,12 @@ uint32_t wait_for_block(BlockPool pool) {
     // Acquire: the word is read before the pool is tried, so a return in between changes it.
     const uint32_t word = header->space_futex.load(std::memory_order_acquire);
     index = pool.take(true);
-    waited_ns = sys::clock_ns(CLOCK_MONOTONIC) - began_ns;
-    if (index != kNoBlock || spent_ns + waited_ns >= header->wait_budget_ns) break;
+    const uint64_t spent_ns = count_waiting(began_ns, sys::clock_ns(CLOCK_MONOTONIC));
+    if (index != kNoBlock || spent_ns >= header->wait_budget_ns) break;
     sys::futex_wait(&header->space_futex, word, kWaitSliceNs);
   }
   header->space_waiters.fetch_sub(1, std::memory_order_relaxed);
-  g_process.waited_ns.fetch_add(waited_ns, std::memory_order_relaxed);
   g_process.slot->waits.fetch_add(1, std::memory_order_relaxed);
-  g_process.slot->waited_ns.fetch_add(waited_ns, std::memory_order_relaxed);
   if (index == kNoBlock) g_process.dropping.store(true, std::memory_order_relaxed);
   return index;
 }

@@ -39,6 +39,13 @@ void record_thread_start(uint64_t frame) {
   record_extended(ExtendedKind::thread_start, payload, nullptr, frame);
 }
 
+void record_exit_event(ExitKind kind, int status, const EntryRegisters* caller, uint64_t frame) {
+  ExtendedPayload payload;
+  payload.signed_number(status).number(static_cast<uint64_t>(kind));
+  record_extended(ExtendedKind::exit, payload, caller, frame);
+  g_process.exit_recorded_in = g_process.generation;
+}
+
 uint64_t stamp_now() {
   return g_process.phase.load(std::memory_order_relaxed) == Phase::recording ? EventWriter::now(false) : 0;
 }

@@ -34,6 +34,10 @@ class ExtendedPayload {
 void record_extended(ExtendedKind kind, const ExtendedPayload& payload, const EntryRegisters* caller,
                      uint64_t frame, uint64_t ticks = 0);
 
+// How a process says that it ends; the second number of ExtendedKind::exit.
+enum class ExitKind : uint64_t { exit = 0, underscore_exit = 1, quick_exit = 2, abort = 3 };
+void record_exit_event(ExitKind kind, int status, const EntryRegisters* caller, uint64_t frame);
+
 // First event of a thread. `frame`: as for EventWriter.
 void record_thread_start(uint64_t frame);
 

@@ -20,7 +20,6 @@ using namespace hl;
 namespace {
 
 enum ForkKind : uint64_t { kFork = 0, kVfork = 1, kClone = 2, kSpawn = 3 };
-enum ExitKind : uint64_t { kExit = 0, kUnderscoreExit = 1, kQuickExit = 2, kAbort = 3 };
 
 void record_fork(ForkKind kind, pid_t child, const EntryRegisters& caller) {
   ExtendedPayload payload;
@@ -47,10 +46,7 @@ pid_t fork_body(void* function, const EntryRegisters& caller) {
 bool owns_memory() { return g_process.slot != nullptr && g_process.slot->pid == sys::process_id(); }
 
 void record_exit(ExitKind kind, int status, const EntryRegisters& caller) {
-  if (!owns_memory()) return;
-  ExtendedPayload payload;
-  payload.signed_number(status).number(kind);
-  record_extended(ExtendedKind::exit, payload, &caller, caller.rsp);
+  if (owns_memory()) record_exit_event(kind, status, &caller, caller.rsp);
 }
 
 // The image is about to be replaced.
@@ -153,26 +149,26 @@ HL_BODY int hl_hook_fexecve(int fd, char* const argv[], char* const envp[], cons
 }
 
 HL_BODY void hl_hook_exit(int status, const EntryRegisters* caller) {
-  record_exit(kExit, status, *caller);
+  record_exit(ExitKind::exit, status, *caller);
   real_as<void(int)>(real(g_real.exit))(status);
 }
 
 HL_BODY void hl_hook__exit(int status, const EntryRegisters* caller) {
-  record_exit(kUnderscoreExit, status, *caller);
+  record_exit(ExitKind::underscore_exit, status, *caller);
   real_as<void(int)>(real(g_real._exit))(status);
 }
 
 HL_BODY void hl_hook__Exit(int status, const EntryRegisters* caller) {
-  record_exit(kUnderscoreExit, status, *caller);
+  record_exit(ExitKind::underscore_exit, status, *caller);
   real_as<void(int)>(real(g_real._Exit))(status);
 }
 
 HL_BODY void hl_hook_quick_exit(int status, const EntryRegisters* caller) {
-  record_exit(kQuickExit, status, *caller);
+  record_exit(ExitKind::quick_exit, status, *caller);
   real_as<void(int)>(real(g_real.quick_exit))(status);
 }
 
 HL_BODY void hl_hook_abort(const EntryRegisters* caller) {
-  record_exit(kAbort, 0, *caller);
+  record_exit(ExitKind::abort, 0, *caller);
   real_as<void()>(real(g_real.abort))();
 }

@@ -112,6 +112,14 @@ bool claim_process_slot(const SessionProcess* parent, uint32_t parent_slot, uint
   return true;
 }
 
+void show_recorder(SessionProcess* slot) {
+  // Release: pairs with the recorder's acquire of the state.
+  slot->state.store(static_cast<uint32_t>(ProcessState::running), std::memory_order_release);
+  // It sleeps on this word. A process that lives for less than its sleep would else be reaped unseen, and its exit
+  // status known to nobody.
+  sys::futex_wake(&g_process.view.header()->space_waiters);
+}
+
 void adopt_forked_child(uint64_t fork_ticks) {
   uint32_t expected = 0;
   // One thread adopts; others of the child, and handlers nested in this, let their events pass meanwhile.
@@ -143,8 +151,8 @@ void adopt_forked_child(uint64_t fork_ticks) {
   if (t_local.state != nullptr) g_process.slot->thread_count.store(1, std::memory_order_relaxed);
   restart_stack_capture();
   if (t_local.state != nullptr) forget_walk(*t_local.state);
-  g_process.slot->state.store(static_cast<uint32_t>(ProcessState::running), std::memory_order_release);
   g_process.fork_word->store(g_process.generation, std::memory_order_release);
+  show_recorder(g_process.slot);
 }
 
 }  // namespace hl

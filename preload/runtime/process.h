@@ -28,10 +28,12 @@ struct Process {
   uint32_t slot_index{};
   uint32_t generation{};                     // SessionProcess::generation of `slot`; never 0 once recording
   uint32_t flags{};                          // SessionFlags
+  uint32_t exit_recorded_in{};               // `generation` of the process that has recorded its exit
   UsablePredictor predictor{};
   std::atomic<bool> several_threads{};       // since a second thread made an event
   std::atomic<bool> logical_clock{};         // the TSC is forbidden
   std::atomic<uint64_t> waited_ns{};         // since the pool was last drained; bounded by wait_budget_ns
+  std::atomic<uint64_t> waited_until_ns{};   // CLOCK_MONOTONIC up to which waiting has been counted
   std::atomic<bool> dropping{};              // the budget is spent; drop until the pool has drained
 };
 
@@ -52,6 +54,9 @@ uint64_t own_pid_namespace();
 // Claims a process slot in the mapped session and fills g_process.slot. `fork_ticks` nonzero: a forked
 // child of the process whose slot is `parent`. Returns false when the table or the file is full.
 bool claim_process_slot(const SessionProcess* parent, uint32_t parent_slot, uint64_t fork_ticks);
+
+// The slot is described: from now on the recorder records it.
+void show_recorder(SessionProcess* slot);
 
 // In a forked child, before anything else of ours runs: own slot, no blocks, no memo, new stack tree.
 // `fork_ticks` 0: a raw fork noticed late; then the moment is now.
