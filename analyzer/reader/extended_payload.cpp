@@ -90,10 +90,13 @@ bool parse_process_call(ExtendedKind kind, std::span<const uint8_t> payload, Pro
   switch (kind) {
   case ExtendedKind::thread_start:
   case ExtendedKind::fork:
-  case ExtendedKind::exit:
   case ExtendedKind::lost:
   case ExtendedKind::trim:
     out.a = cursor.leb();
+    out.b = cursor.leb();
+    break;
+  case ExtendedKind::exit:
+    out.signed_value = unzigzag(cursor.leb());
     out.b = cursor.leb();
     break;
   case ExtendedKind::thread_exit:

@@ -219,7 +219,7 @@ void DumpOutput::extended_fields(const TraceEvent& event, const EventBatch& batc
     break;
   case ExtendedKind::exit: {
     static constexpr std::string_view kHow[] = {"exit", "_exit", "quick_exit", "abort"};
-    field("status", call.a);
+    signed_field("status", call.signed_value);
     word_field("how", call.b < std::size(kHow) ? kHow[call.b] : "unknown");
     break;
   }

@@ -419,10 +419,13 @@ void ProcessRecording::housekeep(uint64_t now_ns) {
   wrote(write_losses());
 }
 
-bool ProcessRecording::finish(const ProcessEnd& end) {
+void ProcessRecording::drain_to_end() {
   for (OpenBlock& b : blocks_)
     b.floor_since_ns = 0;
   drain(stamp_unordered() + kFloorMarginTicks);
+}
+
+bool ProcessRecording::finish(const ProcessEnd& end) {
   if (trace_ == nullptr || !header_written_)
     return false;
   if (trace_->closed())

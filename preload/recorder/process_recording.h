@@ -80,8 +80,9 @@ class ProcessRecording {
   void drain(uint64_t pass_ticks);
   // Once a second: what changes slowly. `now_ns`: CLOCK_MONOTONIC.
   void housekeep(uint64_t now_ns);
-  // The process can write no more: drains the rest and closes the trace. false: the trace could not be closed
-  // cleanly.
+  // The process can write no more: drains the rest.
+  void drain_to_end();
+  // After drain_to_end(): closes the trace. false: it could not be closed cleanly.
   bool finish(const ProcessEnd& end);
 
   // After finish(): gives back every block of this image.

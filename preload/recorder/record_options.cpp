@@ -15,7 +15,8 @@ const char kRecordUsage[] =
 Runs APP and records its memory. Ends with APP's exit status (128+N after signal N).
 
   -o, --output FILE       trace of APP itself; its children's go to FILE.PID.N.hlt. An existing FILE is kept as
-                          FILE.~1~, FILE.~2~ ... Without -o: a new directory heapledger-APP-DATE-TIME-PID
+                          FILE.~1~, FILE.~2~ ... Each %p in it is the pid of the process whose trace it is.
+                          Without -o: a new directory heapledger-APP-DATE-TIME-PID
       --output-dir DIR    where that directory is made (default: $HEAPLEDGER_DIR, else here, else /var/tmp)
   -q, --quiet             print nothing
       --free-stacks       record the call stack of each free too      --no-free-stacks

@@ -15,6 +15,7 @@
 
 #include "platform/clock.h"
 #include "processor_choice.h"
+#include "run_place.h"
 
 namespace hl {
 
@@ -218,24 +219,27 @@ std::vector<std::string> Recorder::trace_candidates(const ProcessRecording& reco
   const SessionProcess& p = recording.process();
   std::vector<std::string> names;
   std::string stem;
+  const auto numbered = [&stem](uint32_t image) { return fmt::format("{}.{}.hlt", stem, image); };
   if (h.output[0] != 0) {
-    stem = h.output;
-    if (stem.size() > 4 && stem.ends_with(".hlt"))
-      stem.resize(stem.size() - 4);
-    if (recording.is_root()) {
-      // FILE is the root's newest image: what it was before exec gives the name up.
+    const std::string own = with_pid(h.output, std::to_string(p.pid));
+    const bool named_by_pid = own != h.output;
+    stem = own.ends_with(".hlt") && own.size() > 4 ? own.substr(0, own.size() - 4) : own;
+    if (!named_by_pid)
+      stem += fmt::format(".{}", p.pid);
+    if (recording.is_root() || named_by_pid) {
+      // FILE is the newest image: what it was before exec gives the name up.
       for (auto& other : recordings_)
-        if (other->trace() != nullptr && other->trace()->path() == h.output)
-          other->trace()->rename_to(fmt::format("{}.{}.{}.hlt", stem, p.pid, other->process().image_number));
-      names.emplace_back(h.output);
+        if (other->trace() != nullptr && other->trace()->path() == own)
+          other->trace()->rename_to(numbered(other->process().image_number));
+      names.push_back(own);
     }
   } else {
-    stem = fmt::format("{}/{}", h.directory,
-                       file_name_of({p.text, std::min<size_t>(p.exe_bytes, sizeof(p.text))}));
+    stem = fmt::format("{}/{}.{}", h.directory,
+                       file_name_of({p.text, std::min<size_t>(p.exe_bytes, sizeof(p.text))}), p.pid);
   }
-  names.push_back(fmt::format("{}.{}.{}.hlt", stem, p.pid, p.image_number));
+  names.push_back(numbered(p.image_number));
   for (uint32_t i = 2; i < kMostNameAttempts; i++)
-    names.push_back(fmt::format("{}.{}.{}-{}.hlt", stem, p.pid, p.image_number, i));
+    names.push_back(fmt::format("{}.{}-{}.hlt", stem, p.image_number, i));
   return names;
 }
 
@@ -291,11 +295,13 @@ ProcessEnd Recorder::end_of(ProcessRecording& recording, bool replaced_by_exec) 
   };
   if (const auto it = reaped_.find(recording.watch().pid()); it != reaped_.end()) {
     set_status(it->second.status);
-    end.user_ns = it->second.user_ns;
-    end.system_ns = it->second.system_ns;
-    end.peak_rss_bytes = it->second.peak_rss_bytes;
-    if (!replaced_by_exec)
+    // Of the whole process: its last image's, then.
+    if (!replaced_by_exec) {
+      end.user_ns = it->second.user_ns;
+      end.system_ns = it->second.system_ns;
+      end.peak_rss_bytes = it->second.peak_rss_bytes;
       reaped_.erase(it);
+    }
   } else if (const auto status = recording.watch().exit_status()) {
     set_status(*status);
   } else if (recording.tally().exit_seen) {
@@ -325,6 +331,8 @@ void Recorder::finish(size_t index, bool replaced_by_exec) {
   recordings_.erase(recordings_.begin() + static_cast<long>(index));
   if (r->trace() == nullptr)
     r->open_trace(trace_candidates(*r));
+  // Its last event may be what tells how it ended.
+  r->drain_to_end();
   const ProcessEnd end = end_of(*r, replaced_by_exec);
   const bool good = r->finish(end);
   lost_ += r->lost_events();

@@ -89,6 +89,8 @@ bool prepare_output(const RecordOptions& o, RunPlace& place, std::string& why) {
     return false;
   }
   place.output = (place.directory == "/" ? "" : place.directory) + "/" + name;
+  if (place.output.find("%p") != std::string::npos)
+    return true; // a pid's name is taken when the pid is known
   struct stat info;
   if (lstat(place.output.c_str(), &info) != 0)
     return true;
@@ -112,6 +114,16 @@ bool prepare_output(const RecordOptions& o, RunPlace& place, std::string& why) {
   return false;
 }
 
+} // namespace
+
+std::string with_pid(std::string path, const std::string& pid) {
+  for (size_t at = 0; (at = path.find("%p", at)) != std::string::npos; at += pid.size())
+    path.replace(at, 2, pid);
+  return path;
+}
+
+namespace {
+
 bool is_tmpfs(const std::string& directory) {
   struct statfs info;
   return statfs(directory.c_str(), &info) == 0 && static_cast<uint32_t>(info.f_type) == 0x01021994;
@@ -123,7 +135,8 @@ bool choose_run_place(const RecordOptions& o, RunPlace& place, std::string& why)
   place.name = base_name(o.command.front());
   if (!(o.output.empty() ? make_run_directory(o, place, why) : prepare_output(o, place, why)))
     return false;
-  const std::string beside = o.output.empty() ? place.directory + "/session" : place.output + ".session";
+  const std::string beside = o.output.empty() ? place.directory + "/session"
+                                              : with_pid(place.output, std::to_string(getpid())) + ".session";
   if (unfit_file_system(place.directory) == nullptr) {
     place.sessions.push_back(beside);
     // Left by a run that was killed: its trace names it.

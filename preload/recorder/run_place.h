@@ -21,4 +21,7 @@ struct RunPlace {
 // false: `why` says why no place was found.
 bool choose_run_place(const RecordOptions& options, RunPlace& place, std::string& why);
 
+// Each %p of an -o FILE is a process's pid: all of the tree then have such names.
+std::string with_pid(std::string path, const std::string& pid);
+
 } // namespace hl

@@ -155,7 +155,7 @@ int supervise_command(int argc, char** argv) {
       facts.figures = *end.figures;
     facts.recorder_restarts = end.recorder_restarts;
     facts.session = recorder.session;
-    facts.path = place.output.empty() ? place.directory : place.output;
+    facts.path = place.output.empty() ? place.directory : with_pid(place.output, std::to_string(facts.figures.pid));
     if (end.finished && end.images == 0)
       fmt::print(
           stderr,

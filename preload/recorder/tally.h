@@ -64,7 +64,7 @@ class Tally {
         forked.push_back(static_cast<uint32_t>(pid));
       break;
     case ExtendedKind::exit:
-      exit_status = static_cast<int32_t>(get());
+      exit_status = static_cast<int32_t>(unzigzag(get()));
       exit_kind = static_cast<uint32_t>(get());
       exit_seen = p != nullptr;
       break;
