@@ -56,7 +56,8 @@ class ChainCache {
   void put(uint64_t hash, StackId id) {
     Set& set = sets_[set_index(hash)];
     for (unsigned i = kWays - 1; i > 0; --i)
-      set.slots[i].store(set.slots[i - 1].load(std::memory_order_relaxed), std::memory_order_release);
+      // Acquire and release: whoever finds the chain in its new slot finds its node filled, as in the old one.
+      set.slots[i].store(set.slots[i - 1].load(std::memory_order_acquire), std::memory_order_release);
     set.slots[0].store(tag(hash) | id, std::memory_order_release);
   }
 

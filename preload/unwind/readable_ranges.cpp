@@ -28,6 +28,14 @@ bool probe_readable(uint64_t address) {
                           kSignalSetBytes) != -14; // -EFAULT
 }
 
+// Leaves what says that this is in progress.
+void ReadableRanges::forget() {
+  for (unsigned i = 0; i < kRanges; ++i)
+    low_[i] = high_[i] = 0;
+  primary_ = next_victim_ = 0;
+  has_primary_ = false;
+}
+
 void ReadableRanges::clear() {
   *this = ReadableRanges{};
 }
@@ -42,12 +50,29 @@ void ReadableRanges::swap_with(unsigned i) {
     primary_ = static_cast<uint8_t>(i);
   else if (primary_ == i)
     primary_ = 0;
-  current_is_secondary_ = has_primary_ && primary_ != 0;
 }
 
 bool ReadableRanges::select_slowly(uint64_t sp) {
-  if (generation_ != generation()) {
-    generation_ = generation();
+  const bool left_half_changed = in_flux_;
+  const uint32_t now = generation();
+  const bool unmapped_since = generation_ != now;
+  // Until all is done, the fast path of select() has to come here.
+  in_flux_ = true;
+  current_is_secondary_ = true;
+  generation_ = ~now;
+  asm volatile("" ::: "memory");
+  if (left_half_changed)
+    forget();
+  const bool selected = select_in_flux(sp, unmapped_since);
+  asm volatile("" ::: "memory");
+  generation_ = now;
+  current_is_secondary_ = has_primary_ && primary_ != 0;
+  in_flux_ = false;
+  return selected;
+}
+
+bool ReadableRanges::select_in_flux(uint64_t sp, bool unmapped_since) {
+  if (unmapped_since) {
     for (unsigned i = 0; i < kRanges; ++i)
       if (!has_primary_ || i != primary_)
         low_[i] = high_[i] = 0;

@@ -11,6 +11,9 @@
 // The first range is the thread's own stack, which stays mapped while the thread runs. The others are dropped
 // when memory was unmapped since (note_unmapped), for a fiber's stack may go and a smaller one take its
 // place.
+//
+// A signal handler may leave by longjmp at any instruction here, so a range may be half changed when the next walk
+// begins: `in_flux_` says so, and then all are found anew.
 #pragma once
 
 #include <atomic>
@@ -57,6 +60,8 @@ class ReadableRanges {
  private:
   static uint32_t generation() { return g_unmap_generation.load(std::memory_order_relaxed); }
   bool select_slowly(uint64_t stack_pointer);
+  bool select_in_flux(uint64_t stack_pointer, bool unmapped_since);
+  void forget();
   bool ensure_slowly(uint64_t address, uint64_t bytes);
   bool grow_up_to(uint64_t end);
   void swap_with(unsigned i);
@@ -68,6 +73,7 @@ class ReadableRanges {
   uint8_t next_victim_;
   bool current_is_secondary_;
   bool has_primary_;
+  bool in_flux_; // ranges are being changed: if nobody does so now, a handler has jumped out of it
 };
 
 } // namespace hl

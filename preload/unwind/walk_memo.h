@@ -75,6 +75,7 @@ struct WalkMemo {
   ReadableRanges ranges;
   uint64_t walked_frames; // statistics of this thread: frames found by rules
   uint64_t verified_hits; // events whose innermost frame was remembered
+  uint64_t far_frames;    // debt of walks that went on to the outer end of a stack too deep to be remembered
   MemoFrame frames[kFrames];
   MemoWord words[kWords];
 

@@ -56,8 +56,8 @@ StackId marker(WalkContext& context, StackId parent, WalkEnd why) {
   return context.tree->intern(parent, kMarkerModule, 1 + static_cast<uint64_t>(why));
 }
 
-// Fresh frames as the stack tree takes them; gives them their nodes.
-struct FreshChain {
+// Frames outermost first, as the stack tree takes them; gives them their nodes.
+struct FrameChain {
   MemoFrame* outermost;
   uint32_t count;
 
@@ -70,7 +70,16 @@ struct FreshChain {
 // Gives frames [fresh, kCap) their nodes below `parent`; returns the innermost one's.
 inline StackId intern_fresh(WalkMemo& memo, WalkContext& context, uint32_t fresh, const ChainHash& hash,
                             StackId parent) {
-  FreshChain chain{memo.frames + fresh, kCap - fresh};
+  FrameChain chain{memo.frames + fresh, kCap - fresh};
+  return context.tree->intern_chain(parent, chain, context.tree->find_chain(parent, hash));
+}
+
+// The same for any of the frames.
+StackId intern_frames(WalkMemo& memo, WalkContext& context, uint32_t first, uint32_t end, StackId parent) {
+  ChainHash hash;
+  for (uint32_t i = end; i-- > first;)
+    hash.add(memo.frames[i].pc);
+  FrameChain chain{memo.frames + first, end - first};
   return context.tree->intern_chain(parent, chain, context.tree->find_chain(parent, hash));
 }
 
@@ -80,17 +89,17 @@ inline MemoWord* add_word(MemoWord* at, uint64_t address, uint64_t value) {
   return at + 1;
 }
 
-// Puts frames [fresh, kCap), which have their nodes, behind the `count` remembered ones. `end` is null when the outermost
-// of them is called by frames[count - 1]; otherwise it ended the walk. Those for whose words there is no room are
-// left out.
-void remember(WalkMemo& memo, uint32_t count, uint32_t fresh, const OuterEnd* end) {
+// Puts frames [fresh, fresh_end), which have their nodes, behind the `count` remembered ones. `end` is null when the
+// outermost of them is called by frames[count - 1]; otherwise it ended the walk, or stands where the middle was cut out.
+// Those for whose words there is no room are left out.
+void remember(WalkMemo& memo, uint32_t count, uint32_t fresh, const OuterEnd* end, uint32_t fresh_end = kCap) {
   shrink(memo, count);
-  if (fresh == kCap)
+  if (fresh == fresh_end)
     return;
   MemoWord* words = memo.words + (count ? memo.frames[count - 1].words_end : 0);
   const MemoWord* const last_words = memo.words + WalkMemo::kWords - kMaxWordsPerFrame;
   const MemoFrame* in = memo.frames + fresh;
-  const MemoFrame* const in_end = memo.frames + kCap;
+  const MemoFrame* const in_end = memo.frames + fresh_end;
   MemoFrame* out = memo.frames + count;
   bool live = false; // the rbp of the frame just outside matters
   if (end) {
@@ -131,6 +140,10 @@ void remember(WalkMemo& memo, uint32_t count, uint32_t fresh, const OuterEnd* en
     out->words_end = static_cast<uint16_t>(words - memo.words);
     out->flags = static_cast<uint8_t>(guessed | uint8_t{live});
     out->kind = kind;
+  }
+  if (end && end->why == WalkEnd::depth_cap) {
+    memo.gap = count;
+    memo.cut = 1;
   }
   asm volatile("" ::: "memory");
   memo.count = static_cast<uint32_t>(out - memo.frames);
@@ -175,16 +188,54 @@ uint32_t standing_outer_frames(const WalkMemo& memo, uint32_t count) {
   return standing;
 }
 
+// A walk that has run out of room may go on to the outer end of the stack: it then writes round and round in
+// frames [0, kOuterKept), so that the outermost are there in the end, and frames [kOuterKept, kCap) keep the
+// innermost. Depth costs such a walk time, which a thread has a bounded amount of: kFarFrames at once, kFarRefill
+// for each walk that runs out of room (and takes about as long as a tenth of that anyhow).
+constexpr uint32_t kFarFrames = 1 << 20;
+constexpr uint32_t kFarRefill = 8192;
+
+bool may_go_far(WalkMemo& memo) {
+  memo.far_frames -= memo.far_frames < kFarRefill ? memo.far_frames : kFarRefill;
+  return memo.far_frames < kFarFrames;
+}
+
+void reverse(MemoFrame* frames, uint32_t first, uint32_t end) {
+  while (first < end && first < --end) {
+    const MemoFrame f = frames[first];
+    frames[first++] = frames[end];
+    frames[end] = f;
+  }
+}
+
+// After a walk that went far: gives both ends their nodes, a marker between them; returns the innermost one's. `outermost`
+// is the frame that ended the walk.
+StackId intern_both_ends(WalkMemo& memo, WalkContext& context, uint32_t outermost, WalkEnd why) {
+  constexpr uint32_t kOuter = WalkMemo::kOuterKept;
+  reverse(memo.frames, 0, outermost);
+  reverse(memo.frames, outermost, kOuter);
+  reverse(memo.frames, 0, kOuter);
+  const StackId root = why == WalkEnd::outermost ? 0 : marker(context, 0, why);
+  const StackId outer = intern_frames(memo, context, 0, kOuter, root);
+  context.count_end(WalkEnd::depth_cap);
+  return intern_frames(memo, context, kOuter, kCap, marker(context, outer, WalkEnd::depth_cap));
+}
+
 // A walk whose frames need every register. Its frames are not remembered; what was remembered stays.
 [[gnu::noinline]] StackId capture_fully(WalkMemo& memo, const EntryRegisters& entry, WalkContext& context) {
   FullWalk walk(entry, context, memo.ranges);
   uint32_t fresh = kCap;
   ChainHash hash;
   WalkEnd end = WalkEnd::outermost;
+  uint32_t far_frames = 0;
   while (walk.pc() != 0) {
     if (fresh == 0) {
-      end = WalkEnd::depth_cap;
-      break;
+      if (far_frames ? far_frames >= kFarFrames : !may_go_far(memo)) {
+        end = WalkEnd::depth_cap;
+        break;
+      }
+      fresh = WalkMemo::kOuterKept;
+      far_frames += WalkMemo::kOuterKept;
     }
     MemoFrame& f = memo.frames[--fresh];
     if (fresh < memo.count)
@@ -198,12 +249,30 @@ uint32_t standing_outer_frames(const WalkMemo& memo, uint32_t count) {
       break;
     }
   }
-  memo.walked_frames += kCap - fresh;
+  memo.walked_frames += kCap + far_frames - fresh;
   context.count_end(end);
   if (walk.any_guess())
     context.count_end(WalkEnd::frame_pointer_guess);
   memo.ranges.select(entry.rsp);
+  if (far_frames) {
+    memo.far_frames += far_frames;
+    return intern_both_ends(memo, context, fresh, end);
+  }
   return intern_fresh(memo, context, fresh, hash, end == WalkEnd::outermost ? 0 : marker(context, 0, end));
+}
+
+// The end of a walk that went far and whose frames can be remembered.
+[[gnu::noinline]] StackId capture_both_ends(WalkMemo& memo, WalkContext& context, uint32_t outermost,
+                                            uint32_t far_frames, const OuterEnd& end) {
+  memo.walked_frames += kCap + far_frames - outermost;
+  memo.far_frames += far_frames;
+  context.count_end(end.why);
+  const StackId id = intern_both_ends(memo, context, outermost, end.why);
+  remember(memo, 0, 0, &end, WalkMemo::kOuterKept);
+  OuterEnd middle;
+  middle.why = WalkEnd::depth_cap;
+  remember(memo, memo.count, WalkMemo::kOuterKept, &middle);
+  return id;
 }
 
 } // namespace
@@ -225,6 +294,7 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
   uint32_t count = memo.count; // remembered frames not yet passed
   uint32_t fresh = kCap;       // frames[fresh, kCap) were found by this walk
   ChainHash hash; // of those
+  uint32_t far_frames = 0; // walked after there was no more room
   OuterEnd end;
 
   for (;;) {
@@ -238,7 +308,7 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
     if (count && matches(memo.frames[count - 1], s)) {
       const uint32_t matched = count - 1;
       const StackId parent = memo.frames[matched].node;
-      FreshChain chain{memo.frames + fresh, kCap - fresh};
+      FrameChain chain{memo.frames + fresh, kCap - fresh};
       const StackTree::ChainProbe probe = context.tree->find_chain(parent, hash);
       const uint32_t changed = first_changed_word(memo.words, memo.frames[matched].words_end);
       if (changed == 0) {
@@ -286,6 +356,17 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
       // No room. Give up what is remembered inwards of the outer end, which is kept to the last.
       if (count > WalkMemo::kOuterKept) {
         --count;
+      } else if (far_frames ? far_frames < kFarFrames
+                            : standing_outer_frames(memo, count) < WalkMemo::kOuterKept && may_go_far(memo)) {
+        count = 0;
+        shrink(memo, 0);
+        if (fresh == 0) {
+          fresh = WalkMemo::kOuterKept;
+          far_frames += WalkMemo::kOuterKept;
+        }
+      } else if (far_frames) {
+        end.why = WalkEnd::depth_cap;
+        return capture_both_ends(memo, context, fresh, far_frames, end);
       } else {
         const uint32_t standing = standing_outer_frames(memo, count);
         context.count_end(WalkEnd::depth_cap);
@@ -296,8 +377,6 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
         memo.walked_frames += kCap - fresh;
         const StackId id = intern_fresh(memo, context, fresh, hash, parent);
         remember(memo, standing, fresh, &end);
-        memo.gap = standing;
-        memo.cut = memo.count > standing;
         return id;
       }
     }
@@ -388,6 +467,8 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
   ended:
     // Remembered frames that were not reached are another stack's.
     shrink(memo, 0);
+    if (far_frames)
+      return capture_both_ends(memo, context, fresh, far_frames, end);
     memo.walked_frames += kCap - fresh;
     context.count_end(end.why);
     const StackId id =

@@ -24,6 +24,7 @@ OWN_FRAME static void allocate_deep(void) {
 static void on_signal(int number) {
   (void)number;
   allocate_deep();
+  AFTER_CALL;
 }
 
 OWN_FRAME static void go_down(int depth) {
@@ -47,7 +48,7 @@ OWN_FRAME static void first_way_in(int depth) {
 
 OWN_FRAME static void second_way_in(int depth) {
   go_down(depth);
-  AFTER_CALL;
+  __asm__ volatile("nop" ::: "memory"); // unlike the first, or the compiler makes one function of the two
 }
 
 static void* recurse(void* argument) {
