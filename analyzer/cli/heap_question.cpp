@@ -44,7 +44,8 @@ void HeapQuestion::add_options(CLI::App& app) {
   options.add_symbols(app);
 }
 
-int HeapQuestion::answer(const std::function<void(const HeapAnswer&)>& print) const {
+int HeapQuestion::answer(std::string (*text)(const HeapAnswer&, const TextStyle&),
+                         void (*json)(const HeapAnswer&, JsonWriter&)) const {
   const std::vector<Limit> limits = parse_limits(options.limits);
   const OpenedTrace opened = open_trace(options);
   const Trace& trace = *opened.trace;
@@ -62,9 +63,21 @@ int HeapQuestion::answer(const std::function<void(const HeapAnswer&)>& print) co
   }
   resolver.resolve(stacks);
   progress.clear();
-  print(HeapAnswer{trace, heap, resolver, opened.moment, *parse_group_by(by),
-                   top.value_or(options.json ? kTopJson : kTopText),
-                   options.json ? "" : note_on_run(opened)});
+  const HeapAnswer answer{trace,
+                          heap,
+                          resolver,
+                          opened.moment,
+                          *parse_group_by(by),
+                          top.value_or(options.json ? kTopJson : kTopText),
+                          options.json ? "" : note_on_run(opened)};
+  if (options.json) {
+    JsonWriter out(stdout);
+    json(answer, out);
+    out.flush();
+    std::fputc('\n', stdout);
+  } else {
+    std::fputs(text(answer, options.style()).c_str(), stdout);
+  }
   return limits.empty() ? int{kExitFine} : apply_limits(limits, metrics_of(trace, heap));
 }
 

@@ -1,8 +1,6 @@
 // What `report` and `live` have in common: open, replay to the moment, resolve stacks, answer.
 #pragma once
 
-#include <functional>
-
 #include "cli/trace_options.h"
 #include "renderers/heap_output.h"
 
@@ -14,8 +12,9 @@ struct HeapQuestion {
   std::optional<size_t> top;
 
   void add_options(CLI::App& app);
-  // `print` gets the answer; returns the exit code.
-  int answer(const std::function<void(const HeapAnswer&)>& print) const;
+  // Prints what one of the two makes of the answer, by --json; returns the exit code.
+  int answer(std::string (*text)(const HeapAnswer&, const TextStyle&),
+             void (*json)(const HeapAnswer&, JsonWriter&)) const;
 };
 
 } // namespace hl

@@ -9,18 +9,7 @@ int run_report(int argc, char** argv) {
                "heapledger report");
   HeapQuestion question;
   question.add_options(app);
-  return guarded_main(app, argc, argv, [&] {
-    return question.answer([&](const HeapAnswer& answer) {
-      if (question.options.json) {
-        JsonWriter json(stdout);
-        report_json(answer, json);
-        json.flush();
-        std::fputc('\n', stdout);
-      } else {
-        std::fputs(report_text(answer, question.options.style()).c_str(), stdout);
-      }
-    });
-  });
+  return guarded_main(app, argc, argv, [&] { return question.answer(report_text, report_json); });
 }
 
 } // namespace hl
