@@ -50,13 +50,14 @@ void start_stack_capture() {
   memcpy(g_executable, g_process.slot->text, bytes);
   g_executable[bytes] = '\0';
   g_walk.modules.executable_path = g_executable;
-  g_walk.modules.storage = {publish_module, retire_module, nullptr};
+  g_walk.modules.storage = {publish_module, retire_module, restore_module, nullptr};
   g_walk.modules.dl_find_object = reinterpret_cast<DlFindObject>(find_symbol("_dl_find_object").address);
   const bool counted =
       g_walk.epoch.find_load_counter(find_symbol("_rtld_global").address,
                                      reinterpret_cast<uint64_t>(find_symbol("dl_iterate_phdr").address));
   g_process.slot->module_epoch_source = counted ? 1 : 0;
   connect_to_slot();
+  g_tree.prepare();
 }
 
 void restart_stack_capture() {

@@ -63,6 +63,12 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
  public:
   Storage storage;
 
+  // Maps what the first thousands of nodes need: later a sandbox may kill who maps memory.
+  void prepare() {
+    first_child_of(0);
+    make_first_segment();
+  }
+
   // The id of the node with this key, new or known. Without room for a new node: `parent` (the stack is then
   // cut at its inner end) and a count. Any thread, any signal handler, no lock.
   StackId intern(StackId parent, uint32_t module, uint64_t pc) {
