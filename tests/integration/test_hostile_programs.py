@@ -12,6 +12,14 @@ class Wait(harness.TestCase):
         self.assert_same_output([program("wait_sees_nothing")])
         self.assert_same_output([program("wait_sees_nothing"), "subreaper", "all"], name="subreaper.hlt")
 
+    def test_a_program_with_children_finds_its_own_alone(self):
+        for arguments in ([], ["subreaper"]):
+            recorded = self.assert_same_output([program("own_processes"), *arguments], name="".join(arguments) + "own.hlt")
+            self.assertEqual(recorded.stdout.count(b"stranger"), 0)
+            self.assertEqual(len(recorded.children()), 7, "three, a group's, an orphan and its parent, a session's")
+            for trace in recorded.children():
+                self.assert_nothing_lost(trace)
+
     def test_nor_when_preloaded_without_a_supervisor(self):
         for arguments in ([], ["subreaper"]):
             alone = run([program("wait_sees_nothing"), *arguments])
