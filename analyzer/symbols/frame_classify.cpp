@@ -119,8 +119,9 @@ constexpr std::string_view kAllocatorNames[] = {
     "av_mallocz", "av_calloc", "av_realloc", "png_malloc", "zcalloc_num", "lua_newuserdata", "apr_palloc",
     "zmalloc", "zcalloc", "zrealloc", "zstrdup", "ztrymalloc", "ztrycalloc", "ztryrealloc", "zmalloc_usable",
     "ztrymalloc_usable", "ztrymalloc_usable_internal", "pcalloc", "palloc", "kmalloc", "memory::allocate",
-    "memory::reallocate", "__rust_alloc", "__rust_realloc", "__rust_alloc_zeroed", "__rg_alloc",
-    "__rdl_alloc", "__rg_realloc", "__rdl_realloc", "__rdl_alloc_zeroed"};
+    "memory::reallocate", "AllocateHeap", "ReallocateHeap", "__rust_alloc", "__rust_realloc",
+    "__rust_alloc_zeroed", "__rg_alloc", "__rdl_alloc", "__rg_realloc", "__rdl_realloc",
+    "__rdl_alloc_zeroed"};
 
 constexpr std::string_view kAllocatorPrefixes[] = {"__libc_malloc",
                                                    "__libc_calloc",
@@ -211,6 +212,9 @@ constexpr std::string_view kAllocatorPrefixes[] = {"__libc_malloc",
                                                    "std::__allocate_at_least",
                                                    "std::__allocation_guard::"};
 
+constexpr std::string_view kNamesOfC[] = {"malloc",         "calloc",        "realloc", "memalign",
+                                          "posix_memalign", "aligned_alloc", "strdup",  "free"};
+
 // Members of standard containers that only obtain memory.
 constexpr std::string_view kContainerAllocators[] = {
     "_M_allocate",         "_M_allocate_and_copy", "_M_allocate_map",   "_M_allocate_node",
@@ -295,9 +299,13 @@ std::string without_inline_namespaces(std::string name) {
 bool is_allocator_name(std::string_view name) {
   if (is_one_of(name, kAllocatorNames) || starts_with_any(name, kAllocatorPrefixes))
     return true;
+  size_t colon = name.rfind("::");
+  // A member that bears the name of C's function stands for it: os::malloc, Allocator::realloc,
+  // Arena::strdup.
+  if (colon != std::string_view::npos && is_one_of(name.substr(colon + 2), kNamesOfC))
+    return true;
   if (!name.starts_with("std::") && !name.starts_with("__gnu_cxx::"))
     return false;
-  size_t colon = name.rfind("::");
   return is_one_of(name.substr(colon + 2), kContainerAllocators);
 }
 

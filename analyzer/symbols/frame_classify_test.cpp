@@ -45,6 +45,9 @@ TEST_CASE("allocation functions of C, C++, Rust, GLib, Python and program wrappe
         "zmalloc",
         "sqlite3DbMallocRawNN",
         "memory::allocate(unsigned long)",
+        "os::malloc(unsigned long, MemoryType)",
+        "pool::Arena::realloc(void*, unsigned long)",
+        "AllocateHeap(unsigned long, MemoryType)",
         "__rust_alloc",
         "<alloc::alloc::Global as core::alloc::Allocator>::allocate",
         "alloc::alloc::exchange_malloc"}) {
