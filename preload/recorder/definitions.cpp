@@ -114,7 +114,7 @@ bool Definitions::write_unloaded(TraceFile& trace) {
   payload_.clear();
   std::vector<uint32_t> ids;
   for (uint32_t id = 1; id <= modules_.size(); id++) {
-    if (!modules_[id - 1].written || modules_[id - 1].unloaded)
+    if (!modules_[id - 1].written)
       continue;
     const ModuleRecord* const record = module_record(id);
     if (record == nullptr)
@@ -122,7 +122,8 @@ bool Definitions::write_unloaded(TraceFile& trace) {
     // A run's first record alone has these fields; its continuations hold path.
     const uint32_t run =
         std::clamp(record->record_count, 1u, static_cast<uint32_t>(modules_.size()) - id + 1);
-    if (record->unloaded_ticks.load(std::memory_order_acquire) != 0) {
+    // What was unloaded may be there again.
+    if ((record->unloaded_ticks.load(std::memory_order_acquire) != 0) != modules_[id - 1].unloaded) {
       put_module(id, *record);
       for (uint32_t i = 0; i < run; i++)
         ids.push_back(id + i);
@@ -134,7 +135,7 @@ bool Definitions::write_unloaded(TraceFile& trace) {
   if (!trace.append({.kind = ChunkKind::modules, .count = ids.size()}, payload_))
     return false;
   for (const uint32_t id : ids)
-    modules_[id - 1].unloaded = true;
+    modules_[id - 1].unloaded = !modules_[id - 1].unloaded;
   return true;
 }
 

@@ -22,7 +22,7 @@ class Definitions {
 
   // Writes what is new. false: the trace could not be written (tried again next time).
   bool write(TraceFile& trace, ChunkCodec& codec);
-  // Looks for modules that were unloaded since they were written.
+  // Looks for modules that were unloaded, or loaded again, since they were written.
   bool write_unloaded(TraceFile& trace);
 
   // What a trace that is continued after a restart already holds.

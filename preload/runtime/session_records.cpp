@@ -115,4 +115,9 @@ void retire_module(void*, uint32_t id) {
   if (record != nullptr) record->unloaded_ticks.store(EventWriter::now(false), std::memory_order_release);
 }
 
+void restore_module(void*, uint32_t id) {
+  ModuleRecord* const record = id != 0 ? module_record(id - 1) : nullptr;
+  if (record != nullptr) record->unloaded_ticks.store(0, std::memory_order_release);
+}
+
 }  // namespace hl

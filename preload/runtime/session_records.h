@@ -14,5 +14,7 @@ NodeBlock* provide_node_block(void*, uint32_t position);
 uint32_t publish_module(void*, const ModuleInfo& info);
 // Notes when the instance went.
 void retire_module(void*, uint32_t id);
+// It is there again.
+void restore_module(void*, uint32_t id);
 
 }  // namespace hl

@@ -308,10 +308,14 @@ uint32_t ModuleTable::add(const Found& found, uint32_t epoch) {
         return i;
       }
     }
-    if (there->identity == found.identity && there->dead.load(std::memory_order_relaxed) == 0) {
-      there->valid_epoch.store(epoch, std::memory_order_relaxed);
-      return i;
-    }
+    if (there->identity != found.identity || there->presence.load(std::memory_order_relaxed) == Presence::foreign)
+      continue;
+    Presence unmapped = Presence::unmapped;
+    if (there->presence.compare_exchange_strong(unmapped, Presence::mapped, std::memory_order_relaxed) &&
+        storage.restore)
+      storage.restore(storage.context, there->id);
+    there->valid_epoch.store(epoch, std::memory_order_relaxed);
+    return i;
   }
   return kNoInstance;
 }
@@ -322,7 +326,7 @@ uint32_t ModuleTable::find(uint64_t pc, uint32_t epoch) {
     const ModuleInstance& m = instance(i);
     // Relaxed: an instance seen valid in this epoch stays valid in it; a stale view only costs the slow way.
     if (pc >= m.start && pc < m.end && m.valid_epoch.load(std::memory_order_relaxed) == epoch &&
-        m.dead.load(std::memory_order_relaxed) == 0)
+        m.presence.load(std::memory_order_relaxed) == Presence::mapped)
       return i;
   }
   Found found;
@@ -333,7 +337,8 @@ uint32_t ModuleTable::find(uint64_t pc, uint32_t epoch) {
     ModuleInstance& m = *slots_[i].load(std::memory_order_acquire);
     if (m.identity == found.identity || m.end <= found.info.start || m.start >= found.info.end)
       continue;
-    if (m.dead.exchange(1, std::memory_order_relaxed) == 0 && storage.retire)
+    Presence mapped = Presence::mapped;
+    if (m.presence.compare_exchange_strong(mapped, Presence::unmapped, std::memory_order_relaxed) && storage.retire)
       storage.retire(storage.context, m.id);
   }
   return add(found, epoch);
@@ -343,9 +348,10 @@ bool ModuleTable::revalidate(uint32_t index, uint64_t pc, uint32_t epoch) {
   if (index >= count())
     return false;
   ModuleInstance& m = *slots_[index].load(std::memory_order_acquire);
-  if (m.dead.load(std::memory_order_relaxed))
+  if (m.presence.load(std::memory_order_relaxed) == Presence::foreign)
     return false;
-  if (m.valid_epoch.load(std::memory_order_relaxed) == epoch)
+  if (m.presence.load(std::memory_order_relaxed) == Presence::mapped &&
+      m.valid_epoch.load(std::memory_order_relaxed) == epoch)
     return true;
   return find(pc, epoch) == index;
 }
@@ -353,7 +359,7 @@ bool ModuleTable::revalidate(uint32_t index, uint64_t pc, uint32_t epoch) {
 void ModuleTable::reset() {
   const uint32_t n = count();
   for (uint32_t i = 0; i < n; ++i)
-    slots_[i].load(std::memory_order_acquire)->dead.store(1, std::memory_order_relaxed);
+    slots_[i].load(std::memory_order_acquire)->presence.store(Presence::foreign, std::memory_order_relaxed);
   if (n < kMaxInstances / 2)
     return;
   // Dozens of generations of forks without exec: begin anew.

@@ -3,7 +3,8 @@
 //
 // A module *instance* is one file mapped at one place for a while. Instances are never re-used: code mapped
 // where other code was gets a new instance, hence new rules and new stack nodes. A file that is unloaded and
-// loaded again at the same address, bit for bit the same by build-id, path and range, keeps its instance.
+// loaded again at the same address, bit for bit the same by build-id, path and range, keeps its instance, also when
+// another was there meanwhile: libraries that take turns cost no more records than there are libraries.
 //
 // Everything here is lock-free and may run in a signal handler that interrupted dlopen: the lookup goes
 // through `_dl_find_object` (glibc >= 2.35, found by the caller), or where that is missing, through
@@ -36,6 +37,8 @@ struct ModuleStorage {
   uint32_t (*publish)(void* context, const ModuleInfo& info) = nullptr;
   // The instance is no longer mapped (found when other code, or none, was met at its address).
   void (*retire)(void* context, uint32_t id) = nullptr;
+  // A retired instance is mapped again.
+  void (*restore)(void* context, uint32_t id) = nullptr;
   void* context = nullptr;
 };
 
@@ -50,10 +53,16 @@ struct DlFindObjectResult {
 };
 using DlFindObject = int (*)(void* address, DlFindObjectResult* result);
 
+enum class Presence : uint32_t {
+  mapped = 0,
+  unmapped = 1, // other code, or none, was met at its address; it may come back
+  foreign = 2,  // known before a fork: its id is the parent's, and it stays dead
+};
+
 struct ModuleInstance {
   uint32_t id = 0;                      // as the storage named it
   std::atomic<uint32_t> valid_epoch{0}; // last module epoch in which this was seen mapped
-  std::atomic<uint32_t> dead{0};
+  std::atomic<Presence> presence{Presence::mapped};
   uint64_t start = 0, end = 0;
   uint64_t identity = 0; // hash over path, bias, range, build-id (without one: of its headers)
   const void* link_map = nullptr;

@@ -506,7 +506,7 @@ void note_executable_mapping(WalkContext& context, uint64_t start, uint64_t byte
   const uint32_t n = context.modules.count();
   for (uint32_t i = 0; i < n; ++i) {
     const ModuleInstance& m = context.modules.instance(i);
-    if (m.dead.load(std::memory_order_relaxed) || m.end <= start || m.start >= start + bytes)
+    if (m.presence.load(std::memory_order_relaxed) != Presence::mapped || m.end <= start || m.start >= start + bytes)
       continue;
     context.epoch.bump();
     return;

@@ -66,7 +66,7 @@ class Libraries(harness.TestCase):
             os.symlink(harness.PROGRAMS / (name + ".so"), modules / (name + ".so"))
         (modules / "gconv-modules").write_text("module UTF-8// HLFIRST// reused_first 1\n"
                                                "module UTF-8// HLSECOND// reused_second 1\n")
-        rounds = 20
+        rounds = 1000 * harness.SCALE
         command = [program("library_reuse"), str(harness.PROGRAMS / "reused_first.so"),
                    str(harness.PROGRAMS / "reused_second.so"), str(rounds)]
         environment = harness.clean_environment(GCONV_PATH=modules)
@@ -84,6 +84,8 @@ class Libraries(harness.TestCase):
                           and site["allocation_calls"]] for size in (701, 702)}
         self.assertEqual({functions(site)[0] for site in by_size[701]}, {"allocate_in_first"})
         self.assertEqual({functions(site)[0] for site in by_size[702]}, {"allocate_in_other"})
+        # Libraries that come back are known: neither their modules nor their stacks are written down again.
+        self.assertLess(self.assert_nothing_lost(recorded.trace)["stack_nodes"], 1000)
 
 
 class Limits(harness.TestCase):
