@@ -69,8 +69,8 @@ std::string closing_lines(const ClosingFacts& f) {
     out += fmt::format(", recorder restarted {} times", f.recorder_restarts);
   out += fmt::format("   lost {}", count_text(m.lost));
   if (m.lost_disk_full != 0)
-    out += fmt::format(" ({} because the trace could not be written: is the disk full?)",
-                       count_text(m.lost_disk_full));
+    out += fmt::format(" ({} because the trace could not be written: {})", count_text(m.lost_disk_full),
+                       m.write_error == 0 ? "is the disk full?" : std::strerror(m.write_error));
   const bool has_trace = m.text[0] != 0;
   if (m.good == 0 && has_trace)
     out += fmt::format("; the trace could not be closed, what it lacks is in {}", f.session);

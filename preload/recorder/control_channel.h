@@ -36,6 +36,7 @@ struct ControlMessage {
   uint32_t still_recording = 0; // of them alive now
   uint32_t oom_kills = 0;
   uint32_t restarts = 0;
+  int32_t write_error = 0; // errno of what kept the trace from being written; 0 nothing
   char text[1024] = {};
 
   void set_text(const char* s) { std::strncpy(text, s, sizeof(text) - 1); }

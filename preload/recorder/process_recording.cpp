@@ -83,8 +83,10 @@ bool ProcessRecording::open_trace(const std::vector<std::string>& candidates) {
     return true;
   for (const std::string& path : candidates) {
     trace_ = TraceFile::create(path, process_.uuid, shop_.session.header().uuid);
-    if (trace_ == nullptr && errno != EEXIST)
+    if (trace_ == nullptr && errno != EEXIST) {
+      open_error_ = errno;
       return false;
+    }
     if (trace_ == nullptr)
       trace_ = TraceFile::reopen(path, process_.uuid,
                                  [this](const ChunkHeader& chunk, std::span<const uint8_t> payload) {
@@ -316,6 +318,7 @@ void ProcessRecording::drain_block(OpenBlock& b) {
   thread.events += events;
   tally_.events += events;
   b.drained_events += events;
+  b.unflushed_events += events;
   b.cursor = decoder.cursor();
   b.drained_bytes = b.committed_bytes;
   b.damaged |= decoder.damaged();
@@ -341,6 +344,12 @@ void ProcessRecording::flush(uint64_t low_water_ticks) {
   if (!good)
     process_.losses[static_cast<uint32_t>(LossCause::disk_full)].fetch_add(encoder.events(),
                                                                            std::memory_order_relaxed);
+  for (OpenBlock& b : blocks_) {
+    if (b.unflushed_events == 0)
+      continue;
+    b.lost_events = good ? 0 : b.lost_events + b.unflushed_events;
+    b.unflushed_events = 0;
+  }
   encoder.reset(static_cast<UsablePredictor>(process_.usable_predictor));
 }
 
@@ -380,6 +389,12 @@ void ProcessRecording::reclaim_dead_threads() {
     b.committed_bytes = committed;
   }
   return_drained();
+}
+
+void ProcessRecording::uncount_what_stays() {
+  for (const OpenBlock& b : blocks_)
+    process_.losses[static_cast<uint32_t>(LossCause::disk_full)].fetch_sub(b.lost_events,
+                                                                           std::memory_order_relaxed);
 }
 
 uint64_t ProcessRecording::lost_events() const {

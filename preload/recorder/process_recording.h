@@ -69,6 +69,8 @@ class ProcessRecording {
   // Creates the trace, or continues the one an earlier recorder left. false: not possible now, try again
   // later.
   bool open_trace(const std::vector<std::string>& candidates);
+  // errno of the last attempt to write that failed, 0 none.
+  int write_error() const { return trace_ == nullptr ? open_error_ : trace_->error(); }
 
   void add_event_block(uint32_t index);
   // Event blocks that threads are still filling.
@@ -89,6 +91,9 @@ class ProcessRecording {
   void release_blocks();
 
   uint64_t lost_events() const;
+  // The session file stays, and with it the blocks that were not returned: what of them is in no chunk is read from
+  // there, so it is not lost.
+  void uncount_what_stays();
   uint64_t lost_events(LossCause cause) const {
     return process_.losses[static_cast<uint32_t>(cause)].load(std::memory_order_relaxed);
   }
@@ -103,6 +108,8 @@ class ProcessRecording {
     uint32_t drained_events;
     BlockCursor cursor; // at drained_bytes
     bool damaged;
+    // Drained since the last chunk; drained and counted as lost since the last chunk that could be written.
+    uint32_t unflushed_events, lost_events;
     // Of this drain:
     bool sealed;
     uint32_t committed_bytes;
@@ -140,6 +147,7 @@ class ProcessRecording {
   const uint32_t block_index_, slot_, generation_;
   bool is_root_ = false;
   std::unique_ptr<TraceFile> trace_;
+  int open_error_ = 0;
   ProcessWatch watch_;
   Definitions definitions_;
   Tally tally_;

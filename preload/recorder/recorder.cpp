@@ -335,15 +335,17 @@ void Recorder::finish(size_t index, bool replaced_by_exec) {
   r->drain_to_end();
   const ProcessEnd end = end_of(*r, replaced_by_exec);
   const bool good = r->finish(end);
-  lost_ += r->lost_events();
-  lost_disk_full_ += r->lost_events(LossCause::disk_full);
   expect_children(*r);
   // Events are drained in any case; stack nodes and modules that could not be written are kept, for the
   // analyzer reads trace and session file as one. Without any trace they would explain nothing.
   const bool keep = !good && r->trace() != nullptr && kept_ < kMostKept;
-  if (keep)
+  if (keep) {
     kept_++;
-  else
+    r->uncount_what_stays();
+  }
+  lost_ += r->lost_events();
+  lost_disk_full_ += r->lost_events(LossCause::disk_full);
+  if (!keep)
     r->release_blocks();
   write_index_line(*r, "ended", good);
   if (r->is_root() && !replaced_by_exec)
@@ -371,6 +373,7 @@ void Recorder::note_root_complete(ProcessRecording& r, const ProcessEnd& end, bo
   m.waited_ns = r.process().waited_ns.load(std::memory_order_relaxed);
   m.oom_kills = end.oom_kills;
   m.restarts = settings_.restarts;
+  m.write_error = r.write_error();
   m.set_text(r.trace() == nullptr ? "" : r.trace()->path().c_str());
   root_complete_ = m;
 }

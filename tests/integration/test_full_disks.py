@@ -1,0 +1,242 @@
+"""Nowhere to write: full, missing, forbidden and failing disks. The program runs unharmed, one line says why, what
+was written stays readable, and what was lost is counted to the last event."""
+import os
+import resource
+import subprocess
+import sys
+import time
+import unittest
+
+sys.path.insert(0, __file__.rsplit("/", 1)[0])
+import harness
+from harness import HEAPLEDGER, analyze, clean_environment, program, run
+
+ROUNDS = 200000
+HEAP = ("allocations", "frees", "reallocations")
+WRITES_FAILED = b"because the trace could not be written: "
+
+
+def mount_command():
+    """Words that run a command in a mount namespace of its own; None where that is not permitted."""
+    for words in (["unshare", "-m"], ["unshare", "-Urm"]):
+        if run([*words, "sh", "-c", "mount -t tmpfs none /mnt"]).status == 0:
+            return words
+    return None
+
+
+MOUNT = mount_command()
+can_mount = unittest.skipUnless(MOUNT, "no right to mount")
+
+
+class Disks(harness.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.disk = self.scratch / "disk"
+        self.kept = self.scratch / "kept"
+        self.disk.mkdir()
+        self.kept.mkdir()
+
+    def run_on_a_disk(self, mount, before, *options, command=None, output="t.hlt", after="", timeout=120):
+        """Records random_calls onto a disk that ends with the call; what is on it at the end is in self.kept."""
+        command = command or f"{program('random_calls')} {ROUNDS}"
+        script = (f"mount {mount} none {self.disk} && cd {self.disk} || exit 99\n{before}\n"
+                  f"{HEAPLEDGER} record -o {self.disk}/{output} {' '.join(options)} -- {command}\nstatus=$?\n{after}\n"
+                  f"cp -a {self.disk}/. {self.kept}/\nexit $status\n")
+        return run([*MOUNT, "sh", "-c", script], timeout=timeout)
+
+    def assert_runs_unharmed(self, recorded, rounds=ROUNDS):
+        alone = run([program("random_calls"), str(rounds)])
+        self.assertEqual((recorded.status, recorded.stdout), (alone.status, alone.stdout), recorded.explain())
+
+    def assert_one_line(self, recorded, text):
+        self.assertEqual(len([line for line in recorded.stderr.splitlines() if text in line]), 1, recorded.explain())
+
+    def assert_recorded_and_lost_make_all(self, trace, rounds=ROUNDS, some_recorded=True):
+        whole = self.record(program("random_calls"), rounds, name="whole.hlt").info()
+        self.assertEqual(whole["lost"]["events"], 0)
+        info = analyze("info", trace)
+        recorded = sum(info["events"][key] for key in HEAP)
+        lost = info["lost"]["by_cause"]
+        self.assertEqual({cause for cause, count in lost.items() if count}, {"disk_full"})
+        # Ends of threads and the like are events too; random_calls has none but its first thread's start.
+        self.assertEqual(recorded + lost["disk_full"] + info["events"]["other"], sum(whole["events"][key] for key in HEAP)
+                         + whole["events"]["other"])
+        if some_recorded:
+            self.assertGreater(recorded, 20000, "what did fit is there")
+            report = analyze("report", trace)
+            self.assertEqual(report["totals"]["allocation_calls"], info["events"]["allocations"] +
+                             info["events"]["reallocations"])
+        return info
+
+
+@can_mount
+class FullDisks(Disks):
+    def test_full_before_the_start(self):
+        full = self.run_on_a_disk("-t tmpfs -o size=1m", "dd if=/dev/zero of=rest bs=4k 2>/dev/null")
+        self.assert_runs_unharmed(full)
+        self.assert_one_line(full, WRITES_FAILED + b"No space left on device")
+        self.assertIn(b"there is no trace", full.stderr)
+        self.assertEqual(sorted(os.listdir(self.kept)), ["rest"])
+
+    def test_room_for_the_session_file_and_little_more(self):
+        full = self.run_on_a_disk("-t tmpfs -o size=4m", "", "--pool-size=1")
+        self.assert_runs_unharmed(full)
+        self.assert_one_line(full, WRITES_FAILED + b"No space left on device")
+        self.assert_recorded_and_lost_make_all(self.kept / "t.hlt")
+
+    def test_filled_while_recording_and_never_emptied(self):
+        filled = self.scratch / "filled"
+        # The filler takes what is left, again and again, once the program runs.
+        fill = f"(while [ ! -e {filled}.stop ]; do dd if=/dev/zero of=rest bs=64k conv=notrunc oflag=append 2>/dev/null; " \
+               f"sleep 0.02; done) & filler=$!"
+        full = self.run_on_a_disk("-t tmpfs -o size=24m", fill, "--pool-size=1",
+                                  after=f"touch {filled}.stop; wait $filler")
+        self.assert_runs_unharmed(full)
+        self.assert_one_line(full, WRITES_FAILED + b"No space left on device")
+        trace = self.kept / "t.hlt"
+        if trace.exists():
+            self.assert_recorded_and_lost_make_all(trace, some_recorded=False)
+
+    def test_filled_and_emptied_again_recording_goes_on(self):
+        counts = self.scratch / "counts"
+        # until_killed takes a second for this; the disk is full for the middle part of it.
+        trouble = (f"(sleep 0.25; dd if=/dev/zero of=rest bs=64k 2>/dev/null; sleep 0.5; rm rest) & trouble=$!")
+        full = self.run_on_a_disk("-t tmpfs -o size=8m", trouble, "--pool-size=1",
+                                  command=f"{program('until_killed')} {counts} 1200000", after="wait $trouble")
+        self.assertEqual(full.status, 0, full.explain())
+        info = analyze("info", self.kept / "t.hlt")
+        lost = info["lost"]["by_cause"]
+        self.assertLessEqual({cause for cause, count in lost.items() if count}, {"disk_full"})
+        self.assertEqual(info["events"]["allocations"] + info["events"]["other"] + lost["disk_full"], 1200000 + 2)
+        # It was closed after the disk had room again, so the last events are there.
+        self.assertEqual(info["ended"]["how"], "exited")
+
+
+@can_mount
+class UnfitPlaces(Disks):
+    def test_file_system_that_cannot_hold_a_session_file(self):
+        # ramfs cannot allocate ahead; the session file goes to a tmpfs, and nothing is lost.
+        recorded = self.run_on_a_disk("-t ramfs", "")
+        self.assert_runs_unharmed(recorded)
+        self.assertEqual(os.listdir(self.kept), ["t.hlt"])
+        self.assert_nothing_lost(self.kept / "t.hlt")
+
+    def test_no_file_system_can_hold_a_session_file(self):
+        recorded = self.run_on_a_disk("-t ramfs", "mount -t ramfs none /dev/shm; mount -t ramfs none /run")
+        self.assert_runs_unharmed(recorded)
+        self.assertRegex(recorded.stderr, rb"\Aheapledger: no room for the session file .*; running unrecorded\n\Z")
+        self.assertEqual(os.listdir(self.kept), [])
+
+    def test_read_only_directory(self):
+        recorded = self.run_on_a_disk("-t tmpfs -o ro", "")
+        self.assert_runs_unharmed(recorded)
+        self.assert_one_line(recorded, WRITES_FAILED + b"Read-only file system")
+        self.assertIn(b"there is no trace", recorded.stderr)
+
+    def test_working_directory_that_cannot_be_written(self):
+        script = f"mount -t tmpfs -o ro none {self.disk}; cd {self.disk}; exec {HEAPLEDGER} record -- {program('random_calls')} 2000"
+        recorded = run([*MOUNT, "sh", "-c", script])
+        self.assert_runs_unharmed(recorded, 2000)
+        path = recorded.stderr.split()[-1].decode()
+        self.assertTrue(path.startswith("/var/tmp/heapledger-random_calls-"), recorded.explain())
+        self.assert_nothing_lost(path)
+        run(["rm", "-r", path])
+
+
+class Refused(Disks):
+    def assert_unrecorded(self, recorded, reason, rounds=2000):
+        self.assert_runs_unharmed(recorded, rounds)
+        self.assertRegex(recorded.stderr, rb"\Aheapledger: " + reason + rb"; running unrecorded\n\Z")
+
+    def test_missing_directory(self):
+        trace = self.scratch / "missing" / "t.hlt"
+        recorded = run([HEAPLEDGER, "record", "-o", trace, "--", program("random_calls"), "2000"])
+        self.assert_unrecorded(recorded, b"cannot write .*missing/t.hlt: No such file or directory")
+
+    def test_output_that_is_a_directory(self):
+        recorded = run([HEAPLEDGER, "record", "-o", self.disk, "--", program("random_calls"), "2000"])
+        self.assert_unrecorded(recorded, b".*/disk exists and is no regular file")
+
+    def test_quota_that_no_session_file_fits(self):
+        recorded = run([HEAPLEDGER, "record", "-o", self.scratch / "t.hlt", "--", program("random_calls"), "2000"],
+                       preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536)))
+        self.assert_unrecorded(recorded, b"no room for the session file .*: File too large")
+        self.assertEqual(sorted(path.name for path in self.scratch.iterdir()), ["disk", "kept"])
+
+    def test_quota_that_the_trace_outgrows(self):
+        limit = 3600 << 10  # the session file takes 3 328 KiB
+        trace = self.scratch / "t.hlt"
+        rounds = 900000
+        recorded = run([HEAPLEDGER, "record", "--pool-size=1", "-o", trace, "--", program("random_calls"), str(rounds)],
+                       preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+        self.assert_runs_unharmed(recorded, rounds)
+        self.assert_one_line(recorded, WRITES_FAILED + b"File too large")
+        self.assertLessEqual(trace.stat().st_size, limit)
+        self.assert_recorded_and_lost_make_all(trace, rounds)
+
+
+class FailingDisk(Disks):
+    """EIO, by a library preloaded into the recorder."""
+
+    def record_with_failing_writes(self, limit, trouble):
+        self.trigger, self.counts = self.scratch / "trigger", self.scratch / "counts"
+        environment = clean_environment(LD_PRELOAD=harness.PROGRAMS / "failing_writes.so", FAILING_WRITES=self.trigger)
+        process = subprocess.Popen([HEAPLEDGER, "record", "--pool-size=1", "-o", self.scratch / "t.hlt", "--",
+                                    program("until_killed"), self.counts, str(limit)], env=environment,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            trouble()
+            stdout, stderr = process.communicate(timeout=90)
+        finally:
+            if process.poll() is None:
+                process.kill()
+        finished = harness.Finished(process.returncode, stdout, stderr)
+        self.assertEqual(finished.status, 0, finished.explain())
+        return finished
+
+    def wait_for_bytes(self, at_least):
+        deadline = time.monotonic() + 30
+        trace = self.scratch / "t.hlt"
+        while (not trace.exists() or trace.stat().st_size < at_least) and time.monotonic() < deadline:
+            time.sleep(0.005)
+
+    def assert_counts(self, limit):
+        info = analyze("info", self.scratch / "t.hlt")
+        lost = info["lost"]["by_cause"]
+        self.assertEqual({cause for cause, count in lost.items() if count}, {"disk_full"})
+        self.assertGreater(info["events"]["allocations"], 20000, "what was written stays readable")
+        self.assertEqual(info["events"]["allocations"] + info["events"]["other"] + lost["disk_full"], limit + 2)  # start and end
+        return info
+
+    def test_writes_fail_for_good(self):
+        def trouble():
+            self.wait_for_bytes(100000)
+            self.trigger.touch()
+        finished = self.record_with_failing_writes(1000000, trouble)
+        self.assert_one_line(finished, WRITES_FAILED + b"Input/output error")
+        # The trace could not be closed: what is missing of it is in the session file, which stays.
+        self.assertTrue((self.scratch / "t.hlt.session").exists())
+        self.assertFalse(self.assert_counts(1000000)["complete"])
+
+    def test_writes_fail_for_a_while(self):
+        def trouble():
+            self.wait_for_bytes(100000)
+            self.trigger.touch()
+            time.sleep(0.3)
+            self.trigger.unlink()
+        finished = self.record_with_failing_writes(1500000, trouble)
+        self.assert_one_line(finished, WRITES_FAILED + b"Input/output error")
+        self.assertFalse((self.scratch / "t.hlt.session").exists())
+        info = self.assert_counts(1500000)
+        self.assertEqual(info["ended"]["how"], "exited")
+
+    def test_no_write_ever_succeeds(self):
+        self.scratch.joinpath("trigger").touch()
+        finished = self.record_with_failing_writes(50000, lambda: None)
+        self.assert_one_line(finished, WRITES_FAILED + b"Input/output error")
+        self.assertIn(b"there is no trace", finished.stderr)
+        self.assertFalse((self.scratch / "t.hlt").exists())
+
+
+if __name__ == "__main__":
+    harness.main()
