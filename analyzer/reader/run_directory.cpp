@@ -150,6 +150,16 @@ std::vector<RunImage> list_family(const fs::path& root) {
   return parents_first(std::move(images));
 }
 
+// Everybody was killed before the recorder had begun the trace: all there is lies in the session file beside it.
+std::vector<RunImage> images_without_a_trace(const std::string& trace) {
+  std::error_code error;
+  const uint64_t bytes = fs::file_size(trace, error);
+  std::vector<RunImage> images;
+  if ((error && !fs::exists(trace, error)) || (!error && bytes < sizeof(TracePreamble)))
+    add_session_images(trace + ".session", images);
+  return parents_first(std::move(images));
+}
+
 TraceChoice chosen(const RunImage& image, const std::string& directory) {
   TraceChoice choice{image.path, {}, directory};
   if (image.session_only)
@@ -249,6 +259,8 @@ TraceChoice choose_trace(const std::string& named, std::optional<uint32_t> pid) 
       throw TraceError(TraceErrorKind::not_found, path, "no trace in this directory");
     return choose_among(images, path, path, pid);
   }
+  if (const std::vector<RunImage> images = images_without_a_trace(path); !images.empty())
+    return choose_among(images, path, "", pid);
   if (pid && fs::path(path).extension() == ".hlt") {
     const std::vector<RunImage> images = list_family(path);
     if (!images.empty())

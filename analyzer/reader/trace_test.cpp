@@ -283,6 +283,22 @@ TEST_CASE("a session file alone is a trace") {
   CHECK(choice.path == scratch.file("s.hls"));
 }
 
+TEST_CASE("a trace that was never begun is looked for in the session file beside it") {
+  ScratchDirectory scratch;
+  SessionBuilder session(0x5e, 0xab, 99);
+  session.node(0, 0, 0x1234);
+  session.block(1, 0, {malloc_event(10, 0x1000, 100, 1)});
+  CHECK(choose_trace(scratch.file("t.hlt"), {}).path == scratch.file("t.hlt")); // opening it says what is wrong
+  session.write(scratch.file("t.hlt.session"));
+  for (const bool begun : {false, true}) {
+    if (begun) // killed before its first 64 bytes were written
+      write_bytes(scratch.file("t.hlt"), {}, 0);
+    const TraceChoice choice = choose_trace(scratch.file("t.hlt"), {});
+    CHECK(choice.path == scratch.file("t.hlt.session"));
+    CHECK(all_events(*Trace::open(choice.path, choice.session_image)).size() == 1);
+  }
+}
+
 TEST_CASE("a realloc that another thread's events interrupt leaves in two steps") {
   ScratchDirectory scratch;
   const std::string path = scratch.file("t.hlt");
