@@ -79,7 +79,7 @@ struct SessionHeader {
   std::atomic<uint32_t> recorder_state;   // RecorderState
   std::atomic<uint64_t> recorder_heartbeat;   // +1 each pass
   std::atomic<uint32_t> next_process_serial;  // statistics
-  std::atomic<uint32_t> draining_since_drop;  // 1 while droppers wait for the pool to drain (see wait policy)
+  std::atomic<uint32_t> cannot_extend;        // 1 while the recorder finds no room to extend the file
   std::atomic<uint64_t> coarse_clock;     // recorder's last pass, in ticks; a hint for cheap stamps
   std::atomic<uint64_t> logical_clock;    // next stamp where the TSC is forbidden; starts at created.ticks
   ClockPair created;
@@ -88,6 +88,7 @@ struct SessionHeader {
   char output[1024];                      // -o FILE for the root process, absolute, or ""
   char name[128];                         // application's base name
   char path[1024];                        // absolute path of this session file
+  std::atomic<uint32_t> unrecorded_processes;  // found no room here; the recorder counts them as lost
 };
 static_assert(sizeof(SessionHeader) <= 4096);
 enum class RecorderState : uint32_t { none = 0, running = 1, finished = 2, failed = 3 };

@@ -2,15 +2,13 @@
 #include "emit/event_writer.h"
 
 #include "boot/attach.h"
+#include "emit/block_waiting.h"
 #include "emit/extended_events.h"
-#include "emit/session_growth.h"
 #include "runtime/stack_capture.h"
 
 namespace hl {
 
 namespace {
-
-constexpr uint64_t kWaitSliceNs = 10'000'000;
 
 // Proof that the frame guarded at `guard` no longer exists: the present frame lies at or above it on the
 // same stack. On an alternate signal stack, or on a stack we do not know, nothing is proved.
@@ -24,71 +22,6 @@ bool guard_is_stale(const ThreadState& t, uint64_t guard, uint64_t frame) {
   sys::raw_syscall(SYS_sigaltstack, 0, sys::pointer_arg(&alternate));
   constexpr int kOnStack = 1;
   return (alternate.flags & kOnStack) == 0;
-}
-
-// Threads that wait side by side spend the budget once: counts what nobody has counted yet of [began, now]. Returns what
-// the process has waited since the pool was last drained.
-uint64_t count_waiting(uint64_t began_ns, uint64_t now_ns) {
-  uint64_t until_ns = g_process.waited_until_ns.load(std::memory_order_relaxed);
-  for (;;) {
-    const uint64_t from_ns = until_ns > began_ns ? until_ns : began_ns;
-    if (now_ns <= from_ns) break;
-    // Relaxed: statistics, and a bound that may be missed by one slice.
-    if (!g_process.waited_until_ns.compare_exchange_weak(until_ns, now_ns, std::memory_order_relaxed)) continue;
-    g_process.waited_ns.fetch_add(now_ns - from_ns, std::memory_order_relaxed);
-    g_process.slot->waited_ns.fetch_add(now_ns - from_ns, std::memory_order_relaxed);
-    break;
-  }
-  return g_process.waited_ns.load(std::memory_order_relaxed);
-}
-
-// Waits for the recorder to return blocks, within the process's budget.
-uint32_t wait_for_block(BlockPool pool) {
-  SessionHeader* const header = pool.header();
-  const uint64_t began_ns = sys::clock_ns(CLOCK_MONOTONIC);
-  uint32_t index = kNoBlock;
-  header->space_waiters.fetch_add(1, std::memory_order_relaxed);
-  // The recorder sleeps on this word while it is 0.
-  sys::futex_wake(&header->space_waiters);
-  for (;;) {
-    // Acquire: the word is read before the pool is tried, so a return in between changes it.
-    const uint32_t word = header->space_futex.load(std::memory_order_acquire);
-    index = pool.take(true);
-    const uint64_t spent_ns = count_waiting(began_ns, sys::clock_ns(CLOCK_MONOTONIC));
-    if (index != kNoBlock || spent_ns >= header->wait_budget_ns) break;
-    sys::futex_wait(&header->space_futex, word, kWaitSliceNs);
-  }
-  header->space_waiters.fetch_sub(1, std::memory_order_relaxed);
-  g_process.slot->waits.fetch_add(1, std::memory_order_relaxed);
-  if (index == kNoBlock) g_process.dropping.store(true, std::memory_order_relaxed);
-  return index;
-}
-
-bool pool_has_drained(const SessionHeader* header) {
-  return header->event_blocks.load(std::memory_order_relaxed) <=
-         header->event_block_limit.load(std::memory_order_relaxed) / 2;
-}
-
-uint32_t take_event_block() {
-  BlockPool pool = g_process.view.pool();
-  SessionHeader* const header = pool.header();
-  if (g_process.dropping.load(std::memory_order_relaxed)) {
-    if (!pool_has_drained(header)) return kNoBlock;
-    g_process.dropping.store(false, std::memory_order_relaxed);
-    g_process.waited_ns.store(0, std::memory_order_relaxed);
-  }
-  uint32_t index = pool.take(true);
-  if (index == kNoBlock && (header->flags & kSessionRecorderless) != 0 && grow_session(g_process.view)) {
-    index = pool.take(true);
-  }
-  if (index != kNoBlock) {
-    if (g_process.waited_ns.load(std::memory_order_relaxed) != 0 && pool_has_drained(header)) {
-      g_process.waited_ns.store(0, std::memory_order_relaxed);
-    }
-    return index;
-  }
-  if ((header->flags & (kSessionDropOnOverload | kSessionRecorderless)) != 0) return kNoBlock;
-  return wait_for_block(pool);
 }
 
 }  // namespace

@@ -82,6 +82,9 @@ class ProcessRecording {
   void drain(uint64_t pass_ticks);
   // Once a second: what changes slowly. `now_ns`: CLOCK_MONOTONIC.
   void housekeep(uint64_t now_ns);
+  void count_loss(LossCause cause, uint64_t n) {
+    process_.losses[static_cast<uint32_t>(cause)].fetch_add(n, std::memory_order_relaxed); // relaxed: a statistic
+  }
   // The process can write no more: drains the rest.
   void drain_to_end();
   // After drain_to_end(): closes the trace. false: it could not be closed cleanly.

@@ -333,6 +333,10 @@ void Recorder::finish(size_t index, bool replaced_by_exec) {
     r->open_trace(trace_candidates(*r));
   // Its last event may be what tells how it ended.
   r->drain_to_end();
+  // Processes that found no room in the session have nobody else to tell.
+  if (r->is_root() || root_ended_)
+    r->count_loss(LossCause::process_slots,
+                  session_.header().unrecorded_processes.exchange(0, std::memory_order_relaxed));
   const ProcessEnd end = end_of(*r, replaced_by_exec);
   const bool good = r->finish(end);
   expect_children(*r);
@@ -421,7 +425,10 @@ void Recorder::extend_ahead() {
   const uint32_t taken = h.blocks_taken.load(std::memory_order_relaxed);
   const uint32_t others = taken > events ? taken - events : 0;
   const uint32_t wanted = limit + others + others / 4 + kSpareBlocks;
-  const bool extended = wanted > session_.blocks_available() && session_.extend_to(wanted);
+  const bool needed = wanted > session_.blocks_available();
+  const bool extended = needed && session_.extend_to(wanted);
+  // Relaxed: who waits looks again after each slice of its wait.
+  h.cannot_extend.store(needed && !extended ? 1 : 0, std::memory_order_relaxed);
   if (raised || extended)
     session_.wake_waiters();
 }

@@ -6,6 +6,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "emit/block_waiting.h"
 #include "emit/event_writer.h"
 #include "platform/clock.h"
 #include "platform/syscalls.h"
@@ -35,6 +36,12 @@ void make_uuid(uint8_t (&uuid)[16], const SessionHeader* session, uint32_t gener
   memcpy(uuid + 8, &h.high64, 8);
   uuid[6] = static_cast<uint8_t>((uuid[6] & 0x0f) | 0x80);
   uuid[8] = static_cast<uint8_t>((uuid[8] & 0x3f) | 0x80);
+}
+
+// Nobody else can tell of a process that has no place in the session.
+bool unrecorded(SessionHeader* session) {
+  session->unrecorded_processes.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
+  return false;
 }
 
 // Enters the block into the first free place of the process table.
@@ -70,12 +77,12 @@ uint64_t own_pid_namespace() {
 bool claim_process_slot(const SessionProcess* parent, uint32_t parent_slot, uint64_t fork_ticks) {
   SessionHeader* const session = g_process.view.header();
   BlockPool pool = g_process.view.pool();
-  const uint32_t index = pool.take(false);
-  if (index == kNoBlock) return false;
+  const uint32_t index = take_definition_block();
+  if (index == kNoBlock) return unrecorded(session);
   SessionProcess* const slot = static_cast<SessionProcess*>(g_process.view.block(index));
   if (slot == nullptr) {
     pool.give_back(index, false);
-    return false;
+    return unrecorded(session);
   }
   memset(static_cast<void*>(slot), 0, sizeof *slot);
   slot->generation = session->next_process_serial.fetch_add(1, std::memory_order_relaxed) + 1;
@@ -107,7 +114,7 @@ bool claim_process_slot(const SessionProcess* parent, uint32_t parent_slot, uint
     slot->header.kind.store(static_cast<uint32_t>(BlockKind::free), std::memory_order_release);
     pool.give_back(index, false);
     g_process.slot = nullptr;
-    return false;
+    return unrecorded(session);
   }
   return true;
 }
@@ -140,11 +147,13 @@ void adopt_forked_child(uint64_t fork_ticks) {
   }
   g_process.several_threads.store(false, std::memory_order_relaxed);
   g_process.waited_ns.store(0, std::memory_order_relaxed);
+  g_process.definitions_waited_ns.store(0, std::memory_order_relaxed);
   g_process.dropping.store(false, std::memory_order_relaxed);
 
+  // What is counted until then is counted nowhere: the parent's slot is the parent's.
+  g_process.slot = nullptr;
   const bool follow = (g_process.flags & kSessionNoFollow) == 0;
   if (!follow || !claim_process_slot(parent, parent_slot, fork_ticks != 0 ? fork_ticks : EventWriter::now(false))) {
-    g_process.slot = nullptr;
     g_process.phase.store(Phase::off, std::memory_order_release);
     return;  // the word stays kAdopting: nobody is attached here
   }

@@ -34,6 +34,7 @@ struct Process {
   std::atomic<bool> logical_clock{};         // the TSC is forbidden
   std::atomic<uint64_t> waited_ns{};         // since the pool was last drained; bounded by wait_budget_ns
   std::atomic<uint64_t> waited_until_ns{};   // CLOCK_MONOTONIC up to which waiting has been counted
+  std::atomic<uint64_t> definitions_waited_ns{};  // in all; bounded by wait_budget_ns
   std::atomic<bool> dropping{};              // the budget is spent; drop until the pool has drained
 };
 

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
+#include "emit/block_waiting.h"
 #include "emit/event_writer.h"
-#include "emit/session_growth.h"
 #include "runtime/process.h"
 #include "runtime/thread_state.h"
 
@@ -24,10 +24,7 @@ void* provide_block(std::atomic<uint32_t>& entry, BlockKind kind, uint32_t posit
   const uint32_t level = t != nullptr && t->depth != 0 ? t->depth - 1 : kLanes;
   Lane* const lane = level < kLanes ? &t->lanes[level] : nullptr;
   BlockPool pool = g_process.view.pool();
-  uint32_t index = pool.take(false);
-  if (index == kNoBlock && (g_process.flags & kSessionRecorderless) != 0 && grow_session(g_process.view)) {
-    index = pool.take(false);
-  }
+  const uint32_t index = take_definition_block();
   if (index == kNoBlock) return nullptr;
   if (lane != nullptr) lane->opening = index + 1;
   std::atomic_signal_fence(std::memory_order_seq_cst);
