@@ -11,9 +11,16 @@ constinit RealFunctions g_real{};
 
 namespace {
 constinit std::atomic<bool> g_resolving;
+
+// The loader relocates this library after those that the program needs. One whose IFUNC resolver allocates calls us before:
+// then what we import is not there yet (calling it would be a jump to 0), and this word does not hold its own address.
+void* volatile g_own_address = const_cast<void**>(&g_own_address);
+
+bool is_relocated() { return g_own_address == const_cast<void**>(&g_own_address); }
 }
 
 void resolve_real_functions() {
+  if (!is_relocated()) return;
   if (g_resolving.exchange(true, std::memory_order_acquire)) return;
 #define HL_HOOK(symbol, arguments) g_real.symbol = find_next_symbol(#symbol).address;
 #include "interpose/hooks.def"
