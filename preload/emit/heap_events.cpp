@@ -5,7 +5,7 @@
 
 namespace hl {
 
-ReallocScope::ReallocScope(const EntryRegisters& caller) {
+ReallocScope::ReallocScope(void* old, const EntryRegisters& caller) {
   EventWriter w(caller.rsp);
   if (!w) {
     before_ = stamp_now();
@@ -19,6 +19,23 @@ ReallocScope::ReallocScope(const EntryRegisters& caller) {
     w.thread().held_floor = before_;
     holds_floor_ = true;
   }
+  if (old != nullptr) {
+    ThreadState& t = w.thread();
+    outer_deleted_ = t.being_deleted;
+    outer_frame_ = t.deleting_frame;
+    t.deleting_frame = caller.rsp;
+    t.being_deleted = reinterpret_cast<uintptr_t>(old);
+    holds_mark_ = true;
+  }
+}
+
+void ReallocScope::release_mark() {
+  if (!holds_mark_) return;
+  holds_mark_ = false;
+  ThreadState* const t = t_local.state;
+  if (t == nullptr) return;
+  t->being_deleted = outer_deleted_;
+  t->deleting_frame = outer_frame_;
 }
 
 void ReallocScope::release_floor() {

@@ -64,7 +64,8 @@ template <typename Usable>
   record_allocation(kind, p, size, alignment, caller, [&](const EventWriter& w) { return usable_size(w, p, size); });
 }
 
-// The block's operator delete has recorded its end already, and now calls free through its public name. Once
+// The block's operator delete has recorded its end already, or its realloc will, and now calls free through its
+// public name. Once
 // only: were the address allocated again before operator delete returns, that block's free counts. A mark whose
 // frame is not around this call is stale (a handler inside operator delete left by longjmp) and is dropped.
 [[gnu::always_inline]] inline bool was_recorded_by_delete(ThreadState& t, const void* p, const EntryRegisters& caller) {
@@ -103,11 +104,15 @@ class NestedAllocations {
 };
 
 // Brackets a real realloc: remembers the stamp before it and holds the block's floor there, because the
-// event that will be committed afterwards sorts its free half at that stamp.
+// event that will be committed afterwards sorts its free half at that stamp. An allocator whose realloc frees the old
+// block through free's public name (mimalloc's) says so through our hook meanwhile: that is not another free.
 class ReallocScope {
  public:
-  explicit ReallocScope(const EntryRegisters& caller);
-  ~ReallocScope() { release_floor(); }
+  ReallocScope(void* old, const EntryRegisters& caller);
+  ~ReallocScope() {
+    release_mark();
+    release_floor();
+  }
   ReallocScope(const ReallocScope&) = delete;
   ReallocScope& operator=(const ReallocScope&) = delete;
 
@@ -115,11 +120,14 @@ class ReallocScope {
   void record_free(void* old, const EntryRegisters& caller);
 
  private:
+  void release_mark();
   void release_floor();
 
   bool holds_floor_ = false;
+  bool holds_mark_ = false;
   bool lost_ = false;
   uint64_t before_ = 0;
+  uint64_t outer_deleted_ = 0, outer_frame_ = 0;
 };
 
 }  // namespace hl

@@ -94,7 +94,7 @@ inline void* realloc_body(void* real, void* real_malloc, void* old, size_t size,
     return p;
   }
   const NestedAllocations before;
-  ReallocScope scope(caller);
+  ReallocScope scope(old, caller);
   void* const p = real_as<void*(void*, size_t)>(real)(old, size);
   if (p == nullptr) {
     // realloc(p, 0) of glibc frees; after any other null result the block is still there.

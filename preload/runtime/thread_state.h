@@ -40,8 +40,8 @@ struct ThreadState {
   Lane lanes[kLanes];
   uint64_t allocations;                      // counts allocation events, to notice nested interposition
   uint64_t last_allocation;                  // address of the newest one
-  uint64_t being_deleted;                    // block whose operator delete runs and has recorded it; 0: none
-  uint64_t deleting_frame;                   // CFA of that operator delete
+  uint64_t being_deleted;                    // block that the operator delete or realloc under way ends; 0: none
+  uint64_t deleting_frame;                   // CFA of that call
   uint64_t stack_high;                       // upper end of the thread's own stack; 0: unknown
   WalkMemo memo;
 };
