@@ -1,6 +1,7 @@
 """A pool that is too small, or a recorder that does not come: bounded waits, then drops, counted to the last event."""
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -69,6 +70,80 @@ class Overload(harness.TestCase):
         alone = harness.run([program("random_calls"), ROUNDS])
         _, output, _ = self.run_with_a_stopped_recorder("--on-overload=drop")
         self.assertEqual(output, alone.stdout)
+
+
+class SeveralThreads(harness.TestCase):
+    """Two threads that say how many calls each has completed: the truth that recorded and lost must add up to."""
+
+    def run_while_the_recorder_stands(self, calls, stands, *options):
+        """Records ends_somehow with a pool of 1 MiB; `stands(process, recorder)` is called when it has begun."""
+        self.trace, counts = self.scratch / "t.hlt", self.scratch / "counts"
+        counts.write_bytes(bytes(4096))
+        process = subprocess.Popen([str(word) for word in (
+            harness.HEAPLEDGER, "record", "--quiet", "--pool-size=1", "-o", self.trace, *options, "--",
+            program("ends_somehow"), counts, "exit", calls)], env=harness.clean_environment(),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.completed = lambda: struct.unpack_from("<QQ", counts.read_bytes(), 8)
+        recorder = 0
+        try:
+            deadline = time.monotonic() + 30
+            while self.completed()[0] < 1000 and time.monotonic() < deadline:
+                time.sleep(0.002)
+            recorder, = [pid for pid, name in processes_below(process.pid).items() if name == RECORDER_NAME]
+            os.kill(recorder, signal.SIGSTOP)
+            stands(process)
+            os.kill(recorder, signal.SIGCONT)
+            _, errors = process.communicate(timeout=90)
+        finally:
+            if process.poll() is None:
+                if recorder:
+                    os.kill(recorder, signal.SIGCONT)
+                process.kill()
+                process.communicate()
+        self.assertEqual(process.returncode, 0, errors)
+        info = analyze("info", self.trace)
+        self.assertTrue(info["complete"])
+        return info
+
+    def until_it_ends(self, process):
+        deadline = time.monotonic() + 60
+        while set(processes_below(process.pid).values()) - OWN_NAMES and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    def assert_books_balance(self, info):
+        heap = info["events"]["allocations"] + info["events"]["frees"] + info["events"]["other"]
+        causes = {cause for cause, count in info["lost"]["by_cause"].items() if count}
+        self.assertLessEqual(causes, {"pool_exhausted"})
+        # Two starts of threads, exit, calloc of the second thread's table, and the call that exit interrupted.
+        extra = heap + info["lost"]["events"] - sum(self.completed())
+        self.assertIn(extra, range(3, 8), (info["events"], info["lost"], self.completed()))
+
+    def test_a_storm_of_drops_adds_up_to_the_truth(self):
+        info = self.run_while_the_recorder_stands(500000, self.until_it_ends, "--on-overload=drop")
+        self.assertGreater(info["lost"]["events"], 100000)
+        self.assert_books_balance(info)
+
+    def test_threads_that_wait_side_by_side_spend_the_budget_once(self):
+        info = self.run_while_the_recorder_stands(500000, self.until_it_ends, "--overload-wait=1.5")
+        self.assertGreater(info["lost"]["events"], 100000)
+        self.assert_books_balance(info)
+        # Wall time of the process: not half of it for each thread, nor all of it for each.
+        self.assertGreater(info["waits"]["ns"], 1.4e9)
+        self.assertLess(info["waits"]["ns"], 2.2e9)
+
+    def test_a_recorder_that_stands_for_a_while_and_comes_back(self):
+        seconds = 3 if harness.SCALE == 1 else 10
+        info = self.run_while_the_recorder_stands(4000000 * (1 if seconds == 3 else 3), lambda _: time.sleep(seconds),
+                                                  "--overload-wait=1")
+        self.assert_books_balance(info)
+        self.assertGreater(info["lost"]["events"], 0, "it did not stand long enough")
+        # Afterwards all is well: the first thread's last calls are there, each of them.
+        end = harness.dump_lines(self.trace)[-60000:]
+        last = [words for words in (dict(word.split(b"=", 1) for word in line.split() if b"=" in word) for line in end)
+                if (words[b"thread"], words[b"kind"]) == (b"1", b"malloc")]
+        sizes = [int(words[b"size"]) - 24 for words in last]
+        self.assertGreater(len(sizes), 5000)
+        self.assertEqual([(a + 1) % 1009 for a in sizes[:-1]], sizes[1:])
 
 
 if __name__ == "__main__":
