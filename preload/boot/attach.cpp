@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "boot/bootstrap_heap.h"
 #include "boot/environment.h"
 #include "boot/launch.h"
 #include "boot/real_functions.h"
@@ -158,6 +159,7 @@ bool try_attach() {
   slot->usable_predictor = static_cast<uint8_t>(g_process.predictor);
   slot->heap_kind = g_real.heap_kind;
   describe_process(slot, (g_process.flags & kSessionPrivateArgv) == 0);
+  if (const uint32_t blocks = bootstrap_blocks()) count_loss(LossCause::early_boot, blocks);
   start_stack_capture();
   prepare_thread_exit();
   g_process.fork_word->store(g_process.generation, std::memory_order_release);

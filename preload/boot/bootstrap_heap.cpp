@@ -10,6 +10,7 @@ namespace {
 constexpr size_t kArenaBytes = 64 * 1024;
 alignas(64) char g_arena[kArenaBytes];
 constinit std::atomic<size_t> g_used;
+constinit std::atomic<uint32_t> g_blocks;
 }  // namespace
 
 void* bootstrap_allocate(size_t bytes, size_t alignment) {
@@ -21,12 +22,15 @@ void* bootstrap_allocate(size_t bytes, size_t alignment) {
   const uintptr_t first = reinterpret_cast<uintptr_t>(g_arena) + start + 16;
   char* const p = reinterpret_cast<char*>((first + alignment - 1) & ~(uintptr_t{alignment} - 1));
   reinterpret_cast<size_t*>(p)[-1] = bytes;
+  g_blocks.fetch_add(1, std::memory_order_relaxed);
   return p;
 }
 
 bool is_bootstrap(const void* p) {
   return reinterpret_cast<uintptr_t>(p) - reinterpret_cast<uintptr_t>(g_arena) < kArenaBytes;
 }
+
+uint32_t bootstrap_blocks() { return g_blocks.load(std::memory_order_relaxed); }
 
 size_t bootstrap_size(const void* p) { return static_cast<const size_t*>(p)[-1]; }
 

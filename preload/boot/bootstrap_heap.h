@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
 
 namespace hl {
 
@@ -11,5 +12,7 @@ void* bootstrap_allocate(size_t bytes, size_t alignment = 16);
 bool is_bootstrap(const void* p);
 // Bytes asked for at `p`, which must be a bootstrap block.
 size_t bootstrap_size(const void* p);
+// How many blocks it has given.
+uint32_t bootstrap_blocks();
 
 }  // namespace hl

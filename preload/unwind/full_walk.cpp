@@ -59,6 +59,8 @@ Rule resolve_rule(WalkContext& context, uint64_t pc, bool exact_pc, uint32_t epo
                            : context.modules.revalidate(e->instance, at, epoch);
     if (!holds)
       continue;
+    if (e->instance == ModuleTable::kNoInstance && !context.believes_in_unknown_code(epoch))
+      return e->rule;
     e->epoch.store(epoch, std::memory_order_relaxed);
     const Rule rule = e->rule;
     // In an older level of the table? Then bring it where the next lookup looks first.
@@ -85,7 +87,9 @@ Rule resolve_rule(WalkContext& context, uint64_t pc, bool exact_pc, uint32_t epo
     });
     rule.module = module.id;
   }
-  context.rules.insert(key, rule, epoch, instance);
+  // An entry of epoch 0, which never was, is confirmed before each use.
+  const bool to_be_confirmed = instance == ModuleTable::kNoInstance && !context.believes_in_unknown_code(epoch);
+  context.rules.insert(key, rule, to_be_confirmed ? 0 : epoch, instance);
   return rule;
 }
 
