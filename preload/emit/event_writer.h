@@ -56,13 +56,16 @@ class EventWriter {
   bool nested() const { return level_ != 0; }
 
   // Stamps never decrease within a block; the TSC may, by a hair, after a migration.
-  uint64_t stamp_before_call() const { return clamp(now(false)); }
+  // Ordered, too: a block that another thread handed over is freed here after that thread stamped its allocation. The
+  // plain counter was read before the hand-over's own load: 28 of 51 M events in the wrong order.
+  uint64_t stamp_before_call() const { return clamp(now(true)); }
   uint64_t stamp_after_call() const { return clamp(now(true)); }
   uint64_t clamp(uint64_t ticks) const { return ticks < lane_->cursor.ticks ? lane_->cursor.ticks : ticks; }
 
-  static uint64_t now(bool after) {
+  // `ordered`: not before what precedes it has been executed. With one thread nobody can tell.
+  static uint64_t now(bool ordered) {
     if (g_process.logical_clock.load(std::memory_order_relaxed)) [[unlikely]] return logical_now();
-    if (after && g_process.several_threads.load(std::memory_order_relaxed)) return stamp_after();
+    if (ordered && g_process.several_threads.load(std::memory_order_relaxed)) return stamp_after();
     return stamp_unordered();
   }
 

@@ -47,7 +47,7 @@ void record_exit_event(ExitKind kind, int status, const EntryRegisters* caller, 
 }
 
 uint64_t stamp_now() {
-  return g_process.phase.load(std::memory_order_relaxed) == Phase::recording ? EventWriter::now(false) : 0;
+  return g_process.phase.load(std::memory_order_relaxed) == Phase::recording ? EventWriter::now(true) : 0;
 }
 
 }  // namespace hl

@@ -2,8 +2,8 @@
 // allocation after the real one; stamps of one thread never decrease (the caller clamps).
 //
 // stamp_unordered() may execute early by the length of the instruction window: enough while one thread
-// lives, and for stamps that must not be late. stamp_after() waits for everything before it to have
-// executed, so that it cannot be taken before the real allocation returned.
+// lives. stamp_after() waits for everything before it to have executed, so that it cannot be taken before the
+// real allocation returned, nor that of a free before its thread learned of the block from another.
 // Where the counter is forbidden (seccomp, PR_SET_TSC) the shared logical clock orders events instead.
 #pragma once
 

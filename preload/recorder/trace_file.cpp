@@ -55,6 +55,14 @@ std::unique_ptr<TraceFile> TraceFile::create(const std::string& path, const uint
   std::unique_ptr<TraceFile> file(new TraceFile);
   file->path_ = path;
   file->fd_ = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (file->fd_ < 0 && errno == EEXIST) {
+    // Without a byte, it is what an earlier recorder left that was killed right here: this trace, or one like it.
+    struct stat info;
+    if (lstat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && info.st_size == 0 && unlink(path.c_str()) == 0)
+      file->fd_ = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    else
+      errno = EEXIST;
+  }
   if (file->fd_ < 0)
     return nullptr;
   TracePreamble preamble{};

@@ -48,7 +48,7 @@ def make_memory_cgroup(limit_bytes):
 
 class Ends(harness.TestCase):
     def start(self, way, calls, within=None):
-        """Starts ends_somehow under record; returns once it runs, with its pid and the recorder's."""
+        """Starts ends_somehow under record; returns its pid once it runs."""
         self.place = self.scratch / f"{way}-{time.monotonic_ns()}"
         self.place.mkdir()
         self.trace, self.count_file = self.place / "t.hlt", self.place / "counts"
@@ -59,7 +59,7 @@ class Ends(harness.TestCase):
                                         start_new_session=True, preexec_fn=within)
         self.addCleanup(self.end_all)
         self.until(lambda: self.counts()[0] != 0, "the program does not get going")
-        return self.counts()[0], self.recorder_pid()
+        return self.counts()[0]
 
     def end_all(self):
         for pid in [*processes_below(self.process.pid), self.process.pid]:
@@ -140,7 +140,7 @@ class Ends(harness.TestCase):
 
     def test_program_killed(self):
         def one_round():
-            target, _ = self.start("stay", 1 << 60)
+            target = self.start("stay", 1 << 60)
             self.wait_for_a_while()
             os.kill(target, signal.SIGKILL)
             self.assertEqual(self.wait(), 128 + signal.SIGKILL)
@@ -151,7 +151,8 @@ class Ends(harness.TestCase):
     def test_recorder_killed_and_recording_goes_on(self):
         def one_round():
             calls = 40000
-            _, recorder = self.start("exit", calls)
+            self.start("exit", calls)
+            recorder = self.recorder_pid()
             self.wait_for_a_while()
             os.kill(recorder, signal.SIGKILL)
             self.assertEqual(self.wait(), 0, self.errors)
@@ -162,7 +163,7 @@ class Ends(harness.TestCase):
 
     def test_program_and_recorder_killed(self):
         def one_round():
-            pids = list(self.start("stay", 1 << 60))
+            pids = [self.start("stay", 1 << 60), self.recorder_pid()]
             self.wait_for_a_while()
             self.random.shuffle(pids)
             for pid in pids:
@@ -174,7 +175,7 @@ class Ends(harness.TestCase):
 
     def test_all_killed_and_nobody_left_to_close_anything(self):
         def one_round():
-            pids = [*self.start("stay", 1 << 60), self.process.pid]
+            pids = [self.start("stay", 1 << 60), self.recorder_pid(), self.process.pid]
             self.wait_for_a_while()
             self.random.shuffle(pids)
             for pid in pids:
@@ -247,14 +248,15 @@ class Ends(harness.TestCase):
 
         def one_round():
             calls = 30000 + self.a_while()
-            target, _ = self.start("cgroup", calls, within=enter if all_within else None)
+            target = self.start("cgroup", calls, within=enter if all_within else None)
             if not all_within:
                 (group / "cgroup.procs").write_text(str(target))
             self.assertEqual(self.wait(), 128 + signal.SIGKILL)
             self.assert_each_completed_call_is_recorded_once(sizes_known=0)
             self.assert_closing(self.trace, complete=True)
             if all_within:
-                self.assertIn(b"oom_kill +", self.errors)
+                # Of a recorder that was killed as well nobody can say how many kills it had seen.
+                self.assertRegex(self.errors, b"oom_kill \\+|recorder restarted")
         try:
             self.rounds(one_round)
         finally:
