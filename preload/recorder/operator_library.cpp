@@ -151,6 +151,15 @@ bool is_operator_library(const std::string& path) {
   return library.defines(kOperatorNew) && (library.defines("malloc") || !library.imports("malloc"));
 }
 
+bool brings_own_malloc(const std::string& application) {
+  const std::string found = find_program(application);
+  const std::string program = found.empty() ? found : find_program(without_script(found));
+  if (program.empty())
+    return false;
+  const ElfSymbols symbols(program);
+  return !symbols.interpreter().empty() && symbols.defines("malloc");
+}
+
 bool brings_operator_new(const std::string& application) {
   const std::string found = find_program(application);
   if (found.empty())

@@ -100,6 +100,12 @@ int supervise_command(int argc, char** argv) {
   if (!place.notice.empty() && !options.quiet)
     fmt::print(stderr, "heapledger: {}\n", place.notice);
 
+  if (!options.quiet && brings_own_malloc(options.command.front()))
+    fmt::print(stderr,
+               "heapledger: warning: {} has an allocator of its own (it defines malloc): the heap that this serves "
+               "is invisible\n",
+               options.command.front());
+
   // Before the supervisor, which blocks signals.
   const std::string libraries = libraries_to_preload(shim, options.command.front());
 

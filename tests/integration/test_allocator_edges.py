@@ -63,6 +63,15 @@ class Edges(harness.TestCase):
         # Beside those of the four threads and stdio-free main: what libc keeps for its threads.
         self.assertLessEqual(report["at_exit"]["blocks"], 8)
 
+    def test_an_allocator_inside_the_program_is_warned_of(self):
+        recorded = self.assert_same_output([program("static_allocator")])
+        warnings = [line for line in recorded.stderr.splitlines() if b"warning" in line]
+        self.assertEqual(len(warnings), 1, recorded.explain())
+        self.assertRegex(warnings[0], rb"static_allocator has an allocator of its own \(it defines malloc\): .* invisible$")
+        self.assertEqual(recorded.report()["totals"]["allocation_calls"], 0)
+        plain = self.record(program("allocator_edges"), "usable", name="plain.hlt")
+        self.assertNotIn(b"warning", plain.stderr)
+
     def library_in_front_of_ours(self, library):
         """Without the supervisor: the allocator's malloc is found first, ours is never called."""
         environment = clean_environment(HEAPLEDGER_DIR=self.scratch)
