@@ -443,6 +443,84 @@ TEST_CASE("a recursion of 100 000 frames keeps both ends and ends soon") {
 
 namespace {
 
+// One event at the bottom of a recursion, its stack compared with a plain walk of all frames.
+struct Bottom {
+  hl::WalkMemo memo{};
+  std::vector<hl::WalkedFrame> all = std::vector<hl::WalkedFrame>(10'000);
+  uint32_t inner = 0, outer = 0, depth = 0, markers = 0;
+  bool ends_agree = false;
+};
+
+uint64_t bottom_event(const hl::EntryRegisters* entry, void* argument) {
+  Bottom& bottom = *static_cast<Bottom*>(argument);
+  const auto frames = g_env.frames_of(hl::capture_stack(bottom.memo, *entry, g_env.context));
+  hl::ReadableRanges ranges{};
+  const uint32_t depth = hl::walk_plainly(*entry, g_env.context, ranges, bottom.all.data(), 10'000).frames;
+  uint32_t inner = 0;
+  while (inner < frames.size() && frames[inner].module != hl::kMarkerModule)
+    ++inner;
+  const auto outer = static_cast<uint32_t>(frames.size()) - inner;
+  bottom.ends_agree = true;
+  for (uint32_t i = 0; i < inner; ++i)
+    bottom.ends_agree &= frames[i].pc == bottom.all[i].pc;
+  for (uint32_t i = 1; i < outer; ++i) // 0: the marker
+    bottom.ends_agree &= frames[inner + i].pc == bottom.all[depth - outer + i].pc;
+  bottom.markers = outer != 0;
+  bottom.inner = inner;
+  bottom.outer = outer ? outer - 1 : 0;
+  bottom.depth = depth;
+  return 0;
+}
+
+[[gnu::noinline]] int sink_even(Bottom* bottom, int depth);
+[[gnu::noinline]] int sink_odd(Bottom* bottom, int depth) {
+  volatile char local[40];
+  KEEP(local);
+  return (depth > 0 ? sink_even(bottom, depth - 1) : static_cast<int>(hl_test_event(bottom_event, bottom))) + 1;
+}
+[[gnu::noinline]] int sink_even(Bottom* bottom, int depth) {
+  if (depth == 0)
+    return static_cast<int>(hl_test_event(bottom_event, bottom));
+  return (depth % 3 ? sink_odd(bottom, depth - 1) : sink_even(bottom, depth - 1)) + 2;
+}
+
+} // namespace
+
+TEST_CASE("a first event deeper than the memory still finds the outer end") {
+  const auto bottom = std::make_unique<Bottom>();
+  constexpr uint32_t kAll = hl::WalkMemo::kFrames, kOuter = hl::WalkMemo::kOuterKept;
+  for (int depth = 700; depth < 6000; depth += depth < 1000 ? 1 : 371) {
+    bottom->memo.forget();
+    uint64_t walked = 0;
+    for (int turn = 0; turn < 2; ++turn) {
+      walked = bottom->memo.walked_frames;
+      sink_even(bottom.get(), depth);
+      CHECK(bottom->ends_agree);
+      CHECK(bottom->markers == (bottom->depth > kAll));
+      CHECK(bottom->inner == (bottom->markers ? kAll - kOuter : bottom->depth));
+      CHECK(bottom->outer == (bottom->markers ? kOuter : 0));
+    }
+    CHECK(bottom->memo.walked_frames == walked); // what is remembered of the first served the second
+  }
+  // From the outer end of a shallow stack to one that is too deep at once.
+  bottom->memo.forget();
+  sink_even(bottom.get(), 20);
+  sink_odd(bottom.get(), 5000);
+  CHECK(bottom->ends_agree);
+  CHECK(bottom->outer == kOuter);
+  // A thread that has gone far too often does not go again: the outer end is missing, and marked.
+  bottom->memo.forget();
+  bottom->memo.far_frames = uint64_t{1} << 30;
+  const uint64_t walked = bottom->memo.walked_frames;
+  sink_even(bottom.get(), 5000);
+  CHECK(bottom->ends_agree);
+  CHECK(bottom->markers == 1);
+  CHECK(bottom->outer == 0);
+  CHECK(bottom->memo.walked_frames - walked == kAll);
+}
+
+namespace {
+
 // Events in a signal handler that may interrupt anything.
 uint64_t nested_event(const hl::EntryRegisters* entry, void*) {
   return hl::capture_stack_nested(*entry, g_env.context);
