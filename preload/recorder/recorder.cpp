@@ -448,6 +448,9 @@ void Recorder::plan_sleep() {
     sleep_ns_ = std::min(sleep_ns_, 4 * kMs);
   else
     sleep_ns_ = std::min(sleep_ns_ * 2, now_ns_ - idle_since_ns_ < 500 * kMs ? 8 * kMs : kLongestSleepNs);
+  // A program that ends as soon as it began is not kept waiting for our next look.
+  if (supervised_ && now_ns_ - started_ns_ < 100 * kMs)
+    sleep_ns_ = kShortestSleepNs;
   // The supervisor waits for the root's trace.
   if (root_ended_ && supervised_ &&
       std::any_of(recordings_.begin(), recordings_.end(), [](const auto& r) { return r->is_root(); }))
