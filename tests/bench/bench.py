@@ -220,9 +220,65 @@ class Bench:
             self.row("the same by heaptrack_print, 4096 live blocks",
                      f"{iterations * 3 / printed.wall / 1e6:.1f} M events/s, {printed.peak_bytes / MIB:.0f} MiB", "", None)
 
+    # -- processes and bounds ----------------------------------------------------------------------------------------
+
+    def startup(self):
+        """/bin/true, from the command to the complete trace."""
+        results = self.interleaved("startup", ["/bin/true"], rounds=5 if self.quick else 30)
+        ms = {way: statistics.median(m.wall for m in measured) * 1e3 for way, measured in results.items()}
+        added = ms["heapledger"] - ms["untraced"]
+        peer = f"; heaptrack {ms['heaptrack'] - ms['untraced']:.0f} ms" if "heaptrack" in ms else ""
+        self.row("/bin/true, added", f"{added:.1f} ms{peer}", "<= 25 ms", added <= 25)
+
+    def shell_loop(self):
+        """Short processes one after the other, each with a trace of its own."""
+        count = 100 if self.quick else 1000
+        loop = f"i=0; while [ $i -lt {count} ]; do /bin/true; i=$((i+1)); done"
+        self.wall_ratio("shell_loop", f"{count} x /bin/true in a shell loop", ["/bin/sh", "-c", loop], 2,
+                        heaptrack_options=["--raw"])
+
+    def build(self):
+        """make -j2 of a project of small C++ files, every process of it recorded."""
+        project = self.scratch / "project.ii"  # a directory; the suffix keeps it
+        project.mkdir()
+        sources = [f"part{i}.cpp" for i in range(4 if self.quick else 6)]
+        for name in sources:
+            (project / name).write_text(Measured([PYTHON, SOURCE / "tests/bench/make_heavy_cpp.py", "1", "1"]).stdout)
+        objects = " ".join(name.replace(".cpp", ".o") for name in sources)
+        (project / "Makefile").write_text(f"all: {objects}\n%.o: %.cpp\n\t@g++ -std=c++20 -O1 -c $< -o $@\n")
+        self.wall_ratio("make", f"make -j2 of {len(sources)} C++ files", ["make", "-B", "-s", "-j2", "-C", project], 1.3,
+                        heaptrack_options=["--raw"], rounds=1 if self.quick else 3)
+        shutil.rmtree(project)
+
+    def many_stacks(self):
+        """What one allocation at a random stack of N costs: twenty frames, most of them new, in tables of N stacks."""
+        for stacks in (1_000, 10_000, 100_000) + (() if self.quick else (1_000_000,)):
+            command = [WORKLOADS / "many_stacks", str(stacks), str(max(2, 1_000_000 // stacks))]
+            own = [statistics.median(run().numbers()[1] for _ in range(min(self.rounds, 3)))
+                   for run in (lambda: Measured(command), lambda: self.heapledger(command, None))]
+            report = Measured([HEAPLEDGER, "report", self.trace, "--json"])
+            self.row(f"{stacks} distinct stacks of 25 frames", f"{own[1] - own[0]:.0f} ns of CPU a call", "", None)
+            self.row("  its report", f"{report.wall:.1f} s, {report.peak_bytes / MIB:.0f} MiB", "", None)
+            self.data[f"stacks{stacks}"] = {"untraced_ns": own[0], "recorded_ns": own[1], "report_s": report.wall,
+                                            "report_peak_bytes": report.peak_bytes}
+
+    def many_live(self):
+        """Ten million live blocks: needs 7 GB."""
+        slots, iterations = (100_000, 200_000) if self.quick else (10_000_000, 15_000_000)
+        command = [WORKLOADS / "loop", "1", str(iterations), str(slots)]
+        alone, recorded = Measured(command), self.heapledger(command, None)
+        report = Measured([HEAPLEDGER, "report", self.trace, "--json"])
+        live = json.loads(report.stdout)["at_exit"]["blocks"]
+        added = (recorded.numbers()[1] - alone.numbers()[1]) / 3
+        self.row(f"{live / 1e6:.1f} M live blocks: added per event", f"{added:.0f} ns of CPU", "", None)
+        self.row("  its report", f"{report.wall:.1f} s, {report.peak_bytes / MIB:.0f} MiB, "
+                 f"{report.peak_bytes / max(live, 1):.0f} B a live block", "", None)
+
     def run(self, only):
         parts = {"loop1": lambda: self.loop(1, 6), "loop2": lambda: self.loop(2, 8), "cpu": self.recorder_cpu,
-                 "python": self.python, "cc1plus": self.compiler, "resident": self.resident, "report": self.report}
+                 "python": self.python, "cc1plus": self.compiler, "resident": self.resident, "report": self.report,
+                 "startup": self.startup, "shell_loop": self.shell_loop, "build": self.build, "many_stacks": self.many_stacks,
+                 "many_live": self.many_live}
         try:
             for name, part in parts.items():
                 if not only or name in only:
@@ -242,7 +298,8 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="small workloads, one round: does it run at all?")
     parser.add_argument("--rounds", type=int, default=0, help="runs of each kind (default 5; quick: 1)")
-    parser.add_argument("--only", nargs="*", default=[], help="loop1 loop2 cpu python cc1plus resident report")
+    parser.add_argument("--only", nargs="*", default=[], help="loop1 loop2 cpu python cc1plus resident report "
+                        "startup shell_loop build many_stacks many_live")
     parser.add_argument("--json", type=Path, help="file to write everything measured to")
     arguments = parser.parse_args()
     arguments.rounds = arguments.rounds or (1 if arguments.quick else 5)
