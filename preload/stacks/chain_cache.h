@@ -1,8 +1,8 @@
 // Chains of frames met lately: hash of (node outside the chain, its pcs) -> id of the chain's innermost node.
 //
-// A walk finds a few new frames at a time, and nearly always the same few below the same node as some walk not
-// long before. One look here then stands for a look-up a frame. What it gives are candidates: the caller goes
-// outwards from the node and compares every frame, which also tells the ids of the frames in between.
+// A walk finds a few new frames at a time, and nearly always the same few below the same node as some walk
+// not long before. One look here then stands for a look-up a frame. What it gives are candidates: the caller
+// goes outwards from the node and compares every frame, which also tells the ids of the frames in between.
 //
 //   set    16 bytes: four slots, the newest first; a new chain drives the oldest out
 //   slot   hash tag (9 bits) | node id (23 bits); 0 = empty
@@ -17,8 +17,8 @@
 
 namespace hl {
 
-// The hash of a chain, gathered while its frames are found, the innermost first. Chains with equal hashes cost a
-// comparison, no more; so products that do not wait for each other are good enough.
+// The hash of a chain, gathered while its frames are found, the innermost first. Chains with equal hashes
+// cost a comparison, no more; so products that do not wait for each other are good enough.
 class ChainHash {
  public:
   void add(uint64_t pc) {
@@ -56,7 +56,8 @@ class ChainCache {
   void put(uint64_t hash, StackId id) {
     Set& set = sets_[set_index(hash)];
     for (unsigned i = kWays - 1; i > 0; --i)
-      // Acquire and release: whoever finds the chain in its new slot finds its node filled, as in the old one.
+      // Acquire and release: whoever finds the chain in its new slot finds its node filled, as in the old
+      // one.
       set.slots[i].store(set.slots[i - 1].load(std::memory_order_acquire), std::memory_order_release);
     set.slots[0].store(tag(hash) | id, std::memory_order_release);
   }

@@ -88,7 +88,8 @@ Rule resolve_rule(WalkContext& context, uint64_t pc, bool exact_pc, uint32_t epo
     rule.module = module.id;
   }
   // An entry of epoch 0, which never was, is confirmed before each use.
-  const bool to_be_confirmed = instance == ModuleTable::kNoInstance && !context.believes_in_unknown_code(epoch);
+  const bool to_be_confirmed =
+      instance == ModuleTable::kNoInstance && !context.believes_in_unknown_code(epoch);
   context.rules.insert(key, rule, to_be_confirmed ? 0 : epoch, instance);
   return rule;
 }

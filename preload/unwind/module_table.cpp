@@ -308,7 +308,8 @@ uint32_t ModuleTable::add(const Found& found, uint32_t epoch) {
         return i;
       }
     }
-    if (there->identity != found.identity || there->presence.load(std::memory_order_relaxed) == Presence::foreign)
+    if (there->identity != found.identity ||
+        there->presence.load(std::memory_order_relaxed) == Presence::foreign)
       continue;
     Presence unmapped = Presence::unmapped;
     if (there->presence.compare_exchange_strong(unmapped, Presence::mapped, std::memory_order_relaxed) &&
@@ -338,7 +339,8 @@ uint32_t ModuleTable::find(uint64_t pc, uint32_t epoch) {
     if (m.identity == found.identity || m.end <= found.info.start || m.start >= found.info.end)
       continue;
     Presence mapped = Presence::mapped;
-    if (m.presence.compare_exchange_strong(mapped, Presence::unmapped, std::memory_order_relaxed) && storage.retire)
+    if (m.presence.compare_exchange_strong(mapped, Presence::unmapped, std::memory_order_relaxed) &&
+        storage.retire)
       storage.retire(storage.context, m.id);
   }
   return add(found, epoch);

@@ -3,8 +3,9 @@
 //
 // A module *instance* is one file mapped at one place for a while. Instances are never re-used: code mapped
 // where other code was gets a new instance, hence new rules and new stack nodes. A file that is unloaded and
-// loaded again at the same address, bit for bit the same by build-id, path and range, keeps its instance, also when
-// another was there meanwhile: libraries that take turns cost no more records than there are libraries.
+// loaded again at the same address, bit for bit the same by build-id, path and range, keeps its instance,
+// also when another was there meanwhile: libraries that take turns cost no more records than there are
+// libraries.
 //
 // Everything here is lock-free and may run in a signal handler that interrupted dlopen: the lookup goes
 // through `_dl_find_object` (glibc >= 2.35, found by the caller), or where that is missing, through

@@ -12,8 +12,8 @@
 // when memory was unmapped since (note_unmapped), for a fiber's stack may go and a smaller one take its
 // place.
 //
-// A signal handler may leave by longjmp at any instruction here, so a range may be half changed when the next walk
-// begins: `in_flux_` says so, and then all are found anew.
+// A signal handler may leave by longjmp at any instruction here, so a range may be half changed when the next
+// walk begins: `in_flux_` says so, and then all are found anew.
 #pragma once
 
 #include <atomic>

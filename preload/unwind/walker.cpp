@@ -89,10 +89,11 @@ inline MemoWord* add_word(MemoWord* at, uint64_t address, uint64_t value) {
   return at + 1;
 }
 
-// Puts frames [fresh, fresh_end), which have their nodes, behind the `count` remembered ones. `end` is null when the
-// outermost of them is called by frames[count - 1]; otherwise it ended the walk, or stands where the middle was cut out.
-// Those for whose words there is no room are left out.
-void remember(WalkMemo& memo, uint32_t count, uint32_t fresh, const OuterEnd* end, uint32_t fresh_end = kCap) {
+// Puts frames [fresh, fresh_end), which have their nodes, behind the `count` remembered ones. `end` is null
+// when the outermost of them is called by frames[count - 1]; otherwise it ended the walk, or stands where the
+// middle was cut out. Those for whose words there is no room are left out.
+void remember(WalkMemo& memo, uint32_t count, uint32_t fresh, const OuterEnd* end,
+              uint32_t fresh_end = kCap) {
   shrink(memo, count);
   if (fresh == fresh_end)
     return;
@@ -190,8 +191,8 @@ uint32_t standing_outer_frames(const WalkMemo& memo, uint32_t count) {
 
 // A walk that has run out of room may go on to the outer end of the stack: it then writes round and round in
 // frames [0, kOuterKept), so that the outermost are there in the end, and frames [kOuterKept, kCap) keep the
-// innermost. Depth costs such a walk time, which a thread has a bounded amount of: kFarFrames at once, kFarRefill
-// for each walk that runs out of room (and takes about as long as a tenth of that anyhow).
+// innermost. Depth costs such a walk time, which a thread has a bounded amount of: kFarFrames at once,
+// kFarRefill for each walk that runs out of room (and takes about as long as a tenth of that anyhow).
 constexpr uint32_t kFarFrames = 1 << 20;
 constexpr uint32_t kFarRefill = 8192;
 
@@ -208,8 +209,8 @@ void reverse(MemoFrame* frames, uint32_t first, uint32_t end) {
   }
 }
 
-// After a walk that went far: gives both ends their nodes, a marker between them; returns the innermost one's. `outermost`
-// is the frame that ended the walk.
+// After a walk that went far: gives both ends their nodes, a marker between them; returns the innermost
+// one's. `outermost` is the frame that ended the walk.
 StackId intern_both_ends(WalkMemo& memo, WalkContext& context, uint32_t outermost, WalkEnd why) {
   constexpr uint32_t kOuter = WalkMemo::kOuterKept;
   reverse(memo.frames, 0, outermost);
@@ -293,8 +294,8 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
   State s{entry.rip, entry.rsp, entry.rbp, 0};
   uint32_t count = memo.count; // remembered frames not yet passed
   uint32_t fresh = kCap;       // frames[fresh, kCap) were found by this walk
-  ChainHash hash; // of those
-  uint32_t far_frames = 0; // walked after there was no more room
+  ChainHash hash;              // of those
+  uint32_t far_frames = 0;     // walked after there was no more room
   OuterEnd end;
 
   for (;;) {
@@ -471,8 +472,8 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
       return capture_both_ends(memo, context, fresh, far_frames, end);
     memo.walked_frames += kCap - fresh;
     context.count_end(end.why);
-    const StackId id =
-        intern_fresh(memo, context, fresh, hash, end.why == WalkEnd::outermost ? 0 : marker(context, 0, end.why));
+    const StackId id = intern_fresh(memo, context, fresh, hash,
+                                    end.why == WalkEnd::outermost ? 0 : marker(context, 0, end.why));
     remember(memo, 0, fresh, &end);
     return id;
   }
@@ -506,7 +507,8 @@ void note_executable_mapping(WalkContext& context, uint64_t start, uint64_t byte
   const uint32_t n = context.modules.count();
   for (uint32_t i = 0; i < n; ++i) {
     const ModuleInstance& m = context.modules.instance(i);
-    if (m.presence.load(std::memory_order_relaxed) != Presence::mapped || m.end <= start || m.start >= start + bytes)
+    if (m.presence.load(std::memory_order_relaxed) != Presence::mapped || m.end <= start ||
+        m.start >= start + bytes)
       continue;
     context.epoch.bump();
     return;

@@ -44,8 +44,9 @@ struct WalkContext {
   std::atomic<uint64_t>* walk_ends = nullptr;
   std::atomic<uint64_t> unknown_code{0}; // module epoch << 32 | how often code of no module was met in it
 
-  // Code of no module is asked for again a few times in each epoch before that is believed: ld.so counts a library as
-  // loaded before it can be looked up, and runs its IFUNC resolvers in between. Races cost a question more or less.
+  // Code of no module is asked for again a few times in each epoch before that is believed: ld.so counts a
+  // library as loaded before it can be looked up, and runs its IFUNC resolvers in between. Races cost a
+  // question more or less.
   bool believes_in_unknown_code(uint32_t now) {
     const uint64_t met = unknown_code.load(std::memory_order_relaxed);
     const uint64_t count = met >> 32 == now ? met & 0xffffffff : 0;

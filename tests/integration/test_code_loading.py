@@ -1,4 +1,4 @@
-"""Code of every origin: loaded early, late, lazily and deeply bound, stripped, undescribed, and written by the program itself."""
+"""Code of every origin: loaded early or late, bound lazily or deeply, stripped, undescribed, written by the program."""
 import os
 import shutil
 import sys
@@ -87,7 +87,8 @@ class UndescribedCode(TestCase):
         rounds = 500 * SCALE
         report = self.record_guessed(program("odd_code"), "assembly", str(rounds))
         self.assertEqual(chains(report, 1300), {("with_frame_pointer", "call_assembly (guessed)", *IN_MAIN): rounds})
-        self.assertEqual(chains(report, 1301), {("without_frame_pointer", "[stack ends: no unwind information]"): rounds})
+        self.assertEqual(chains(report, 1301),
+                         {("without_frame_pointer", "[stack ends: no unwind information]"): rounds})
 
     def test_code_that_the_program_writes_itself(self):
         rounds = 1000 * SCALE

@@ -1,4 +1,4 @@
-"""Stacks of every shape: frame by frame as the program made them, from exceptions to fibers, and each equal to libunwind's.
+"""Stacks of every shape, from exceptions to fibers: frame by frame as the program made them, and equal to libunwind's.
 
 Each program allocates a known number of blocks of known sizes; the sites of a size are compared with the chains of
 functions that must have led there, and the checking mode compares every walk of the same run.
@@ -60,8 +60,9 @@ class Shapes(TestCase):
                             (1004, ("allocate", "catch_outermost")), (1005, ("allocate", "catch_outermost"))):
             self.assertEqual(chains(report, size), {inner + end: rounds for end in outer}, size)
         # Destructors run by the unwinder, one frame farther out each time.
-        self.assertEqual(chains(report, 1001), {("allocate", "Guard::~Guard", *["throw_at"] * left, *caught, *end): rounds
-                                                for left in range(1, 6) for end in outer})
+        self.assertEqual(chains(report, 1001),
+                         {("allocate", "Guard::~Guard", *["throw_at"] * left, *caught, *end): rounds
+                          for left in range(1, 6) for end in outer})
 
     def test_longjmp_over_remembered_frames(self):
         rounds = 200 * SCALE
@@ -86,8 +87,9 @@ class Shapes(TestCase):
         raised = (SIGNAL_FRAME, "__pthread_kill_implementation", "raise")
         inner = ("allocate", "allocate_in_handler")
         by_raise = (*raised, "interrupted_by_raise", *end)
-        self.assertEqual(chains(report, 1030), {(*inner, "on_plain_signal", *by_raise): 2 * rounds,
-                                                (*inner, "on_plain_signal", *raised, "on_outer_signal", *by_raise): 2 * rounds})
+        self.assertEqual(chains(report, 1030),
+                         {(*inner, "on_plain_signal", *by_raise): 2 * rounds,
+                          (*inner, "on_plain_signal", *raised, "on_outer_signal", *by_raise): 2 * rounds})
         self.assertEqual(chains(report, 1031), {(*inner, "on_alternate_stack", *by_raise): 2 * rounds})
         for size in (1032, 1033):
             self.assertEqual(chains(report, size), {(*inner, "on_outer_signal", *by_raise): 2 * rounds})
@@ -108,7 +110,8 @@ class Fibers(TestCase):
                 expected[chain] = expected.get(chain, 0) + self.FIBERS
         self.assertEqual(chains(report, 1100), expected)
         # Exactly the threads' own stacks, with nothing of the fibers that they carried.
-        self.assertEqual(chains(report, 1101), {("allocate_in_host", "host", *IN_THREAD): self.FIBERS * self.STEPS * rounds})
+        self.assertEqual(chains(report, 1101),
+                         {("allocate_in_host", "host", *IN_THREAD): self.FIBERS * self.STEPS * rounds})
         return info
 
     def test_coroutines_that_wander_between_threads(self):

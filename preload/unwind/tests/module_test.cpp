@@ -67,8 +67,8 @@ TEST_CASE("code loaded where other code was is another module, with its own rule
   CHECK(small.frames == large.frames);
   CHECK(large.end == hl::WalkEnd::outermost);
   CHECK(again.frames == small.frames);
-  // The same file at the same place is the same instance, with or without another in between: however often they take
-  // turns, they need no more records.
+  // The same file at the same place is the same instance, with or without another in between: however often
+  // they take turns, they need no more records.
   CHECK(again.module == small.module);
   CHECK(visit(HL_FIXTURE_SMALL).module == small.module);
   const size_t modules = g_env.module_paths.size();

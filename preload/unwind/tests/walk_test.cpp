@@ -476,7 +476,8 @@ uint64_t bottom_event(const hl::EntryRegisters* entry, void* argument) {
 [[gnu::noinline]] int sink_odd(Bottom* bottom, int depth) {
   volatile char local[40];
   KEEP(local);
-  return (depth > 0 ? sink_even(bottom, depth - 1) : static_cast<int>(hl_test_event(bottom_event, bottom))) + 1;
+  return (depth > 0 ? sink_even(bottom, depth - 1) : static_cast<int>(hl_test_event(bottom_event, bottom))) +
+         1;
 }
 [[gnu::noinline]] int sink_even(Bottom* bottom, int depth) {
   if (depth == 0)

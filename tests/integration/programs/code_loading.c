@@ -1,5 +1,5 @@
-// A library whose every part allocates (loaded_library.c), linked, or opened and closed ROUNDS times, or opened with
-// RTLD_DEEPBIND, so that it calls libc's malloc past whoever was preloaded.
+// A library whose every part allocates (loaded_library.c), linked, or opened and closed ROUNDS times, or
+// opened with RTLD_DEEPBIND, so that it calls libc's malloc past whoever was preloaded.
 //
 // usage: code_loading linked | opened LIBRARY ROUNDS | deep LIBRARY ROUNDS   prints what it found
 #define _GNU_SOURCE

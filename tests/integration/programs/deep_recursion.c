@@ -1,6 +1,7 @@
-// A recursion of DEPTH frames that allocates on its way down, at the bottom, or on its way up: far more frames than a
-// recorder remembers of a stack. Both ends must be told, and that something is left out. Two callers of the recursion
-// take turns, so that an outer end that is remembered for longer than it stands is seen.
+// A recursion of DEPTH frames that allocates on its way down, at the bottom, or on its way up: far more
+// frames than a recorder remembers of a stack. Both ends must be told, and that something is left out. Two
+// callers of the recursion take turns, so that an outer end that is remembered for longer than it stands is
+// seen.
 //
 // usage: deep_recursion MODE DEPTH   MODE: bottom, ways, handler   prints: MODE allocations N
 #include <pthread.h>

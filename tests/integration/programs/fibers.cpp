@@ -1,6 +1,7 @@
-// Stacks that change owners: ucontext coroutines that run a step on one thread and the next on another, and fibers that
-// a few instructions of assembly switch, as Boost.Context does, once with call frame information and once without.
-// Every step allocates once at a depth of its own; at its end a fiber's stack is unmapped and made anew.
+// Stacks that change owners: ucontext coroutines that run a step on one thread and the next on another, and
+// fibers that a few instructions of assembly switch, as Boost.Context does, once with call frame information
+// and once without. Every step allocates once at a depth of its own; at its end a fiber's stack is unmapped
+// and made anew.
 //
 // usage: fibers MODE ROUNDS   MODE: coroutines, described, undescribed   prints: MODE steps N
 #include <atomic>
@@ -54,23 +55,30 @@ extern "C" void switch_described(void** from, void* to);
 extern "C" void switch_undescribed(void** from, void* to);
 extern "C" void start_described();
 extern "C" void start_undescribed();
-#define SWITCH                                                                                                         \
-  "push %rbp\npush %rbx\npush %r12\npush %r13\npush %r14\npush %r15\nmov %rsp, (%rdi)\nmov %rsi, %rsp\n"                \
+#define SWITCH                                                                                               \
+  "push %rbp\npush %rbx\npush %r12\npush %r13\npush %r14\npush %r15\nmov %rsp, (%rdi)\nmov %rsi, %rsp\n"     \
   "pop %r15\npop %r14\npop %r13\npop %r12\npop %rbx\npop %rbp\nret\n"
 // What a new fiber returns into: calls r12(r13). With CFI it says that nobody called it.
 #define START "mov %r13, %rdi\ncall *%r12\nud2\n"
 asm(".text\n.type switch_described, @function\nswitch_described:\n.cfi_startproc\n"
-    "push %rbp\n.cfi_adjust_cfa_offset 8\n.cfi_offset rbp, -16\npush %rbx\n.cfi_adjust_cfa_offset 8\n.cfi_offset rbx, -24\n"
-    "push %r12\n.cfi_adjust_cfa_offset 8\n.cfi_offset r12, -32\npush %r13\n.cfi_adjust_cfa_offset 8\n.cfi_offset r13, -40\n"
-    "push %r14\n.cfi_adjust_cfa_offset 8\n.cfi_offset r14, -48\npush %r15\n.cfi_adjust_cfa_offset 8\n.cfi_offset r15, -56\n"
+    "push %rbp\n.cfi_adjust_cfa_offset 8\n.cfi_offset rbp, -16\npush %rbx\n.cfi_adjust_cfa_offset "
+    "8\n.cfi_offset rbx, -24\n"
+    "push %r12\n.cfi_adjust_cfa_offset 8\n.cfi_offset r12, -32\npush %r13\n.cfi_adjust_cfa_offset "
+    "8\n.cfi_offset r13, -40\n"
+    "push %r14\n.cfi_adjust_cfa_offset 8\n.cfi_offset r14, -48\npush %r15\n.cfi_adjust_cfa_offset "
+    "8\n.cfi_offset r15, -56\n"
     "mov %rsp, (%rdi)\nmov %rsi, %rsp\n"
-    "pop %r15\n.cfi_adjust_cfa_offset -8\npop %r14\n.cfi_adjust_cfa_offset -8\npop %r13\n.cfi_adjust_cfa_offset -8\n"
-    "pop %r12\n.cfi_adjust_cfa_offset -8\npop %rbx\n.cfi_adjust_cfa_offset -8\npop %rbp\n.cfi_adjust_cfa_offset -8\n"
+    "pop %r15\n.cfi_adjust_cfa_offset -8\npop %r14\n.cfi_adjust_cfa_offset -8\npop "
+    "%r13\n.cfi_adjust_cfa_offset -8\n"
+    "pop %r12\n.cfi_adjust_cfa_offset -8\npop %rbx\n.cfi_adjust_cfa_offset -8\npop "
+    "%rbp\n.cfi_adjust_cfa_offset -8\n"
     "ret\n.cfi_endproc\n.size switch_described, . - switch_described\n"
     ".type start_described, @function\nstart_described:\n.cfi_startproc\n.cfi_undefined rip\n" START
     ".cfi_endproc\n.size start_described, . - start_described\n"
-    ".type switch_undescribed, @function\nswitch_undescribed:\n" SWITCH ".size switch_undescribed, . - switch_undescribed\n"
-    ".type start_undescribed, @function\nstart_undescribed:\n" START ".size start_undescribed, . - start_undescribed\n");
+    ".type switch_undescribed, @function\nswitch_undescribed:\n" SWITCH
+    ".size switch_undescribed, . - switch_undescribed\n"
+    ".type start_undescribed, @function\nstart_undescribed:\n" START
+    ".size start_undescribed, . - start_undescribed\n");
 
 void leave(Fiber* fiber) {
   if (mode == kCoroutines)
@@ -96,8 +104,8 @@ void enter_coroutine(unsigned low, unsigned high) {
 void make(Fiber* fiber) {
   // Sizes differ, so that a stack takes the place of a larger or smaller one.
   const size_t bytes = kStackBytes + 4096 * static_cast<size_t>(fiber->round % 4);
-  fiber->stack =
-      static_cast<char*>(mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0));
+  fiber->stack = static_cast<char*>(
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0));
   if (fiber->stack == MAP_FAILED)
     abort();
   fiber->step = 0;
@@ -107,8 +115,8 @@ void make(Fiber* fiber) {
     fiber->context.uc_stack.ss_sp = fiber->stack;
     fiber->context.uc_stack.ss_size = bytes;
     fiber->context.uc_link = nullptr;
-    makecontext(&fiber->context, reinterpret_cast<void (*)()>(enter_coroutine), 2, static_cast<unsigned>(address),
-                static_cast<unsigned>(address >> 32));
+    makecontext(&fiber->context, reinterpret_cast<void (*)()>(enter_coroutine), 2,
+                static_cast<unsigned>(address), static_cast<unsigned>(address >> 32));
     return;
   }
   auto* top = reinterpret_cast<uint64_t*>(fiber->stack + bytes);
@@ -116,10 +124,10 @@ void make(Fiber* fiber) {
   *--top = 0;
   *--top = reinterpret_cast<uint64_t>(mode == kDescribed ? start_described : start_undescribed);
   for (int i = 0; i < 6; i++)
-    *--top = 0; // rbp, rbx, r12..r15
-  top[2] = reinterpret_cast<uint64_t>(fiber); // r13
+    *--top = 0;                                    // rbp, rbx, r12..r15
+  top[2] = reinterpret_cast<uint64_t>(fiber);      // r13
   top[3] = reinterpret_cast<uint64_t>(fiber_body); // r12
-  top[5] = top[6];                                 // rbp: no frame pointer, but an address of code, as Boost leaves it
+  top[5] = top[6]; // rbp: no frame pointer, but an address of code, as Boost leaves it
   fiber->switched = top;
 }
 
@@ -167,7 +175,9 @@ void* host(void* first) {
 int main(int argc, char** argv) {
   if (argc < 3)
     return 2;
-  mode = strcmp(argv[1], "coroutines") == 0 ? kCoroutines : strcmp(argv[1], "described") == 0 ? kDescribed : kUndescribed;
+  mode = strcmp(argv[1], "coroutines") == 0  ? kCoroutines
+         : strcmp(argv[1], "described") == 0 ? kDescribed
+                                             : kUndescribed;
   rounds = atoi(argv[2]);
   pthread_t threads[kThreads];
   for (uintptr_t i = 0; i < kThreads; i++)

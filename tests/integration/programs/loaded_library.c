@@ -1,6 +1,7 @@
-// The library of code_loading: allocates wherever the loader runs code of a library. In its constructor and destructor,
-// in two IFUNC resolvers (of a function that only it calls, which the loader asks while it relocates the library, and
-// of one that the program calls), in a thread-local variable's first use, and in a plugin that it finds by its RUNPATH.
+// The library of code_loading: allocates wherever the loader runs code of a library. In its constructor and
+// destructor, in two IFUNC resolvers (of a function that only it calls, which the loader asks while it
+// relocates the library, and of one that the program calls), in a thread-local variable's first use, and in a
+// plugin that it finds by its RUNPATH.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>

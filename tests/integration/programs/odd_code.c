@@ -1,5 +1,6 @@
-// Code that no unwinder has a description of: assembly without call frame information, with and without a frame pointer,
-// and code that the program writes itself, again and again at the same address, made executable in several ways.
+// Code that no unwinder has a description of: assembly without call frame information, with and without a
+// frame pointer, and code that the program writes itself, again and again at the same address, made
+// executable in several ways.
 //
 // usage: odd_code MODE ROUNDS   MODE: assembly, generated   prints: MODE done
 #define _GNU_SOURCE
@@ -15,12 +16,13 @@
 // Both allocate and free a block; the second leaves a value in rbp that is no frame pointer.
 void with_frame_pointer(size_t size);
 void without_frame_pointer(size_t size);
-__asm__(".text\n.p2align 4\n.type with_frame_pointer, @function\nwith_frame_pointer:\n"
-        "push %rbp\nmov %rsp, %rbp\nsub $32, %rsp\ncall malloc@plt\nmov %rax, %rdi\ncall free@plt\nleave\nret\n"
-        ".size with_frame_pointer, . - with_frame_pointer\n"
-        ".p2align 4\n.type without_frame_pointer, @function\nwithout_frame_pointer:\n"
-        "push %rbp\nmov $1, %ebp\ncall malloc@plt\nmov %rax, %rdi\ncall free@plt\npop %rbp\nret\n"
-        ".size without_frame_pointer, . - without_frame_pointer\n");
+__asm__(
+    ".text\n.p2align 4\n.type with_frame_pointer, @function\nwith_frame_pointer:\n"
+    "push %rbp\nmov %rsp, %rbp\nsub $32, %rsp\ncall malloc@plt\nmov %rax, %rdi\ncall free@plt\nleave\nret\n"
+    ".size with_frame_pointer, . - with_frame_pointer\n"
+    ".p2align 4\n.type without_frame_pointer, @function\nwithout_frame_pointer:\n"
+    "push %rbp\nmov $1, %ebp\ncall malloc@plt\nmov %rax, %rdi\ncall free@plt\npop %rbp\nret\n"
+    ".size without_frame_pointer, . - without_frame_pointer\n");
 
 OWN_FRAME static void call_assembly(void) {
   with_frame_pointer(1300);
@@ -33,15 +35,16 @@ static size_t generate(unsigned char* at, uint32_t size, uint32_t frame_bytes) {
   unsigned char* p = at;
   void* (*const allocate)(size_t) = malloc;
   void (*const release)(void*) = free;
-  const unsigned char enter[] = {0x55, 0x48, 0x89, 0xe5, 0x48, 0x81, 0xec}; // push rbp; mov rbp, rsp; sub rsp, imm32
+  const unsigned char enter[] = {0x55, 0x48, 0x89, 0xe5,
+                                 0x48, 0x81, 0xec}; // push rbp; mov rbp, rsp; sub rsp, imm32
   memcpy(p, enter, sizeof enter), p += sizeof enter;
   memcpy(p, &frame_bytes, 4), p += 4;
   *p++ = 0xbf; // mov edi, imm32
   memcpy(p, &size, 4), p += 4;
   *p++ = 0x48, *p++ = 0xb8; // mov rax, imm64
   memcpy(p, &allocate, 8), p += 8;
-  *p++ = 0xff, *p++ = 0xd0;                     // call rax
-  *p++ = 0x48, *p++ = 0x89, *p++ = 0xc7;        // mov rdi, rax
+  *p++ = 0xff, *p++ = 0xd0;              // call rax
+  *p++ = 0x48, *p++ = 0x89, *p++ = 0xc7; // mov rdi, rax
   *p++ = 0x48, *p++ = 0xb8;
   memcpy(p, &release, 8), p += 8;
   *p++ = 0xff, *p++ = 0xd0, *p++ = 0xc9, *p++ = 0xc3; // call rax; leave; ret

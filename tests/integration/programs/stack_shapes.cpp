@@ -1,6 +1,7 @@
-// Stacks that are no plain chain of calls: exceptions in flight, jumps out of frames, alloca, realigned frames, signal
-// handlers on either stack and inside one another. Each mode allocates a known number of blocks of a size of its own
-// from functions whose names the test looks for, so that a frame that is missing, doubled or foreign is seen.
+// Stacks that are no plain chain of calls: exceptions in flight, jumps out of frames, alloca, realigned
+// frames, signal handlers on either stack and inside one another. Each mode allocates a known number of
+// blocks of a size of its own from functions whose names the test looks for, so that a frame that is missing,
+// doubled or foreign is seen.
 //
 // usage: stack_shapes MODE ROUNDS   prints: MODE done
 #include <alloca.h>
@@ -27,7 +28,8 @@ OWN_FRAME void allocate(size_t size) {
   AFTER_CALL;
 }
 
-// --- exceptions: allocated in throwing frames, in destructors while they are unwound, in and after the handler.
+// --- exceptions: allocated in throwing frames, in destructors while they are unwound, in and after the
+// handler.
 
 struct Thrown {
   int level;
@@ -157,7 +159,8 @@ void frames(int rounds) {
   }
 }
 
-// --- handlers: by raise and by a fault, on the thread's stack and on an alternate one, and one inside another.
+// --- handlers: by raise and by a fault, on the thread's stack and on an alternate one, and one inside
+// another.
 
 OWN_FRAME void allocate_in_handler(size_t size) {
   allocate(size);
@@ -182,7 +185,8 @@ void on_outer_signal(int) {
   AFTER_CALL;
 }
 
-// The program is interrupted before its first instruction has run or in mid-frame: its pc is no return address.
+// The program is interrupted before its first instruction has run or in mid-frame: its pc is no return
+// address.
 void on_fault(int, siginfo_t*, void* context) {
   allocate_in_handler(1034);
   static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP] += 2; // over ud2
@@ -190,7 +194,8 @@ void on_fault(int, siginfo_t*, void* context) {
 
 // ud2 is its first instruction: no frame has been made, and pc - 1 is another function.
 extern "C" void fault_at_once();
-asm(".text\n.p2align 4\n.type fault_at_once, @function\nfault_at_once:\n.cfi_startproc\nud2\nret\n.cfi_endproc\n"
+asm(".text\n.p2align 4\n.type fault_at_once, "
+    "@function\nfault_at_once:\n.cfi_startproc\nud2\nret\n.cfi_endproc\n"
     ".size fault_at_once, . - fault_at_once\n");
 
 OWN_FRAME void interrupted_by_raise(int signal) {
