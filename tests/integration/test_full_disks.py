@@ -2,6 +2,7 @@
 was written stays readable, and what was lost is counted to the last event."""
 import os
 import resource
+import struct
 import subprocess
 import sys
 import time
@@ -98,18 +99,21 @@ class FullDisks(Disks):
             self.assert_recorded_and_lost_make_all(trace, some_recorded=False)
 
     def test_filled_and_emptied_again_recording_goes_on(self):
-        counts = self.scratch / "counts"
-        # until_killed takes a second for this; the disk is full for the middle part of it.
-        trouble = (f"(sleep 0.25; dd if=/dev/zero of=rest bs=64k 2>/dev/null; sleep 0.5; rm rest) & trouble=$!")
+        counts, emptied, in_time = (self.scratch / name for name in ("counts", "emptied", "in_time"))
+        # until_killed sleeps for 0.8 s of this at least; the disk is full for an early part of it.
+        trouble = (f"(sleep 0.1; dd if=/dev/zero of=rest bs=64k 2>/dev/null; sleep 0.2; rm rest; touch {emptied}) & "
+                   f"trouble=$!")
         full = self.run_on_a_disk("-t tmpfs -o size=8m", trouble, "--pool-size=1",
-                                  command=f"{program('until_killed')} {counts} 1200000", after="wait $trouble")
+                                  command=f"{program('until_killed')} {counts} 1600000",
+                                  after=f"[ -e {emptied} ] && touch {in_time}; wait $trouble")
         self.assertEqual(full.status, 0, full.explain())
         info = analyze("info", self.kept / "t.hlt")
         lost = info["lost"]["by_cause"]
         self.assertLessEqual({cause for cause, count in lost.items() if count}, {"disk_full"})
-        self.assertEqual(info["events"]["allocations"] + info["events"]["other"] + lost["disk_full"], 1200000 + 2)
-        # It was closed after the disk had room again, so the last events are there.
-        self.assertEqual(info["ended"]["how"], "exited")
+        self.assertEqual(info["events"]["allocations"] + info["events"]["other"] + lost["disk_full"], 1600000 + 2)
+        # It was closed after the disk had room again (but where the machine was too slow for this).
+        if in_time.exists():
+            self.assertEqual(info["ended"]["how"], "exited")
 
 
 @can_mount
@@ -224,11 +228,13 @@ class FailingDisk(Disks):
             self.trigger.touch()
             time.sleep(0.3)
             self.trigger.unlink()
+            self.in_time = struct.unpack_from("<Q", self.counts.read_bytes())[0] < 1400000
         finished = self.record_with_failing_writes(1500000, trouble)
         self.assert_one_line(finished, WRITES_FAILED + b"Input/output error")
-        self.assertFalse((self.scratch / "t.hlt.session").exists())
         info = self.assert_counts(1500000)
-        self.assertEqual(info["ended"]["how"], "exited")
+        if self.in_time:
+            self.assertFalse((self.scratch / "t.hlt.session").exists())
+            self.assertEqual(info["ended"]["how"], "exited")
 
     def test_no_write_ever_succeeds(self):
         self.scratch.joinpath("trigger").touch()
