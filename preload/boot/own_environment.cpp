@@ -1,5 +1,5 @@
-// Leaving the environment: see own_environment.h. The array is edited where it is, since the process's main has been, or
-// will be, given the same one as its third argument.
+// Leaving the environment: see own_environment.h. The array is edited where it is, since the process's main
+// has been, or will be, given the same one as its third argument.
 #include "boot/own_environment.h"
 
 #include <string.h>
@@ -12,12 +12,13 @@ namespace hl {
 namespace {
 
 constexpr char kPreload[] = "LD_PRELOAD=";
-constexpr char kOwnName[] = "libheapledger";  // .so and -new.so
+constexpr char kOwnName[] = "libheapledger"; // .so and -new.so
 constexpr size_t kPreloadBytes = 8192;
 
 bool is_ours(const char* path, size_t bytes) {
   size_t name = bytes;
-  while (name > 0 && path[name - 1] != '/') --name;
+  while (name > 0 && path[name - 1] != '/')
+    --name;
   return bytes - name >= sizeof kOwnName - 1 && memcmp(path + name, kOwnName, sizeof kOwnName - 1) == 0;
 }
 
@@ -31,9 +32,12 @@ char* without_ours(char* entry) {
     const char* const path = at + separators;
     const size_t bytes = strcspn(path, ": ");
     at = path + bytes;
-    if (bytes == 0 || is_ours(path, bytes)) continue;
-    if (used + 1 + bytes >= sizeof shortened) return entry;
-    if (used >= sizeof kPreload) shortened[used++] = ':';
+    if (bytes == 0 || is_ours(path, bytes))
+      continue;
+    if (used + 1 + bytes >= sizeof shortened)
+      return entry;
+    if (used >= sizeof kPreload)
+      shortened[used++] = ':';
     memcpy(shortened + used, path, bytes);
     used += bytes;
   }
@@ -41,19 +45,23 @@ char* without_ours(char* entry) {
   return used < sizeof kPreload ? nullptr : shortened;
 }
 
-}  // namespace
+} // namespace
 
 void leave_environment() {
-  if (environ == nullptr) return;
+  if (environ == nullptr)
+    return;
   char** to = environ;
   for (char** from = environ; *from != nullptr; ++from) {
     char* entry = *from;
     const size_t session = sizeof kEnvSession - 1;
-    if (strncmp(entry, kEnvSession, session) == 0 && entry[session] == '=') continue;
-    if (strncmp(entry, kPreload, sizeof kPreload - 1) == 0) entry = without_ours(entry);
-    if (entry != nullptr) *to++ = entry;
+    if (strncmp(entry, kEnvSession, session) == 0 && entry[session] == '=')
+      continue;
+    if (strncmp(entry, kPreload, sizeof kPreload - 1) == 0)
+      entry = without_ours(entry);
+    if (entry != nullptr)
+      *to++ = entry;
   }
   *to = nullptr;
 }
 
-}  // namespace hl
+} // namespace hl

@@ -3,9 +3,9 @@
 
 namespace hl {
 
-// Takes it out, so that what this process starts is started as if nobody had preloaded us; the user's own preloads stay,
-// in their order. For processes that are not followed. In place and without an allocation: before main, from our
-// constructor.
+// Takes it out, so that what this process starts is started as if nobody had preloaded us; the user's own
+// preloads stay, in their order. For processes that are not followed. In place and without an allocation:
+// before main, from our constructor.
 void leave_environment();
 
-}  // namespace hl
+} // namespace hl

@@ -11,25 +11,29 @@ namespace {
 
 constexpr uint64_t kWaitSliceNs = 10'000'000;
 
-// Threads that wait side by side spend the budget once: counts what nobody has counted yet of [began, now]. Returns what
-// the process has waited since the pool was last drained.
+// Threads that wait side by side spend the budget once: counts what nobody has counted yet of [began, now].
+// Returns what the process has waited since the pool was last drained.
 uint64_t count_waiting(uint64_t began_ns, uint64_t now_ns) {
   uint64_t until_ns = g_process.waited_until_ns.load(std::memory_order_relaxed);
   for (;;) {
     const uint64_t from_ns = until_ns > began_ns ? until_ns : began_ns;
-    if (now_ns <= from_ns) break;
+    if (now_ns <= from_ns)
+      break;
     // Relaxed: statistics, and a bound that may be missed by one slice.
-    if (!g_process.waited_until_ns.compare_exchange_weak(until_ns, now_ns, std::memory_order_relaxed)) continue;
+    if (!g_process.waited_until_ns.compare_exchange_weak(until_ns, now_ns, std::memory_order_relaxed))
+      continue;
     g_process.waited_ns.fetch_add(now_ns - from_ns, std::memory_order_relaxed);
     // None while the process itself is being entered.
-    if (g_process.slot != nullptr) g_process.slot->waited_ns.fetch_add(now_ns - from_ns, std::memory_order_relaxed);
+    if (g_process.slot != nullptr)
+      g_process.slot->waited_ns.fetch_add(now_ns - from_ns, std::memory_order_relaxed);
     break;
   }
   return g_process.waited_ns.load(std::memory_order_relaxed);
 }
 
 // Waits for the recorder to return blocks or to extend the file, as long as may_wait(when it began, now).
-template <typename MayWait> uint32_t wait_for_block(BlockPool pool, bool for_events, const MayWait& may_wait) {
+template <typename MayWait>
+uint32_t wait_for_block(BlockPool pool, bool for_events, const MayWait& may_wait) {
   SessionHeader* const header = pool.header();
   const uint64_t began_ns = sys::clock_ns(CLOCK_MONOTONIC);
   uint32_t index = kNoBlock;
@@ -40,17 +44,20 @@ template <typename MayWait> uint32_t wait_for_block(BlockPool pool, bool for_eve
     // Acquire: the word is read before the pool is tried, so a return in between changes it.
     const uint32_t word = header->space_futex.load(std::memory_order_acquire);
     index = pool.take(for_events);
-    if (!may_wait(began_ns, sys::clock_ns(CLOCK_MONOTONIC)) || index != kNoBlock) break;
+    if (!may_wait(began_ns, sys::clock_ns(CLOCK_MONOTONIC)) || index != kNoBlock)
+      break;
     sys::futex_wait(&header->space_futex, word, kWaitSliceNs);
   }
   header->space_waiters.fetch_sub(1, std::memory_order_relaxed);
-  if (g_process.slot != nullptr) g_process.slot->waits.fetch_add(1, std::memory_order_relaxed);
+  if (g_process.slot != nullptr)
+    g_process.slot->waits.fetch_add(1, std::memory_order_relaxed);
   return index;
 }
 
 uint32_t take_now(BlockPool pool, bool for_events) {
   const uint32_t index = pool.take(for_events);
-  if (index == kNoBlock && (pool.header()->flags & kSessionRecorderless) != 0 && grow_session(g_process.view)) {
+  if (index == kNoBlock && (pool.header()->flags & kSessionRecorderless) != 0 &&
+      grow_session(g_process.view)) {
     return pool.take(for_events);
   }
   return index;
@@ -65,13 +72,14 @@ bool pool_has_drained(const SessionHeader* header) {
          header->event_block_limit.load(std::memory_order_relaxed) / 2;
 }
 
-}  // namespace
+} // namespace
 
 uint32_t take_event_block() {
   BlockPool pool = g_process.view.pool();
   SessionHeader* const header = pool.header();
   if (g_process.dropping.load(std::memory_order_relaxed)) {
-    if (!pool_has_drained(header)) return kNoBlock;
+    if (!pool_has_drained(header))
+      return kNoBlock;
     g_process.dropping.store(false, std::memory_order_relaxed);
     g_process.waited_ns.store(0, std::memory_order_relaxed);
   }
@@ -82,11 +90,13 @@ uint32_t take_event_block() {
     }
     return index;
   }
-  if (!may_wait_at_all(header)) return kNoBlock;
+  if (!may_wait_at_all(header))
+    return kNoBlock;
   index = wait_for_block(pool, true, [header](uint64_t began_ns, uint64_t now_ns) {
     return count_waiting(began_ns, now_ns) < header->wait_budget_ns;
   });
-  if (index == kNoBlock) g_process.dropping.store(true, std::memory_order_relaxed);
+  if (index == kNoBlock)
+    g_process.dropping.store(true, std::memory_order_relaxed);
   return index;
 }
 
@@ -94,7 +104,8 @@ uint32_t take_definition_block() {
   BlockPool pool = g_process.view.pool();
   SessionHeader* const header = pool.header();
   const uint32_t index = take_now(pool, false);
-  if (index != kNoBlock || !may_wait_at_all(header)) return index;
+  if (index != kNoBlock || !may_wait_at_all(header))
+    return index;
   uint64_t counted_ns = 0;
   return wait_for_block(pool, false, [&](uint64_t began_ns, uint64_t now_ns) {
     const uint64_t more_ns = now_ns - began_ns - counted_ns;
@@ -107,4 +118,4 @@ uint32_t take_definition_block() {
   });
 }
 
-}  // namespace hl
+} // namespace hl

@@ -83,7 +83,8 @@ class ProcessRecording {
   // Once a second: what changes slowly. `now_ns`: CLOCK_MONOTONIC.
   void housekeep(uint64_t now_ns);
   void count_loss(LossCause cause, uint64_t n) {
-    process_.losses[static_cast<uint32_t>(cause)].fetch_add(n, std::memory_order_relaxed); // relaxed: a statistic
+    process_.losses[static_cast<uint32_t>(cause)].fetch_add(
+        n, std::memory_order_relaxed); // relaxed: a statistic
   }
   // The process can write no more: drains the rest.
   void drain_to_end();
@@ -94,8 +95,8 @@ class ProcessRecording {
   void release_blocks();
 
   uint64_t lost_events() const;
-  // The session file stays, and with it the blocks that were not returned: what of them is in no chunk is read from
-  // there, so it is not lost.
+  // The session file stays, and with it the blocks that were not returned: what of them is in no chunk is
+  // read from there, so it is not lost.
   void uncount_what_stays();
   uint64_t lost_events(LossCause cause) const {
     return process_.losses[static_cast<uint32_t>(cause)].load(std::memory_order_relaxed);

@@ -101,10 +101,11 @@ int supervise_command(int argc, char** argv) {
     fmt::print(stderr, "heapledger: {}\n", place.notice);
 
   if (!options.quiet && brings_own_malloc(options.command.front()))
-    fmt::print(stderr,
-               "heapledger: warning: {} has an allocator of its own (it defines malloc): the heap that this serves "
-               "is invisible\n",
-               options.command.front());
+    fmt::print(
+        stderr,
+        "heapledger: warning: {} has an allocator of its own (it defines malloc): the heap that this serves "
+        "is invisible\n",
+        options.command.front());
 
   // Before the supervisor, which blocks signals.
   const std::string libraries = libraries_to_preload(shim, options.command.front());
@@ -161,7 +162,8 @@ int supervise_command(int argc, char** argv) {
       facts.figures = *end.figures;
     facts.recorder_restarts = end.recorder_restarts;
     facts.session = recorder.session;
-    facts.path = place.output.empty() ? place.directory : with_pid(place.output, std::to_string(facts.figures.pid));
+    facts.path =
+        place.output.empty() ? place.directory : with_pid(place.output, std::to_string(facts.figures.pid));
     if (end.finished && end.images == 0)
       fmt::print(
           stderr,

@@ -1,5 +1,6 @@
-// A million distinct stacks: a walk down a binary tree of calls, 20 deep, whose turns are the bits of a number. Each
-// number is a stack of its own, met ROUNDS times; each time a block is allocated and the one before it freed.
+// A million distinct stacks: a walk down a binary tree of calls, 20 deep, whose turns are the bits of a
+// number. Each number is a stack of its own, met ROUNDS times; each time a block is allocated and the one
+// before it freed.
 //
 // usage: many_stacks STACKS ROUNDS    prints: ns per allocation, CPU ns per allocation
 #include <cstdint>
@@ -38,7 +39,8 @@ int main(int argc, char** argv) {
   const uint64_t began = clock_ns(CLOCK_MONOTONIC), cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
   for (int round = 0; round < rounds; round++)
     for (uint32_t i = 0; i < stacks; i++)
-      descend<20>(i * 2654435761u & 0xfffff); // each its own stack; neighbours in time are far apart in the tree
+      descend<20>(i * 2654435761u &
+                  0xfffff); // each its own stack; neighbours in time are far apart in the tree
   const double calls = static_cast<double>(stacks) * rounds;
   printf("%.1f %.1f\n", static_cast<double>(clock_ns(CLOCK_MONOTONIC) - began) / calls,
          static_cast<double>(clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu) / calls);

@@ -1,6 +1,7 @@
-// Children that borrow their parent's memory, while other threads of it allocate: vfork and posix_spawn in every use.
-// What such a child does must not disturb the parent's state: it allocates and frees, closes every descriptor, fails to
-// exec, exits, execs. The parent does the same work after each and counts everything, the children's part included.
+// Children that borrow their parent's memory, while other threads of it allocate: vfork and posix_spawn in
+// every use. What such a child does must not disturb the parent's state: it allocates and frees, closes every
+// descriptor, fails to exec, exits, execs. The parent does the same work after each and counts everything,
+// the children's part included.
 //
 // usage: borrowed_memory ROUNDS   prints: children N failed N, then parent allocations frees bytes
 #define _GNU_SOURCE
@@ -42,7 +43,8 @@ static void expect(pid_t child, int status) {
   }
 }
 
-// 0: exits at once. 1: allocates, exits. 2: fails to exec, then exits. 3: execs. 4: closes all descriptors, execs.
+// 0: exits at once. 1: allocates, exits. 2: fails to exec, then exits. 3: execs. 4: closes all descriptors,
+// execs.
 __attribute__((noinline)) static void borrow(int kind, char* program) {
   char image[] = "image";
   char* arguments[] = {program, image, NULL};

@@ -1,8 +1,9 @@
-// Programs that change what they are and what they may do: each mode changes it, allocates before and after, and tells
-// what it found.
+// Programs that change what they are and what they may do: each mode changes it, allocates before and after,
+// and tells what it found.
 //
 //   userns      unshare(CLONE_NEWUSER), which only a single-threaded process may
-//   forbidden   a seccomp filter that kills at any clone, fork, open or socket call, set after start; then allocates so
+//   forbidden   a seccomp filter that kills at any clone, fork, open or socket call, set after start; then
+//   allocates so
 //               much that the session file must grow
 //   chroot      chroot to DIRECTORY, then forks, and executes a program there that is statically linked
 //   drop        gives up root for uid 12345, forks, and executes itself
@@ -32,14 +33,16 @@ __attribute__((noinline)) static void allocate(int blocks) {
 }
 
 static int forbid_new_processes_and_files(void) {
-  static const int forbidden[] = {SYS_clone, SYS_clone3, SYS_fork, SYS_vfork, SYS_open, SYS_openat, SYS_creat,
-                                  SYS_openat2, SYS_socket, SYS_memfd_create, SYS_execve, SYS_execveat, SYS_ptrace,
-                                  SYS_readlink, SYS_readlinkat, SYS_access, SYS_faccessat, SYS_kill};
+  static const int forbidden[] = {SYS_clone,  SYS_clone3,    SYS_fork,    SYS_vfork,    SYS_open,
+                                  SYS_openat, SYS_creat,     SYS_openat2, SYS_socket,   SYS_memfd_create,
+                                  SYS_execve, SYS_execveat,  SYS_ptrace,  SYS_readlink, SYS_readlinkat,
+                                  SYS_access, SYS_faccessat, SYS_kill};
   enum { kCount = sizeof forbidden / sizeof *forbidden };
   struct sock_filter rules[kCount + 3];
   rules[0] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
   for (int i = 0; i < kCount; i++)
-    rules[1 + i] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)forbidden[i], kCount - i, 0);
+    rules[1 + i] =
+        (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)forbidden[i], kCount - i, 0);
   rules[1 + kCount] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
   rules[2 + kCount] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
   struct sock_fprog program = {kCount + 3, rules};

@@ -1,6 +1,6 @@
-// A daemon as the books have it: fork, setsid, fork again, chdir to /, umask, every descriptor closed, its standard
-// streams on /dev/null. Its grandchild outlives the program by DELAY ms, allocates all the while, forks a worker, and
-// says where it got in FILE.
+// A daemon as the books have it: fork, setsid, fork again, chdir to /, umask, every descriptor closed, its
+// standard streams on /dev/null. Its grandchild outlives the program by DELAY ms, allocates all the while,
+// forks a worker, and says where it got in FILE.
 //
 // usage: daemonize FILE DELAY_MS   prints: parent done
 #define _GNU_SOURCE

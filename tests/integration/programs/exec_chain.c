@@ -1,6 +1,7 @@
-// One process that becomes itself again and again, by every function of the exec family, and fails to in between. Each
-// image allocates its own number of blocks (10 + 2 x its number) and prints its number, how many libraries the user
-// preloads and in what order, and whether the environment still names them: without the recorder and with it, the same.
+// One process that becomes itself again and again, by every function of the exec family, and fails to in
+// between. Each image allocates its own number of blocks (10 + 2 x its number) and prints its number, how
+// many libraries the user preloads and in what order, and whether the environment still names them: without
+// the recorder and with it, the same.
 //
 // usage: exec_chain   prints: image N of pid same|other: preloads [user's own]
 #define _GNU_SOURCE
@@ -27,7 +28,7 @@ static void print_users_preloads(void) {
   const char* const value = getenv("LD_PRELOAD");
   strncpy(copy, value == NULL ? "" : value, sizeof copy - 1);
   copy[sizeof copy - 1] = 0;
-  for (char* save, *word = strtok_r(copy, ": ", &save); word != NULL; word = strtok_r(NULL, ": ", &save)) {
+  for (char *save, *word = strtok_r(copy, ": ", &save); word != NULL; word = strtok_r(NULL, ": ", &save)) {
     const char* const slash = strrchr(word, '/');
     const char* const name = slash == NULL ? word : slash + 1;
     if (strncmp(name, "libheapledger", 13) == 0)
@@ -52,19 +53,37 @@ int main(int argc, char** argv) {
   char* arguments[] = {self, next, pid, NULL};
   char nowhere[] = "/nonexistent/program";
   char* const failing[] = {nowhere, NULL};
-  if (execv(nowhere, failing) == 0 || errno != ENOENT || execlp("no-such-program-anywhere", "x", (char*)NULL) == 0 ||
-      errno != ENOENT || execle(nowhere, "1", "2", "3", "4", "5", "6", "7", (char*)NULL, environ) == 0 || errno != ENOENT)
+  if (execv(nowhere, failing) == 0 || errno != ENOENT ||
+      execlp("no-such-program-anywhere", "x", (char*)NULL) == 0 || errno != ENOENT ||
+      execle(nowhere, "1", "2", "3", "4", "5", "6", "7", (char*)NULL, environ) == 0 || errno != ENOENT)
     return 3;
   switch (number) {
-  case 0: execv(self, arguments); break;
-  case 1: execve(self, arguments, environ); break;
-  case 2: execvp(self, arguments); break;
-  case 3: execvpe(self, arguments, environ); break;
-  case 4: execl(self, self, next, pid, (char*)NULL); break;
-  case 5: execlp(self, self, next, pid, "further", "words", "than", "registers", "hold", (char*)NULL); break;
-  case 6: execle(self, self, next, pid, "further", "words", "than", "registers", (char*)NULL, environ); break;
-  case 7: fexecve(open(self, O_RDONLY | O_CLOEXEC), arguments, environ); break;
-  default: return argc == 3 ? 0 : 4;
+  case 0:
+    execv(self, arguments);
+    break;
+  case 1:
+    execve(self, arguments, environ);
+    break;
+  case 2:
+    execvp(self, arguments);
+    break;
+  case 3:
+    execvpe(self, arguments, environ);
+    break;
+  case 4:
+    execl(self, self, next, pid, (char*)NULL);
+    break;
+  case 5:
+    execlp(self, self, next, pid, "further", "words", "than", "registers", "hold", (char*)NULL);
+    break;
+  case 6:
+    execle(self, self, next, pid, "further", "words", "than", "registers", (char*)NULL, environ);
+    break;
+  case 7:
+    fexecve(open(self, O_RDONLY | O_CLOEXEC), arguments, environ);
+    break;
+  default:
+    return argc == 3 ? 0 : 4;
   }
   return 5;
 }

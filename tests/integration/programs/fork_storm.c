@@ -1,6 +1,6 @@
-// Forks in a program whose other threads never stop allocating. Each child allocates a number of blocks that names it,
-// from allocate_in_child(), frees half of them, checks that its heap still works with a thread of its own, and ends; the
-// parent counts what its threads did. Forks come from one thread that allocates too.
+// Forks in a program whose other threads never stop allocating. Each child allocates a number of blocks that
+// names it, from allocate_in_child(), frees half of them, checks that its heap still works with a thread of
+// its own, and ends; the parent counts what its threads did. Forks come from one thread that allocates too.
 //
 // usage: fork_storm FORKS THREADS   prints: forks FORKS, then parent allocations frees bytes
 #define _GNU_SOURCE
@@ -61,7 +61,8 @@ int main(int argc, char** argv) {
       _exit(i % 100);
     }
     int status = 0;
-    if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status) != i % 100)
+    if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status) ||
+        WEXITSTATUS(status) != i % 100)
       return 4;
     good++;
   }

@@ -1,6 +1,6 @@
-// Thousands of threads, hundreds of them alive at once, and every way in which code runs at a thread's end: destructors
-// of pthread keys (which set their key again and allocate in the next round too) and of thread_local objects. Each
-// destructor allocates and frees; what it does is counted by the program itself.
+// Thousands of threads, hundreds of them alive at once, and every way in which code runs at a thread's end:
+// destructors of pthread keys (which set their key again and allocate in the next round too) and of
+// thread_local objects. Each destructor allocates and frees; what it does is counted by the program itself.
 //
 // usage: many_threads WAVES AT_ONCE   prints: threads N, then counts allocations frees bytes
 #include <cstdint>

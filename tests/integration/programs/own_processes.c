@@ -1,5 +1,6 @@
-// Everything by which a program looks for processes of its own: children in every way of waiting, signals at a child's
-// end, process groups, sessions. It has children of its own here; a recorder's process must never be among them.
+// Everything by which a program looks for processes of its own: children in every way of waiting, signals at
+// a child's end, process groups, sessions. It has children of its own here; a recorder's process must never
+// be among them.
 //
 // usage: own_processes [subreaper]
 #define _GNU_SOURCE
@@ -63,7 +64,9 @@ int main(int argc, char** argv) {
   memset(&information, 0, sizeof information);
   const int waited = waitid(P_PGID, (id_t)children[3], &information, WEXITED);
   report("waitid group", waited == 0 ? information.si_pid : -1, children, 4);
-  report("waitid all", waitid(P_ALL, 0, &information, WEXITED | WSTOPPED | WCONTINUED | WNOHANG) == 0 ? 0 : -1, children, 4);
+  report("waitid all",
+         waitid(P_ALL, 0, &information, WEXITED | WSTOPPED | WCONTINUED | WNOHANG) == 0 ? 0 : -1, children,
+         4);
   say("SIGCHLD: %d\n", (int)child_signals);
 
   // A child that leaves an orphan: it comes to a subreaper, and to nobody else here.
@@ -105,7 +108,8 @@ int main(int argc, char** argv) {
   int status = -1;
   report("wait for the session's leader", waitpid(children[6], &status, 0), children, 7);
   say("it ended with %x\n", (unsigned)status);
-  // To the whole group that we are in, what started us included: it is no SIGUSR1 more for anybody else of ours.
+  // To the whole group that we are in, what started us included: it is no SIGUSR1 more for anybody else of
+  // ours.
   kill(0, SIGUSR1);
   say("signals to our group %d\n", (int)user_signals);
   signal(SIGUSR1, SIG_IGN);
