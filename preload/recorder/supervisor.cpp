@@ -52,8 +52,10 @@ bool has_terminal() {
   return fd >= 0;
 }
 
-[[noreturn]] void be_witness(int out) {
+[[noreturn]] void be_witness(int out, pid_t supervisor) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != supervisor)
+    _exit(0); // killed before we asked to be told
   prctl(PR_SET_NAME, "hl-witness");
   // It must keep nothing open: whoever reads the application's output waits for its end.
   if (DIR* const directory = opendir("/proc/self/fd")) {
@@ -177,9 +179,10 @@ void Supervisor::start_witness() {
   if (pipe2(ends, O_CLOEXEC) != 0)
     return;
   fcntl(ends[0], F_SETFL, O_NONBLOCK);
+  const pid_t self = getpid();
   const pid_t child = fork();
   if (child == 0)
-    be_witness(ends[1]);
+    be_witness(ends[1], self);
   close(ends[1]);
   witness_ = child > 0 ? child : 0;
   witness_fd_ = ends[0];
