@@ -43,9 +43,7 @@ bool create_recorderless_session(const char* directory, const char* name, char* 
   const int fd = sys::open_file(path, O_RDWR | O_CREAT | O_EXCL, 0600);
   if (fd < 0) return false;
   const uint64_t bytes = block_offset(kFirstBlocks);
-  void* const base = sys::failed(sys::raw_syscall(SYS_fallocate, fd, 0, 0, static_cast<long>(bytes)))
-                         ? nullptr
-                         : sys::map_file(fd, kBlocksOffset, 0);
+  void* const base = sys::allocate_file(fd, 0, bytes) ? sys::map_file(fd, kBlocksOffset, 0) : nullptr;
   sys::close_file(fd);
   if (base == nullptr) {
     sys::raw_syscall(SYS_unlinkat, AT_FDCWD, sys::pointer_arg(path), 0);

@@ -13,10 +13,9 @@ bool grow_session(SessionView& view) {
   const int fd = sys::open_file(header->path, O_RDWR);
   if (fd < 0) return false;
   // fallocate, not ftruncate: a sparse file on a full disk would mean SIGBUS later.
-  const long result = sys::raw_syscall(SYS_fallocate, fd, 0, static_cast<long>(block_offset(available)),
-                                       static_cast<long>(kStep) * kBlockBytes);
+  const bool allocated = sys::allocate_file(fd, block_offset(available), uint64_t{kStep} * kBlockBytes);
   sys::close_file(fd);
-  if (sys::failed(result)) return false;
+  if (!allocated) return false;
   // Release: the space exists before its blocks can be taken. A loser of the race allocated the same range.
   header->blocks_available.compare_exchange_strong(available, available + kStep, std::memory_order_acq_rel);
   return true;

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -54,6 +55,13 @@ inline long read_file(int fd, void* to, size_t bytes) {
 }
 inline long write_file(int fd, const void* from, size_t bytes) {
   return raw_syscall(SYS_write, fd, pointer_arg(from), static_cast<long>(bytes));
+}
+// Gives a file blocks on disk. Not beyond RLIMIT_FSIZE: trying would bring the host a SIGXFSZ.
+inline bool allocate_file(int fd, uint64_t offset, uint64_t bytes) {
+  rlimit limit;
+  if (raw_syscall(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, pointer_arg(&limit)) == 0 && offset + bytes > limit.rlim_cur)
+    return false;
+  return !failed(raw_syscall(SYS_fallocate, fd, 0, static_cast<long>(offset), static_cast<long>(bytes)));
 }
 inline uint32_t thread_id() { return static_cast<uint32_t>(raw_syscall(SYS_gettid)); }
 inline uint32_t process_id() { return static_cast<uint32_t>(raw_syscall(SYS_getpid)); }

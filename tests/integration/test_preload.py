@@ -1,5 +1,7 @@
 """The bare LD_PRELOAD way: no supervisor; the shim starts a recorder itself or does without."""
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -65,6 +67,24 @@ class Preload(harness.TestCase):
         finished = run([program("reports_itself"), "exit", "7"], env=environment)
         self.assertEqual(finished.status, 7)
         self.assertIn(b"argument 1: <exit>", finished.stdout)
+
+    def test_a_limit_on_file_sizes_does_not_touch_the_program(self):
+        # Alone in its directory the shim finds no recorder and makes and extends the session file itself: 8 MiB at first.
+        shim = shutil.copy(SHIM, self.scratch)
+        environment = harness.clean_environment(LD_PRELOAD=shim, HEAPLEDGER_DIR=self.scratch)
+        for limit, session_bytes in ((65536, 0), (12 << 20, 8 << 20), (64 << 20, 24 << 20)):
+            for session in self.scratch.glob("*.session"):
+                session.unlink()
+            finished = run([program("random_calls"), "400000", "2"], env=environment,
+                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+            self.assertEqual(finished.status, 0, finished.explain())
+            sizes = [session.stat().st_size for session in self.scratch.glob("*.session")]
+            if session_bytes == 0:
+                self.assertEqual(sizes, [])
+            else:
+                self.assertEqual(len(sizes), 1)
+                self.assertGreaterEqual(sizes[0], session_bytes)
+                self.assertLessEqual(sizes[0], limit)
 
 
 if __name__ == "__main__":
