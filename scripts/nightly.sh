@@ -1,5 +1,5 @@
 #!/bin/bash
-# The same tests as scripts/test.sh, longer: ten times the rounds of what is randomised, five minutes a fuzzer, then
+# The same tests as scripts/test.sh, longer: ten times the rounds of what is randomised, ten minutes a fuzzer, then
 # the whole benchmark. For a machine that has the night; it finds what ten minutes do not.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1

@@ -83,7 +83,7 @@ scripts/setup.sh || exit 1
 step "release build" build_quietly release all
 if [[ $quick = no ]]; then
   if command -v clang++ >/dev/null; then
-    step "fuzzers, $((30 * scale)) s each" fuzz $((30 * scale))
+    step "fuzzers, $((60 * scale)) s each" fuzz $((60 * scale))
   fi
   # The asan preset has the undefined-behaviour sanitizer too; what runs threads goes under tsan as well.
   step "unit tests under asan and ubsan" sanitized asan

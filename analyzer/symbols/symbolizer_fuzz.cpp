@@ -1,5 +1,5 @@
 // libFuzzer entry: the input is a module's ELF file; every address must get an answer, whatever the bytes
-// are. Seeds: any small programs with debug information, e.g. the fixtures of this folder's tests.
+// are. Seeds: tests/fuzz/corpus/symbolizer, one small library compiled in several ways.
 #include <sys/mman.h>
 #include <unistd.h>
 
