@@ -227,11 +227,19 @@ std::vector<std::string> Recorder::trace_candidates(const ProcessRecording& reco
     if (!named_by_pid)
       stem += fmt::format(".{}", p.pid);
     if (recording.is_root() || named_by_pid) {
-      // FILE is the newest image: what it was before exec gives the name up.
-      for (auto& other : recordings_)
-        if (other->trace() != nullptr && other->trace()->path() == own)
+      // FILE is the newest image: what it was before exec gives the name up. Several images of a busy moment are
+      // found in any order.
+      bool newest = true;
+      for (auto& other : recordings_) {
+        if (other->trace() == nullptr || other->trace()->path() != own)
+          continue;
+        if (other->process().image_number > p.image_number)
+          newest = false;
+        else
           other->trace()->rename_to(numbered(other->process().image_number));
-      names.push_back(own);
+      }
+      if (newest)
+        names.push_back(own);
     }
   } else {
     stem = fmt::format("{}/{}.{}", h.directory,
