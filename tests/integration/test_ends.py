@@ -3,15 +3,14 @@ import os
 import random
 import signal
 import struct
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
-from harness import HEAPLEDGER, SCALE, analyze, dump_lines, program
-from test_kills import RECORDER_NAME, processes_below
+from harness import SCALE, analyze, dump_lines, program
+from running import RunningTest, recorder_below
 
 ROUNDS = 3 * SCALE
 SEED = int(os.environ.get("HEAPLEDGER_TEST_SEED", time.time_ns() & 0xffffffff))
@@ -46,28 +45,19 @@ def make_memory_cgroup(limit_bytes):
     raise OSError("no memory controller")
 
 
-class Ends(harness.TestCase):
+class Ends(RunningTest):
+    END_TIMEOUT = 90
+
     def start(self, way, calls, within=None):
         """Starts ends_somehow under record; returns its pid once it runs."""
         self.place = self.scratch / f"{way}-{time.monotonic_ns()}"
         self.place.mkdir()
         self.trace, self.count_file = self.place / "t.hlt", self.place / "counts"
         self.count_file.write_bytes(bytes(4096))
-        command = [HEAPLEDGER, "record", "-o", self.trace, "--", program("ends_somehow"), self.count_file, way, calls]
-        self.process = subprocess.Popen([str(word) for word in command], env=harness.clean_environment(),
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                        start_new_session=True, preexec_fn=within)
-        self.addCleanup(self.end_all)
+        self.start_recording("-o", self.trace, "--", program("ends_somehow"), self.count_file, way, calls,
+                             preexec_fn=within)
         self.until(lambda: self.counts()[0] != 0, "the program does not get going")
         return self.counts()[0]
-
-    def end_all(self):
-        for pid in [*processes_below(self.process.pid), self.process.pid]:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        self.process.communicate()
 
     def until(self, condition, why, seconds=30):
         deadline = time.monotonic() + seconds
@@ -79,16 +69,6 @@ class Ends(harness.TestCase):
     def counts(self):
         """The program's pid, and the calls that either thread has completed."""
         return struct.unpack_from("<QQQ", self.count_file.read_bytes())
-
-    def recorder_pid(self):
-        found = [pid for pid, name in processes_below(self.process.pid).items() if name == RECORDER_NAME]
-        self.assertEqual(len(found), 1)
-        return found[0]
-
-    def wait(self):
-        """The exit status of `record`, as a shell gives it."""
-        self.errors = self.process.communicate(timeout=90)[1]
-        return self.process.returncode if self.process.returncode >= 0 else 128 - self.process.returncode
 
     def assert_each_completed_call_is_recorded_once(self, trace=None, sizes_known=None):
         """Reads the whole dump: of each thread the calls it had completed, in order, and at most the one under way."""
@@ -152,7 +132,7 @@ class Ends(harness.TestCase):
         def one_round():
             calls = 40000
             self.start("exit", calls)
-            recorder = self.recorder_pid()
+            recorder = recorder_below(self.process.pid)
             self.wait_for_a_while()
             os.kill(recorder, signal.SIGKILL)
             self.assertEqual(self.wait(), 0, self.errors)
@@ -163,7 +143,7 @@ class Ends(harness.TestCase):
 
     def test_program_and_recorder_killed(self):
         def one_round():
-            pids = [self.start("stay", 1 << 60), self.recorder_pid()]
+            pids = [self.start("stay", 1 << 60), recorder_below(self.process.pid)]
             self.wait_for_a_while()
             self.random.shuffle(pids)
             for pid in pids:
@@ -175,7 +155,7 @@ class Ends(harness.TestCase):
 
     def test_all_killed_and_nobody_left_to_close_anything(self):
         def one_round():
-            pids = [self.start("stay", 1 << 60), self.recorder_pid(), self.process.pid]
+            pids = [self.start("stay", 1 << 60), recorder_below(self.process.pid), self.process.pid]
             self.wait_for_a_while()
             self.random.shuffle(pids)
             for pid in pids:

@@ -2,52 +2,23 @@
 import os
 import signal
 import struct
-import subprocess
 import sys
 import time
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
-from harness import HEAPLEDGER, analyze, dump_lines, functions, program, total
+from harness import analyze, dump_lines, functions, program, total
 from naive_replay import replay
-
-RECORDER_NAME = "hl-recorder"
-OWN_NAMES = {RECORDER_NAME, "hl-witness"}
+from running import RECORDER_NAME, RunningTest, processes_below, recorder_below
 
 
-def processes_below(root):
-    """Pids and names of all live descendants of a process."""
-    children, names = {}, {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                with open(f"/proc/{entry}/stat") as file:
-                    text = file.read()
-            except OSError:
-                continue
-            name, rest = text[text.index("(") + 1:text.rindex(")")], text[text.rindex(")") + 2:].split()
-            if rest[0] != "Z":
-                children.setdefault(int(rest[1]), []).append(int(entry))
-                names[int(entry)] = name
-    found, wave = {}, [root]
-    while wave:
-        wave = [child for parent in wave for child in children.get(parent, [])]
-        found.update({pid: names[pid] for pid in wave})
-    return found
-
-
-class Kills(harness.TestCase):
+class Kills(RunningTest):
     def start(self, limit=None, milliseconds=700, options=()):
         """Starts until_killed under record; returns the process, and the pids of the program and the recorder."""
         self.trace = self.scratch / "t.hlt"
         self.count_file = self.scratch / "count"
-        command = [HEAPLEDGER, "record", "-o", self.trace, *options, "--", program("until_killed"), self.count_file]
-        if limit:
-            command.append(str(limit))
-        self.process = subprocess.Popen([str(word) for word in command], env=harness.clean_environment(),
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                        start_new_session=True)
-        self.addCleanup(self.end_all)
+        self.start_recording("-o", self.trace, *options, "--", program("until_killed"), self.count_file,
+                             *([limit] if limit else []))
         deadline = time.monotonic() + 30
         while self.completed() < 20000:
             self.assertLess(time.monotonic(), deadline, "the program does not get going")
@@ -55,18 +26,8 @@ class Kills(harness.TestCase):
         time.sleep(milliseconds / 1000)
         below = processes_below(self.process.pid)
         target = [pid for pid, name in below.items() if name == "until_killed"]
-        recorder = [pid for pid, name in below.items() if name == RECORDER_NAME]
         self.assertEqual(len(target), 1, below)
-        self.assertEqual(len(recorder), 1, below)
-        return target[0], recorder[0]
-
-    def end_all(self):
-        for pid in [*processes_below(self.process.pid), self.process.pid]:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        self.process.communicate()
+        return target[0], recorder_below(self.process.pid)
 
     def completed(self):
         try:
@@ -74,10 +35,6 @@ class Kills(harness.TestCase):
         except FileNotFoundError:
             return 0
         return struct.unpack_from("<Q", data)[0] if len(data) >= 8 else 0
-
-    def wait(self):
-        self.process.communicate(timeout=60)
-        return self.process.returncode if self.process.returncode >= 0 else 128 - self.process.returncode
 
     def assert_every_completed_call_is_recorded(self):
         completed = self.completed()

@@ -9,7 +9,7 @@ import time
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
 from harness import analyze, program
-from test_kills import OWN_NAMES, RECORDER_NAME, processes_below
+from running import recorder_below, wait_for_the_program
 
 ROUNDS = "200000"
 
@@ -26,13 +26,11 @@ class Overload(harness.TestCase):
             env=harness.clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
             with open(gate, "w") as writer:  # opens once the shell reads
-                recorder, = [pid for pid, name in processes_below(process.pid).items() if name == RECORDER_NAME]
+                recorder = recorder_below(process.pid)
                 os.kill(recorder, signal.SIGSTOP)
                 started = time.monotonic()
                 writer.write("go\n")
-            # The program is done when the supervisor has no children but our own.
-            while set(processes_below(process.pid).values()) - OWN_NAMES and time.monotonic() < started + 60:
-                time.sleep(0.02)
+            wait_for_the_program(process.pid, started + 60)
             seconds = time.monotonic() - started
             os.kill(recorder, signal.SIGCONT)
             output, errors = process.communicate(timeout=60)
@@ -89,7 +87,7 @@ class SeveralThreads(harness.TestCase):
             deadline = time.monotonic() + 30
             while self.completed()[0] < 1000 and time.monotonic() < deadline:
                 time.sleep(0.002)
-            recorder, = [pid for pid, name in processes_below(process.pid).items() if name == RECORDER_NAME]
+            recorder = recorder_below(process.pid)
             os.kill(recorder, signal.SIGSTOP)
             stands(process)
             os.kill(recorder, signal.SIGCONT)
@@ -106,9 +104,7 @@ class SeveralThreads(harness.TestCase):
         return info
 
     def until_it_ends(self, process):
-        deadline = time.monotonic() + 60
-        while set(processes_below(process.pid).values()) - OWN_NAMES and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_for_the_program(process.pid, time.monotonic() + 60)
 
     def assert_books_balance(self, info):
         heap = info["events"]["allocations"] + info["events"]["frees"] + info["events"]["other"]
