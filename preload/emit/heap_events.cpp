@@ -20,11 +20,7 @@ ReallocScope::ReallocScope(void* old, const EntryRegisters& caller) {
     holds_floor_ = true;
   }
   if (old != nullptr) {
-    ThreadState& t = w.thread();
-    outer_deleted_ = t.being_deleted;
-    outer_frame_ = t.deleting_frame;
-    t.deleting_frame = caller.rsp;
-    t.being_deleted = reinterpret_cast<uintptr_t>(old);
+    outer_ = begin_deletion(w.thread(), old, caller);
     holds_mark_ = true;
   }
 }
@@ -32,10 +28,7 @@ ReallocScope::ReallocScope(void* old, const EntryRegisters& caller) {
 void ReallocScope::release_mark() {
   if (!holds_mark_) return;
   holds_mark_ = false;
-  ThreadState* const t = t_local.state;
-  if (t == nullptr) return;
-  t->being_deleted = outer_deleted_;
-  t->deleting_frame = outer_frame_;
+  if (ThreadState* const t = t_local.state) t->deletion = outer_;
 }
 
 void ReallocScope::release_floor() {

@@ -69,9 +69,17 @@ template <typename Usable>
 // only: were the address allocated again before operator delete returns, that block's free counts. A mark whose
 // frame is not around this call is stale (a handler inside operator delete left by longjmp) and is dropped.
 [[gnu::always_inline]] inline bool was_recorded_by_delete(ThreadState& t, const void* p, const EntryRegisters& caller) {
-  if (t.being_deleted != reinterpret_cast<uintptr_t>(p)) [[likely]] return false;
-  t.being_deleted = 0;
-  return caller.rsp < t.deleting_frame;
+  if (t.deletion.address != reinterpret_cast<uintptr_t>(p)) [[likely]] return false;
+  t.deletion.address = 0;
+  return caller.rsp < t.deletion.frame;
+}
+
+// Returns the one under way before, which is to be put back when the call has returned.
+inline Deletion begin_deletion(ThreadState& t, const void* p, const EntryRegisters& caller) {
+  const Deletion outer = t.deletion;
+  t.deletion.frame = caller.rsp;
+  t.deletion.address = reinterpret_cast<uintptr_t>(p);
+  return outer;
 }
 
 [[gnu::always_inline]] inline void record_free(void* p, const EntryRegisters& caller) {
@@ -127,7 +135,7 @@ class ReallocScope {
   bool holds_mark_ = false;
   bool lost_ = false;
   uint64_t before_ = 0;
-  uint64_t outer_deleted_ = 0, outer_frame_ = 0;
+  Deletion outer_{};
 };
 
 }  // namespace hl

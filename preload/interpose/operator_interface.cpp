@@ -26,21 +26,16 @@ void heapledger_private_after_new(uint64_t before, void* p, size_t size, size_t 
                     [=](const EventWriter& w) { return from_heap ? usable_size(w, p, size) : size; });
 }
 
-void heapledger_private_before_delete(void* p, const EntryRegisters* caller, DeleteInProgress* outer) {
+void heapledger_private_before_delete(void* p, const EntryRegisters* caller, Deletion* outer) {
   if (!is_bootstrap(p))
     record_free(p, *caller);
   ThreadState* const t = t_local.state;
   if (t == nullptr)
     return;
-  *outer = {t->being_deleted, t->deleting_frame};
-  t->deleting_frame = caller->rsp;
-  t->being_deleted = reinterpret_cast<uintptr_t>(p);
+  *outer = begin_deletion(*t, p, *caller);
 }
 
-void heapledger_private_after_delete(const DeleteInProgress* outer) {
-  ThreadState* const t = t_local.state;
-  if (t == nullptr)
-    return;
-  t->being_deleted = outer->address;
-  t->deleting_frame = outer->frame;
+void heapledger_private_after_delete(const Deletion* outer) {
+  if (ThreadState* const t = t_local.state)
+    t->deletion = *outer;
 }

@@ -112,7 +112,7 @@ void release_thread_state(ThreadState* t) {
   t->exiting = 0;
   t->allocations = 0;
   t->last_allocation = 0;
-  t->being_deleted = 0;
+  t->deletion.address = 0;
   put_in_cache(t);
 }
 

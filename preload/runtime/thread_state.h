@@ -12,6 +12,7 @@
 
 #include "heapledger/block_events.h"
 #include "heapledger/session_layout.h"
+#include "runtime/deletion.h"
 #include "unwind/walker.h"
 
 namespace hl {
@@ -40,8 +41,7 @@ struct ThreadState {
   Lane lanes[kLanes];
   uint64_t allocations;                      // counts allocation events, to notice nested interposition
   uint64_t last_allocation;                  // address of the newest one
-  uint64_t being_deleted;                    // block that the operator delete or realloc under way ends; 0: none
-  uint64_t deleting_frame;                   // CFA of that call
+  Deletion deletion;                         // the innermost under way
   uint64_t stack_high;                       // upper end of the thread's own stack; 0: unknown
   WalkMemo memo;
 };

@@ -97,7 +97,7 @@ template <typename Call>
     return;
   if (!o.records || p == nullptr)
     return call();
-  DeleteInProgress outer{};
+  Deletion outer{};
   g_before_delete(p, caller, &outer);
   call();
   g_after_delete(&outer);
