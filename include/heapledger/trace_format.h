@@ -47,7 +47,7 @@ enum class ChunkKind : uint16_t {
   end = 11,          // EndPayload: cleanly closed
   checkpoint = 12,   // reserved: live blocks at a moment, for seeking
   aggregate = 13,    // reserved: per-site totals of a compacted stretch
-  snapshot = 14,     // reserved: leak scans, user snapshots
+  snapshot = 14,     // LeakScanPayload + texts + columns: which live blocks can still be reached, at a moment
   process = 15,      // ProcessStatusPayload: how the process ended
   recorder = 16,     // RecorderStatsPayload: what recording cost
   domains = 17,      // reserved: names of allocation domains
@@ -232,6 +232,65 @@ struct RecorderStatsPayload {
   uint32_t recovered;            // 1: closed from a session file that outlived its recorder
   uint32_t zstd_level;
 };
+
+// snapshot: LeakScanPayload, name, reason (both unpadded UTF-8), then one zstd frame of raw_bytes bytes (none if
+// raw_bytes is 0): first root_count roots, then block_count blocks in the order of their addresses, as columns:
+//   roots:  u8 RootKind each; LEB128 thread id (0: none) each; LEB128 address each (register: its number)
+//   blocks: LEB128 (address - previous address) each; u8 LeakClass each; LEB128 holder each
+// holder: 0 none; 2 r + 1 root r; 2 b + 2 block b (both from 0). Of a reachable or possible block: what points to
+// it on a shortest way from a root, so following holders leads to the root. Of an indirectly lost block: the
+// definitely lost block it goes with. Of a definitely lost one: 0.
+struct LeakScanPayload {
+  uint32_t payload_header_bytes; // sizeof(LeakScanPayload) of the writer
+  uint16_t name_bytes;           // of the name it was asked for under
+  uint16_t reason_bytes;         // way none: why not, in words
+  uint8_t cause;                 // ScanCause
+  uint8_t way;                   // ScanWay
+  uint8_t failure;               // ScanFailure
+  uint8_t reserved;
+  uint32_t options;              // ScanOptions
+  uint64_t ticks;                // the live set is that of all events with stamps up to here
+  uint64_t pause_ns;             // the process stood still
+  uint64_t duration_ns;          // of the whole scan
+  uint64_t block_count;          // live blocks
+  uint64_t block_bytes;          // requested, of all
+  uint64_t root_bytes;           // searched for pointers, outside blocks
+  uint64_t unreadable_bytes;     // of blocks and roots that could not be read
+  uint32_t root_count;           // entries of the root table
+  uint32_t threads;              // whose registers and stacks were roots
+  uint32_t threads_inside;       // of them stopped inside an allocation call for want of a better moment
+  uint32_t reserved2;
+  uint64_t raw_bytes;            // of the columns before zstd
+};
+static_assert(sizeof(LeakScanPayload) == 104);
+
+enum class ScanCause : uint8_t {
+  unknown = 0,
+  exit = 1,      // the program was about to end by exit, or by returning from main
+  abort = 2,
+  signal = 3,    // was about to die of a signal
+  program = 4,   // heapledger_snapshot()
+  outside = 5,   // heapledger snapshot PID
+};
+enum class ScanWay : uint8_t { none = 0, stopped = 1 /* by ptrace */, copy = 2 /* of a forked copy */ };
+enum class ScanFailure : uint8_t {
+  none = 0,
+  refused = 1,        // ptrace is not permitted, and no copy could be made
+  gone = 2,           // the process ended before it could be stopped
+  scanner_failed = 3, // no scanner program, or it failed
+  no_memory = 4,      // the scan would not fit in memory
+  too_long = 5,       // given up after its time limit
+  incomplete = 6,     // events are missing from the trace (losses), so the live set is not known
+};
+// Set: words there count as pointers (LSan's toggles). `unaligned`: at any byte, not only at multiples of 8.
+enum ScanOptions : uint32_t {
+  kScanStacks = 1, kScanRegisters = 2, kScanGlobals = 4, kScanTls = 8, kScanUnaligned = 16,
+  kScanMappings = 32,   // memory the program mapped itself (LSan: off)
+  kScanHeuristics = 64, // Valgrind's four rescues of interior pointers
+  kScanDefault = kScanStacks | kScanRegisters | kScanGlobals | kScanTls | kScanMappings | kScanHeuristics,
+};
+enum class RootKind : uint8_t { unknown = 0, reg = 1, stack = 2, tls = 3, global = 4, mapping = 5, loader_block = 6 };
+enum class LeakClass : uint8_t { unknown = 0, definite = 1, indirect = 2, possible = 3, reachable = 4 };
 
 struct UnwindCheckPayload {      // then text of the first differences
   uint64_t walks;
