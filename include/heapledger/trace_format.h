@@ -262,7 +262,7 @@ struct LeakScanPayload {
   uint32_t reserved2;
   uint64_t raw_bytes;            // of the columns before zstd
 };
-static_assert(sizeof(LeakScanPayload) == 104);
+static_assert(sizeof(LeakScanPayload) == 96);
 
 enum class ScanCause : uint8_t {
   unknown = 0,
