@@ -193,9 +193,10 @@ class ExecChains(harness.TestCase):
 class Daemons(harness.TestCase):
     def test_a_daemon_that_leaves_everything_is_recorded_to_its_end(self):
         said = self.scratch / "said"
-        recorded = self.record(program("daemonize"), said, "400")
+        recorded = self.record(program("daemonize"), said)
         self.assertEqual(recorded.stdout, b"parent done\n")
         self.assertFalse(said.exists(), "record ends with the program, not with its daemon")
+        Path(f"{said}.go").touch()  # the daemon waits for this
         children = recorded.children()
         fd, daemon, worker = map(int, said.read_text().split())
         self.assertEqual(fd, 3, "no descriptor of ours in the daemon")
