@@ -261,8 +261,10 @@ struct LeakScanPayload {
   uint32_t threads_inside;       // of them stopped inside an allocation call for want of a better moment
   uint32_t reserved2;
   uint64_t raw_bytes;            // of the columns before zstd
+  uint64_t class_blocks[4];      // totals by LeakClass, definite first; requested bytes
+  uint64_t class_bytes[4];
 };
-static_assert(sizeof(LeakScanPayload) == 96);
+static_assert(sizeof(LeakScanPayload) == 160);
 
 enum class ScanCause : uint8_t {
   unknown = 0,
