@@ -17,7 +17,13 @@ struct RootRange {
   uint32_t tid = 0;    // of the thread it belongs to; 0: none
   uint64_t start = 0;  // address of the first byte; registers: number of the first
   uint64_t bytes = 0;
-  std::vector<uint64_t> words; // registers: their values, instead of memory
+  std::vector<uint64_t> words = {}; // registers: their values, instead of memory
+};
+
+// Memory that belongs to a file: where virtual tables and code are.
+struct FileRange {
+  uint64_t start, end;
+  bool executable;
 };
 
 class MemoryReader {

@@ -44,9 +44,11 @@ struct PointerGraph {
   }
 };
 
-// `blocks` need not be sorted. `options`: ScanOptions (unaligned, heuristics; which roots there are is the
-// caller's choice). `allocated_ranges` nothing else. Throws std::bad_alloc.
+// `blocks` need not be sorted; of overlapping ones the later is cut out. `files`: what of the process's memory
+// is mapped from files, sorted; for telling virtual tables. `options`: ScanOptions (unaligned, heuristics; which
+// roots there are is the caller's choice). Words of a RootKind::mapping range that lie in a live block are the
+// block's, not the range's. Throws std::bad_alloc.
 PointerGraph build_pointer_graph(std::vector<ScanBlock> blocks, std::span<const RootRange> roots,
-                                 MemoryReader& memory, uint32_t options);
+                                 std::span<const FileRange> files, MemoryReader& memory, uint32_t options);
 
 } // namespace hl
