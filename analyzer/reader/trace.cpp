@@ -111,6 +111,10 @@ void Trace::read_chunk(const ChunkPlace& place) {
   case ChunkKind::events:
     event_chunks_.push_back(place); // verified when its turn comes
     return;
+  case ChunkKind::snapshot:
+    snapshot_chunks_.push_back(place); // likewise
+    ++whole_chunks_;
+    return;
   case ChunkKind::index:
     ++whole_chunks_;
     return;
@@ -118,7 +122,6 @@ void Trace::read_chunk(const ChunkPlace& place) {
   case ChunkKind::maps:
   case ChunkKind::residency:
   case ChunkKind::checkpoint:
-  case ChunkKind::snapshot:
   case ChunkKind::domains:
     ++whole_chunks_;
     return;

@@ -43,6 +43,8 @@ class Trace {
   // Of the file: nullptr if the trace is a session file alone.
   const InputFile* file() const { return file_ ? &*file_ : nullptr; }
   const std::vector<ChunkPlace>& event_chunks() const { return event_chunks_; }
+  // Leak scans (see leak_scan.h), oldest first.
+  const std::vector<ChunkPlace>& snapshot_chunks() const { return snapshot_chunks_; }
   // Where the rest of the events is; nullptr: nowhere else.
   const SessionFile* session() const { return image_ != nullptr ? session_.get() : nullptr; }
   const SessionFile::Image* session_image() const { return image_; }
@@ -63,7 +65,7 @@ class Trace {
   NodeTable nodes_;
   ModuleTable modules_;
   TraceClock clock_;
-  std::vector<ChunkPlace> event_chunks_;
+  std::vector<ChunkPlace> event_chunks_, snapshot_chunks_;
   std::unique_ptr<SessionFile> session_;
   const SessionFile::Image* image_ = nullptr;
   bool running_ = false;

@@ -69,13 +69,6 @@ std::vector<uint8_t> scan_payload(const ScanOutcome& outcome, const PointerGraph
     p.root_bytes = graph->root_bytes;
     p.unreadable_bytes = graph->unreadable_bytes;
     p.root_count = static_cast<uint32_t>(found->roots.size());
-    for (size_t i = 0; i < graph->blocks.size(); i++) {
-      const size_t of = static_cast<size_t>(found->classes[i]) - 1; // unknown: wraps, no class
-      if (of >= std::size(p.class_blocks))
-        continue;
-      p.class_blocks[of]++;
-      p.class_bytes[of] += graph->blocks[i].bytes;
-    }
     raw = columns(*graph, *found);
   }
   p.raw_bytes = raw.size();

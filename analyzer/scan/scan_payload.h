@@ -13,7 +13,7 @@ struct ScanOutcome {
   ScanCause cause = ScanCause::unknown;
   ScanWay way = ScanWay::none;
   ScanFailure failure = ScanFailure::none;
-  std::string name, reason;
+  std::string name = {}, reason = {};
   uint32_t options = kScanDefault;
   uint64_t ticks = 0, pause_ns = 0, duration_ns = 0;
   uint32_t threads = 0, threads_inside = 0;
