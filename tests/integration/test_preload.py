@@ -17,17 +17,20 @@ class Preload(harness.TestCase):
         """Runs a command with the shim preloaded; returns how it ended and the traces in its run directory."""
         environment = harness.clean_environment(LD_PRELOAD=SHIM, HEAPLEDGER_DIR=self.scratch, **extra)
         finished = run(command, env=environment)
-        deadline = time.monotonic() + 20
+        return finished, self.finished_traces(finished)
+
+    def finished_traces(self, finished=None):
+        deadline = time.monotonic() + 60
         # Without a supervisor nobody waits for the recorder but us: it is done when the trace says so.
         while time.monotonic() < deadline:
             traces = sorted(self.scratch.glob("heapledger-*/*.hlt"))
             try:
                 if traces and not any(analyze("info", trace)["running"] for trace in traces):
-                    return finished, traces
+                    return traces
             except harness.AnalyzerRefused:
                 pass
             time.sleep(0.2)
-        self.fail(f"no finished trace in {os.listdir(self.scratch)}\n{finished.explain()}")
+        self.fail(f"no finished trace in {os.listdir(self.scratch)}\n{finished.explain() if finished else ''}")
 
     def test_counts_are_exact(self):
         finished, traces = self.run_preloaded([program("exact_counts")])
@@ -51,13 +54,14 @@ class Preload(harness.TestCase):
         environment = harness.clean_environment(LD_PRELOAD=SHIM, HEAPLEDGER_DIR=self.scratch)
         count = self.scratch / "count"
         process = subprocess.Popen([program("until_killed"), str(count)], env=environment)
-        time.sleep(1)
+        deadline = time.monotonic() + 60
+        while not count.exists() or int.from_bytes(count.read_bytes()[:8], "little") < 200000:
+            self.assertLess(time.monotonic(), deadline, "the program does not get going")
+            time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        time.sleep(2)
+        trace, = self.finished_traces()
         completed = int.from_bytes(count.read_bytes()[:8], "little")
-        self.assertGreater(completed, 1000)
-        trace, = self.scratch.glob("heapledger-*/*.hlt")
         sites = sites_through(analyze("report", trace), "allocate_until_killed")
         self.assertIn(total(sites, "allocation_calls"), (completed, completed + 1))
 

@@ -1,6 +1,6 @@
 // A daemon as the books have it: fork, setsid, fork again, chdir to /, umask, every descriptor closed, its
-// standard streams on /dev/null. Its grandchild outlives the program: it allocates, waits until FILE.go exists (a minute
-// at most), allocates again, forks a worker, and says where it got in FILE.
+// standard streams on /dev/null. Its grandchild outlives the program: it allocates, waits until FILE.go
+// exists (a minute at most), allocates again, forks a worker, and says where it got in FILE.
 //
 // usage: daemonize FILE   prints: parent done
 #define _GNU_SOURCE

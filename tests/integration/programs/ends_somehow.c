@@ -6,7 +6,8 @@
 //   call n of a thread: malloc of 24 + k % 1009 bytes for its k-th block; after each block from the 65th on,
 //   the block before the last 64 is freed
 //
-// usage: ends_somehow COUNT_FILE WAY CALLS    CALLS of the first thread, then WAY:
+// usage: ends_somehow COUNT_FILE WAY CALLS    CALLS of the first thread (or what the test puts into the
+// fourth word of COUNT_FILE while the program runs), then WAY:
 //   exit, segv, abort, _exit, quick_exit; exec (of /bin/true, by the second thread while the first goes on);
 //   thread__exit (the same, by _exit); memory (all but 40 calls' worth of address space is forbidden at CALLS, and
 //   failing calls end it by abort); cgroup (fills memory until it is killed); stay (goes on until killed)
@@ -26,11 +27,11 @@ enum { kRing = 64 };
 struct Counts {
   volatile uint64_t pid;
   volatile uint64_t completed[2]; // calls that have returned, by thread
+  volatile uint64_t calls_wanted; // of the first thread
 };
 
 static struct Counts* counts;
 static const char* way;
-static uint64_t calls_wanted;
 static volatile int first_is_done;
 
 static void do_nothing_for_a_moment(void) {
@@ -83,7 +84,7 @@ static void call(int thread) {
       memset(block, 1, extra);
     ring[blocks++ % kRing] = block;
     counts->completed[thread] = ++calls;
-    if (thread == 0 && calls >= calls_wanted && !first_is_done) {
+    if (thread == 0 && calls >= counts->calls_wanted && !first_is_done) {
       if (is_way("memory"))
         forbid_more_memory();
       first_is_done = 1;
@@ -113,7 +114,6 @@ int main(int argc, char** argv) {
   if (argc != 4)
     return 2;
   way = argv[2];
-  calls_wanted = strtoull(argv[3], NULL, 10);
   const int file = open(argv[1], O_RDWR | O_CREAT, 0600);
   if (file < 0 || ftruncate(file, 4096) != 0)
     return 3;
@@ -121,6 +121,7 @@ int main(int argc, char** argv) {
   if (counts == MAP_FAILED)
     return 4;
   close(file);
+  counts->calls_wanted = strtoull(argv[3], NULL, 10);
   const struct rlimit no_core = {0, 0};
   setrlimit(RLIMIT_CORE, &no_core);
   counts->pid = (uint64_t)getpid();

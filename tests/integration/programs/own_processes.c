@@ -75,12 +75,13 @@ int main(int argc, char** argv) {
     return 1;
   children[4] = fork();
   if (children[4] == 0) {
-    const pid_t orphan = fork();
+    const pid_t parent = getpid(), orphan = fork();
     if (orphan == 0) {
       free(malloc(100));
       close(channel[0]);
-      const struct timespec delay = {0, 100000000};
-      nanosleep(&delay, NULL); // its parent is gone by then
+      const struct timespec delay = {0, 10000000};
+      while (getppid() == parent)
+        nanosleep(&delay, NULL);
       _exit(9);
     }
     _exit(write(channel[1], &orphan, sizeof orphan) != sizeof orphan);
@@ -92,9 +93,7 @@ int main(int argc, char** argv) {
   char byte;
   if (read(channel[0], &byte, 1) != 0) // its end
     return 3;
-  const struct timespec delay = {0, 50000000};
-  nanosleep(&delay, NULL);
-  report("wait for orphans", waitpid(-1, NULL, WNOHANG), children, 6);
+  report("wait for orphans", waitpid(-1, NULL, 0), children, 6);
 
   // A session and a group of one's own: nobody else is in it.
   children[6] = fork();

@@ -2,7 +2,8 @@
 // thread that sends another signal as fast as it can, against a main loop of mallocs and frees. Handlers
 // nest. Not one of their events may be lost or garbled. Linked with safe_allocator.
 //
-// usage: signal_storm EVENTS   prints: storm allocations frees bytes, then: handlers N
+// usage: signal_storm EVENTS   as many at least, and more if 2 000 handlers have not run by then
+// prints: storm allocations frees bytes, then: handlers N
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
@@ -62,7 +63,7 @@ int main(int argc, char** argv) {
     return 1;
   struct itimerval timer = {{0, 50}, {0, 50}};
   setitimer(ITIMER_REAL, &timer, NULL);
-  for (unsigned long i = 0; i < events / 2; i++)
+  for (unsigned long i = 0; i < events / 2 || __atomic_load_n(&handlers, __ATOMIC_RELAXED) < 2000; i++)
     allocate_in_loop(i);
   timer = (struct itimerval){{0, 0}, {0, 0}};
   setitimer(ITIMER_REAL, &timer, NULL);

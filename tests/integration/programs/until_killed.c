@@ -2,9 +2,13 @@
 // both) and looks whether every block that was spoken of is in the record. The count goes to shared memory, a
 // file given as argument, because it must survive SIGKILL and be exact to the last completed call.
 //
-// usage: until_killed COUNT_FILE [LIMIT]
+// With LIMIT it ends by itself after as many blocks. With `go` as well, these are counted from when
+// COUNT_FILE.go exists: so the test does what it does while the program runs, however slow the machine is.
+//
+// usage: until_killed COUNT_FILE [LIMIT [go]]
 #include <fcntl.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -15,10 +19,17 @@ __attribute__((noinline)) static void* allocate_until_killed(uint64_t number) {
   return block;
 }
 
+static void pause_for_ms(long ms) {
+  const struct timespec pause = {0, ms * 1000000};
+  nanosleep(&pause, NULL);
+}
+
 int main(int argc, char** argv) {
-  if (argc < 2)
+  char go_file[4096];
+  if (argc < 2 || snprintf(go_file, sizeof go_file, "%s.go", argv[1]) >= (int)sizeof go_file)
     return 2;
-  const uint64_t limit = argc > 2 ? strtoull(argv[2], NULL, 10) : UINT64_MAX;
+  uint64_t limit = argc > 2 ? strtoull(argv[2], NULL, 10) : UINT64_MAX;
+  int waits_to_go = argc > 3;
   const int file = open(argv[1], O_RDWR | O_CREAT | O_TRUNC, 0600);
   if (file < 0 || ftruncate(file, 4096) != 0)
     return 3;
@@ -26,14 +37,17 @@ int main(int argc, char** argv) {
   if (completed == MAP_FAILED)
     return 4;
   close(file);
-  for (uint64_t number = 0; number < limit; number++) {
+  for (uint64_t number = 0; number < limit || waits_to_go; number++) {
     void* volatile block = allocate_until_killed(number);
     if (!block)
       return 5;
     *completed = number + 1;
     if (number % 4096 == 4095) { // a rate that fills memory within minutes, not seconds
-      const struct timespec pause = {0, 2000000};
-      nanosleep(&pause, NULL);
+      if (waits_to_go && access(go_file, F_OK) == 0) {
+        waits_to_go = 0;
+        limit += number;
+      }
+      pause_for_ms(waits_to_go && number > 200000 ? 20 : 2);
     }
   }
   return 0;
