@@ -9,10 +9,11 @@
 
 namespace hl {
 
-HeapReplay replay_heap(const Trace& trace, ReplayLimits limits, const ProgressCallback& progress) {
+HeapReplay replay_heap(const Trace& trace, ReplayLimits limits, const ProgressCallback& progress,
+                       ReplayOptions options) {
   const auto begin = std::chrono::steady_clock::now();
   HeapReplay heap;
-  heap.replay = std::make_unique<Replay>(limits, trace.clock().start_ticks());
+  heap.replay = std::make_unique<Replay>(limits, trace.clock().start_ticks(), std::move(options));
   EventStream stream(trace, {.in_order = true, .from_ticks = 0, .to_ticks = limits.last_ticks});
   {
     BatchPipe pipe(stream);

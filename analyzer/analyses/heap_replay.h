@@ -17,6 +17,7 @@ struct HeapReplay {
   const ReplayResult& result() const { return replay->result(); }
 };
 
-HeapReplay replay_heap(const Trace& trace, ReplayLimits limits, const ProgressCallback& progress);
+HeapReplay replay_heap(const Trace& trace, ReplayLimits limits, const ProgressCallback& progress,
+                       ReplayOptions options = {});
 
 } // namespace hl

@@ -38,6 +38,7 @@ class LiveTable {
   const LiveBlock& first_probe(uint64_t address) const { return slots_[slot_of(address)]; }
 
   // nullptr: not live.
+  const LiveBlock* find(uint64_t address) const { return const_cast<LiveTable*>(this)->find(address); }
   LiveBlock* find(uint64_t address) {
     for (size_t slot = slot_of(address);; slot = (slot + 1) & mask_) {
       if (slots_[slot].address == address)

@@ -45,6 +45,12 @@ class MappingTracker {
   };
   const std::vector<Name>& by_name() const { return names_; }
 
+  // visit(start, end, site) of what is mapped now, by address.
+  template <typename Visit> void for_each_range(Visit visit) const {
+    for (const auto& [start, range] : ranges_)
+      visit(start, range.end, range.site);
+  }
+
  private:
   struct Range {
     uint64_t end;

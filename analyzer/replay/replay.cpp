@@ -16,12 +16,14 @@ unsigned size_class_of(uint64_t size) {
 
 } // namespace
 
-Replay::Replay(ReplayLimits limits, uint64_t start_ticks) : limits_(limits) {
+Replay::Replay(ReplayLimits limits, uint64_t start_ticks, ReplayOptions options) : limits_(limits) {
   result_.sites.resize(1);
   result_.site_stacks.resize(1, 0);
   result_.timeline_start_ticks = start_ticks;
   result_.timeline_bin_ticks = 1u << 16;
   timeline_end_ticks_ = start_ticks + result_.timeline_bin_ticks;
+  if (options.wants_history())
+    history_ = std::make_unique<HeapHistory>(std::move(options));
 }
 
 uint32_t Replay::site_of(StackId stack) {
@@ -115,6 +117,8 @@ void Replay::allocate(const TraceEvent& event) {
   if (LiveBlock* old = live_.find(event.address)) {
     ++result_.implicit_frees;
     close_block(*old);
+    if (history_)
+      history_->block_died(*old);
     count_lifetime(*old, event.ticks);
     if (old->chain != 0)
       chain_ended(*old);
@@ -152,6 +156,8 @@ void Replay::allocate(const TraceEvent& event) {
     orphan_address_ = 0;
     LiveBlock* entry = live_.find(event.address);
     close_block(*entry);
+    if (history_)
+      history_->block_died(*entry);
     count_lifetime(*entry, event.ticks);
     if (entry->chain != 0)
       chain_ended(*entry);
@@ -181,6 +187,10 @@ void Replay::release(const TraceEvent& event) {
   const LiveBlock block = *entry;
   live_.erase(entry);
   close_block(block);
+  if (history_) {
+    history_->block_died(block);
+    history_->block_freed(block, event.stack, by_realloc);
+  }
   count_lifetime(block, event.ticks);
   if (block.thread != thread_index)
     ++actor.freed_for_others;
@@ -243,6 +253,16 @@ void Replay::extended(const TraceEvent& event, const EventBatch& batch) {
   }
 }
 
+void Replay::advance(uint64_t ticks) {
+  if (history_)
+    while (ticks >= history_->generation_end_ticks())
+      history_->pass_boundary(result_, live_);
+  if (ticks >= timeline_end_ticks_)
+    advance_timeline(ticks);
+  attention_ticks_ =
+      history_ ? std::min(timeline_end_ticks_, history_->generation_end_ticks()) : timeline_end_ticks_;
+}
+
 void Replay::advance_timeline(uint64_t ticks) {
   while (ticks >= timeline_end_ticks_) {
     const uint64_t ahead = (ticks - timeline_end_ticks_) / result_.timeline_bin_ticks + 1;
@@ -299,8 +319,8 @@ bool Replay::consume(const EventBatch& batch) {
       }
     }
     ++result_.steps;
-    if (event.ticks >= timeline_end_ticks_) [[unlikely]]
-      advance_timeline(event.ticks);
+    if (event.ticks >= attention_ticks_) [[unlikely]]
+      advance(event.ticks);
     if (result_.first_ticks == 0) [[unlikely]]
       result_.first_ticks = event.ticks;
     result_.last_ticks = event.ticks;
@@ -328,6 +348,8 @@ void Replay::finish() {
       chain_ended(block);
   });
   result_.timeline.push_back({timeline_max_});
+  if (history_)
+    history_->finish(result_, live_);
 }
 
 } // namespace hl

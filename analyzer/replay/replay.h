@@ -12,8 +12,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "reader/trace_event.h"
+#include "replay/heap_history.h"
 #include "replay/live_table.h"
 #include "replay/replay_result.h"
 
@@ -30,7 +32,7 @@ class Replay {
   static constexpr uint32_t kMaxThreads = 1u << 18;
   static constexpr size_t kTimelineBins = 256;
 
-  explicit Replay(ReplayLimits limits = {}, uint64_t start_ticks = 0);
+  explicit Replay(ReplayLimits limits = {}, uint64_t start_ticks = 0, ReplayOptions options = {});
 
   // false: the limit was reached, further batches are not needed.
   bool consume(const EventBatch& batch);
@@ -41,6 +43,8 @@ class Replay {
   const ReplayResult& result() const { return result_; }
   ReplayResult& result() { return result_; }
   const LiveTable& live() const { return live_; }
+  // nullptr: not asked for.
+  const HeapHistory* history() const { return history_.get(); }
 
  private:
   void allocate(const TraceEvent& event);
@@ -64,6 +68,8 @@ class Replay {
     owner.peak_bytes = owner.live_bytes;
     owner.epoch = epoch_;
   }
+  // At the first event of a new bin of the timeline or of a new generation.
+  void advance(uint64_t ticks);
   void advance_timeline(uint64_t ticks);
   void prefetch(const TraceEvent& event);
 
@@ -74,7 +80,9 @@ class Replay {
   uint64_t epoch_ = 0;
   uint64_t timeline_end_ticks_ = 0; // of the current bin
   uint64_t timeline_max_ = 0;       // in the current bin
-  uint64_t orphan_address_ = 0;     // the last unknown free, for allocations of the same moment
+  uint64_t attention_ticks_ = 0;    // the earliest that advance() has something to do
+  std::unique_ptr<HeapHistory> history_;
+  uint64_t orphan_address_ = 0; // the last unknown free, for allocations of the same moment
   uint64_t orphan_ticks_ = 0;
 };
 
