@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import unittest
+from pathlib import Path
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
@@ -49,10 +50,22 @@ class Disks(harness.TestCase):
         alone = run([program("random_calls"), str(rounds)])
         self.assertEqual((recorded.status, recorded.stdout), (alone.status, alone.stdout), recorded.explain())
 
+    def completed(self, counts):
+        """The calls of until_killed."""
+        return struct.unpack_from("<Q", counts.read_bytes())[0]
+
+    def assert_counts(self, trace, counts):
+        """Every call that until_killed completed, its start, end and mapping, are in the trace or counted as lost."""
+        info = analyze("info", trace)
+        lost = info["lost"]["by_cause"]
+        self.assertEqual({cause for cause, count in lost.items() if count}, {"disk_full"})
+        self.assertEqual(info["events"]["total"] + lost["disk_full"], self.completed(counts) + 3)
+        return info
+
     def assert_one_line(self, recorded, text):
         self.assertEqual(len([line for line in recorded.stderr.splitlines() if text in line]), 1, recorded.explain())
 
-    def assert_recorded_and_lost_make_all(self, trace, rounds=ROUNDS, some_recorded=True):
+    def assert_recorded_and_lost_make_all(self, trace, rounds=ROUNDS):
         whole = self.record(program("random_calls"), rounds, name="whole.hlt").info()
         self.assertEqual(whole["lost"]["events"], 0)
         info = analyze("info", trace)
@@ -62,11 +75,10 @@ class Disks(harness.TestCase):
         # Ends of threads and the like are events too; random_calls has none but its first thread's start.
         self.assertEqual(recorded + lost["disk_full"] + info["events"]["other"], sum(whole["events"][key] for key in HEAP)
                          + whole["events"]["other"])
-        if some_recorded:
-            self.assertGreater(recorded, 20000, "what did fit is there")
-            report = analyze("report", trace)
-            self.assertEqual(report["totals"]["allocation_calls"], info["events"]["allocations"] +
-                             info["events"]["reallocations"])
+        self.assertGreater(recorded, 20000, "what did fit is there")
+        report = analyze("report", trace)
+        self.assertEqual(report["totals"]["allocation_calls"], info["events"]["allocations"] +
+                         info["events"]["reallocations"])
         return info
 
 
@@ -86,34 +98,26 @@ class FullDisks(Disks):
         self.assert_recorded_and_lost_make_all(self.kept / "t.hlt")
 
     def test_filled_while_recording_and_never_emptied(self):
-        filled = self.scratch / "filled"
-        # The filler takes what is left, again and again, once the program runs.
-        fill = f"(while [ ! -e {filled}.stop ]; do dd if=/dev/zero of=rest bs=64k conv=notrunc oflag=append 2>/dev/null; " \
-               f"sleep 0.02; done) & filler=$!"
+        counts = self.scratch / "counts"
+        # The filler takes what is left once the program runs; then it may come to its end.
+        fill = f"(until [ -s {counts} ]; do sleep 0.01; done; dd if=/dev/zero of=rest bs=64k; touch {counts}.go) 2>/dev/null &"
         full = self.run_on_a_disk("-t tmpfs -o size=24m", fill, "--pool-size=1",
-                                  after=f"touch {filled}.stop; wait $filler")
-        self.assert_runs_unharmed(full)
+                                  command=f"{program('until_killed')} {counts} 1000000 go", after="wait")
+        self.assertEqual((full.status, full.stdout), (0, b""), full.explain())
         self.assert_one_line(full, WRITES_FAILED + b"No space left on device")
-        trace = self.kept / "t.hlt"
-        if trace.exists():
-            self.assert_recorded_and_lost_make_all(trace, some_recorded=False)
+        self.assert_counts(self.kept / "t.hlt", counts)
 
     def test_filled_and_emptied_again_recording_goes_on(self):
-        counts, emptied, in_time = (self.scratch / name for name in ("counts", "emptied", "in_time"))
-        # until_killed sleeps for 0.8 s of this at least; the disk is full for an early part of it.
-        trouble = (f"(sleep 0.1; dd if=/dev/zero of=rest bs=64k 2>/dev/null; sleep 0.2; rm rest; touch {emptied}) & "
-                   f"trouble=$!")
+        counts = self.scratch / "counts"
+        trouble = (f"completed() {{ od -An -tu8 -N8 {counts} | tr -d ' '; }}\n"
+                   f"(until [ -s {counts} ]; do sleep 0.01; done; dd if=/dev/zero of=rest bs=64k; at=$(completed)\n"
+                   f"until [ $(completed) -gt $((at + 600000)) ]; do sleep 0.01; done; rm rest; touch {counts}.go) "
+                   "2>/dev/null &")
         full = self.run_on_a_disk("-t tmpfs -o size=8m", trouble, "--pool-size=1",
-                                  command=f"{program('until_killed')} {counts} 1600000",
-                                  after=f"[ -e {emptied} ] && touch {in_time}; wait $trouble")
-        self.assertEqual(full.status, 0, full.explain())
-        info = analyze("info", self.kept / "t.hlt")
-        lost = info["lost"]["by_cause"]
-        self.assertLessEqual({cause for cause, count in lost.items() if count}, {"disk_full"})
-        self.assertEqual(info["events"]["allocations"] + info["events"]["other"] + lost["disk_full"], 1600000 + 2)
-        # It was closed after the disk had room again (but where the machine was too slow for this).
-        if in_time.exists():
-            self.assertEqual(info["ended"]["how"], "exited")
+                                  command=f"{program('until_killed')} {counts} 600000 go", after="wait")
+        self.assertEqual((full.status, full.stdout), (0, b""), full.explain())
+        info = self.assert_counts(self.kept / "t.hlt", counts)
+        self.assertEqual(info["ended"]["how"], "exited", "it was closed after the disk had room again")
 
 
 @can_mount
@@ -182,14 +186,17 @@ class Refused(Disks):
 class FailingDisk(Disks):
     """EIO, by a library preloaded into the recorder."""
 
-    def record_with_failing_writes(self, limit, trouble):
+    def record_with_failing_writes(self, limit, trouble=None):
+        """Records until_killed; with `trouble`, it runs until this was done, and makes `limit` calls then."""
         self.trigger, self.counts = self.scratch / "trigger", self.scratch / "counts"
         environment = clean_environment(LD_PRELOAD=harness.PROGRAMS / "failing_writes.so", FAILING_WRITES=self.trigger)
         process = subprocess.Popen([HEAPLEDGER, "record", "--pool-size=1", "-o", self.scratch / "t.hlt", "--",
-                                    program("until_killed"), self.counts, str(limit)], env=environment,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                                    program("until_killed"), self.counts, str(limit), *(["go"] if trouble else [])],
+                                   env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
-            trouble()
+            if trouble:
+                trouble()
+                Path(f"{self.counts}.go").touch()
             stdout, stderr = process.communicate(timeout=90)
         finally:
             if process.poll() is None:
@@ -198,47 +205,42 @@ class FailingDisk(Disks):
         self.assertEqual(finished.status, 0, finished.explain())
         return finished
 
-    def wait_for_bytes(self, at_least):
-        deadline = time.monotonic() + 30
-        trace = self.scratch / "t.hlt"
-        while (not trace.exists() or trace.stat().st_size < at_least) and time.monotonic() < deadline:
+    def wait_for_bytes(self, path, at_least):
+        deadline = time.monotonic() + 60
+        while not path.exists() or path.stat().st_size < at_least:
+            self.assertLess(time.monotonic(), deadline, path)
             time.sleep(0.005)
 
-    def assert_counts(self, limit):
-        info = analyze("info", self.scratch / "t.hlt")
-        lost = info["lost"]["by_cause"]
-        self.assertEqual({cause for cause, count in lost.items() if count}, {"disk_full"})
+    def begin_to_fail(self):
+        self.wait_for_bytes(self.scratch / "t.hlt", 100000)
+        self.trigger.touch()
+        self.wait_for_bytes(self.trigger, 1)
+
+    def assert_much_was_written(self):
+        info = self.assert_counts(self.scratch / "t.hlt", self.counts)
         self.assertGreater(info["events"]["allocations"], 20000, "what was written stays readable")
-        self.assertEqual(info["events"]["allocations"] + info["events"]["other"] + lost["disk_full"], limit + 2)  # start and end
         return info
 
     def test_writes_fail_for_good(self):
-        def trouble():
-            self.wait_for_bytes(100000)
-            self.trigger.touch()
-        finished = self.record_with_failing_writes(1000000, trouble)
+        finished = self.record_with_failing_writes(200000, self.begin_to_fail)
         self.assert_one_line(finished, WRITES_FAILED + b"Input/output error")
         # The trace could not be closed: what is missing of it is in the session file, which stays.
         self.assertTrue((self.scratch / "t.hlt.session").exists())
-        self.assertFalse(self.assert_counts(1000000)["complete"])
+        self.assertFalse(self.assert_much_was_written()["complete"])
 
     def test_writes_fail_for_a_while(self):
         def trouble():
-            self.wait_for_bytes(100000)
-            self.trigger.touch()
-            time.sleep(0.3)
+            self.begin_to_fail()
             self.trigger.unlink()
-            self.in_time = struct.unpack_from("<Q", self.counts.read_bytes())[0] < 1400000
-        finished = self.record_with_failing_writes(1500000, trouble)
+        finished = self.record_with_failing_writes(500000, trouble)
         self.assert_one_line(finished, WRITES_FAILED + b"Input/output error")
-        info = self.assert_counts(1500000)
-        if self.in_time:
-            self.assertFalse((self.scratch / "t.hlt.session").exists())
-            self.assertEqual(info["ended"]["how"], "exited")
+        info = self.assert_much_was_written()
+        self.assertFalse((self.scratch / "t.hlt.session").exists())
+        self.assertEqual(info["ended"]["how"], "exited")
 
     def test_no_write_ever_succeeds(self):
         self.scratch.joinpath("trigger").touch()
-        finished = self.record_with_failing_writes(50000, lambda: None)
+        finished = self.record_with_failing_writes(50000)
         self.assert_one_line(finished, WRITES_FAILED + b"Input/output error")
         self.assertIn(b"there is no trace", finished.stderr)
         self.assertFalse((self.scratch / "t.hlt").exists())

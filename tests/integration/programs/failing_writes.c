@@ -1,5 +1,5 @@
 // A disk that fails: preloaded into `heapledger record`, makes every write to a trace (*.hlt) fail with EIO while the
-// file that FAILING_WRITES names exists. The recorder is started without preloads, so the supervisor's call of
+// file that FAILING_WRITES names exists, and says that one did by making it longer. The recorder is started without preloads, so the supervisor's call of
 // execv gets this library back in; in every other program nothing ends in .hlt, and nothing happens.
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -28,6 +28,7 @@ ssize_t pwritev64(int fd, const struct iovec* parts, int count, off64_t offset) 
     // Half of it arrives, as on a disk with a bad block.
     if (parts[0].iov_len > 8)
       pwrite(fd, parts[0].iov_base, parts[0].iov_len / 2, offset);
+    truncate(getenv("FAILING_WRITES"), 1);
     errno = EIO;
     return -1;
   }

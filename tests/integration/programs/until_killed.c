@@ -47,7 +47,7 @@ int main(int argc, char** argv) {
         waits_to_go = 0;
         limit += number;
       }
-      pause_for_ms(waits_to_go && number > 200000 ? 20 : 2);
+      pause_for_ms(waits_to_go && number > 1000000 ? 20 : 2);
     }
   }
   return 0;
