@@ -127,7 +127,7 @@ class Recorded(Finished):
         session file is deleted.
         """
         session = Path(str(self.trace) + ".session")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while session.exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         return sorted(path for path in self.trace.parent.glob(self.trace.stem + ".*.hlt"))

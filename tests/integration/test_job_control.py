@@ -38,7 +38,7 @@ class JobControl(harness.TestCase):
     def screen(self):
         return self.tmux("capture-pane", "-p", "-S", "-200")
 
-    def wait_for(self, pattern, seconds=20):
+    def wait_for(self, pattern, seconds=60):
         """Waits until the screen shows the pattern; what was typed shows as well, so patterns must differ from it."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -47,6 +47,19 @@ class JobControl(harness.TestCase):
                 return text
             time.sleep(0.1)
         self.fail(f"never saw {pattern!r} on this screen:\n{self.screen()}")
+
+    def wait_until_in_foreground(self, program):
+        """Until the terminal belongs to a process group that has a program of this name in it."""
+        shell = self.tmux("display-message", "-p", "#{pane_pid}").strip()
+        deadline = time.monotonic() + 60
+        names = []
+        while program not in names:
+            self.assertLess(time.monotonic(), deadline, (names, self.screen()))
+            time.sleep(0.05)
+            with open(f"/proc/{shell}/stat") as file:
+                group = file.read().rsplit(")", 1)[1].split()[5]
+            listed = subprocess.run(["ps", "-eo", "pgid=,comm="], capture_output=True, text=True).stdout.splitlines()
+            names = [line.split()[1] for line in listed if line.split()[0] == group]
 
     def test_interactive_program(self):
         self.type(f"$RUN {harness.PYTHON} -q")
@@ -59,7 +72,7 @@ class JobControl(harness.TestCase):
 
     def test_ctrl_c(self):
         self.type("$RUN sleep 100")
-        time.sleep(1)
+        self.wait_until_in_foreground("sleep")
         self.press("C-c")
         self.type("echo status=$?")
         self.wait_for(r"^status=130$")
@@ -85,7 +98,7 @@ class JobControl(harness.TestCase):
         self.wait_for(r"^still=here$")
         self.assertEqual(count.read_bytes()[:8], stopped_at, "the program is stopped, not only its supervisor")
         self.type("fg")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while count.read_bytes()[:8] == stopped_at:
             self.assertLess(time.monotonic(), deadline, "fg did not continue the program")
             time.sleep(0.1)
@@ -94,7 +107,7 @@ class JobControl(harness.TestCase):
         self.wait_for(r"^status=130$")
 
     def wait_until_counting(self, count):
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not count.exists() or count.read_bytes()[:8] in (b"", bytes(8)):
             self.assertLess(time.monotonic(), deadline, self.screen())
             time.sleep(0.05)
@@ -111,11 +124,14 @@ class JobControl(harness.TestCase):
 
     def test_background_job_that_reads_the_terminal_stops(self):
         self.type("$RUN cat &")
-        time.sleep(1)
-        self.type("")
+        for _ in range(60):  # the shell says so before a prompt
+            self.type("")
+            time.sleep(0.2)
+            if re.search(r"Stopped\s.*cat", self.screen()):
+                break
         self.wait_for(r"Stopped\s.*cat")
         self.type("fg")
-        time.sleep(0.5)
+        self.wait_until_in_foreground("cat")
         self.type("hello from fg")
         self.wait_for(r"^hello from fg\n(.*\n)*hello from fg$")
         self.press("C-d")
@@ -125,12 +141,12 @@ class JobControl(harness.TestCase):
     def test_terminal_is_the_shells_again_afterwards(self):
         for _ in range(3):
             self.type("$RUN true")
-        self.type("$RUN sh -c 'read line </dev/tty; echo read=$line'")
-        time.sleep(0.7)
+        self.type("$RUN sh -c 'echo asked; read line </dev/tty; echo read=$line'")
+        self.wait_for(r"^asked$")
         self.type("typed")
         self.wait_for(r"^read=typed$")
         self.type("read -p 'the shell reads: ' answer; echo answer=$answer")
-        time.sleep(0.3)
+        self.wait_for(r"^the shell reads:")
         self.type("mine")
         self.wait_for(r"^answer=mine$")
 

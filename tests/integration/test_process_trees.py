@@ -56,7 +56,7 @@ class Trees(harness.TestCase):
     def finished_run(self, directory):
         """The run directory made in `directory`, once all of its children's traces are closed."""
         found, = directory.glob("heapledger-*")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while (found / "session").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         return found
@@ -141,7 +141,7 @@ class Trees(harness.TestCase):
         recorded = run([HEAPLEDGER, "record", "-o", self.scratch / "t.%p.hlt", "--", "/bin/sh", "-c",
                         f"{program('exact_counts')} >/dev/null; exec {program('exact_counts')} >/dev/null"])
         self.assertEqual(recorded.status, 0, recorded.explain())
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while list(self.scratch.glob("*.session")) and time.monotonic() < deadline:
             time.sleep(0.05)
         names = sorted(path.name for path in self.scratch.iterdir())

@@ -120,7 +120,7 @@ class Redis(RealProgram):
                                    "--save", "", "--dir", str(self.scratch), "--daemonize", "no"],
                                   env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while run(["redis-cli", "-p", port, "ping"]).stdout != b"PONG\n":
                 self.assertLess(time.monotonic(), deadline)
                 time.sleep(0.1)
