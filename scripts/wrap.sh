@@ -17,7 +17,8 @@ run_unrecorded() {
   while [ $# -gt 0 ]; do
     case $1 in
       --) shift; break ;;
-      -o | --output | --output-dir | --on-overload | --overload-wait | --pool-size | --zstd-level | --unwinder)
+      -o | --output | --output-dir | --on-overload | --overload-wait | --pool-size | --zstd-level | --unwinder | \
+        --leaks | --leak-options)
         shift
         [ $# -gt 0 ] && shift
         ;;

@@ -55,6 +55,14 @@ struct ClockPair {
 };
 static_assert(sizeof(ClockPair) == 32);
 
+// Which images are scanned for leaks right before they end.
+enum class LeakPolicy : uint32_t {
+  none = 0,
+  automatic = 1,                          // the program asked for; its children if they lived for a second
+  root = 2,                               // the program asked for alone
+  all = 3,
+};
+
 struct SessionHeader {
   uint64_t magic;                         // written last by the creator (release)
   uint32_t version;
@@ -89,6 +97,11 @@ struct SessionHeader {
   char name[128];                         // application's base name
   char path[1024];                        // absolute path of this session file
   std::atomic<uint32_t> unrecorded_processes;  // found no room here; the recorder counts them as lost
+  std::atomic<uint32_t> root_pid;         // of the program asked for, in pid_namespace; 0 not known yet
+  LeakPolicy leak_policy;                 // fixed after creation, like the two below
+  uint32_t scan_options;                  // ScanOptions
+  uint64_t scan_wait_ns;                  // a process that asked for a scan waits at most so long for a recorder
+                                          // whose heartbeat stands still
 };
 static_assert(sizeof(SessionHeader) <= 4096);
 enum class RecorderState : uint32_t { none = 0, running = 1, finished = 2, failed = 3 };
@@ -192,6 +205,26 @@ inline constexpr uint32_t kNodeDirectoryEntries = 4096;      // 8.4 M nodes
 inline constexpr uint32_t kModuleDirectoryEntries = 64;      // 4 032 module instances
 inline constexpr uint32_t kProcessTextBytes = 8192;
 
+// Where leak scans of a process are asked for, by the process itself or from outside, and answered by the
+// recorder. One request at a time: who asks takes `lock`, fills in cause and name and raises `requested`; the
+// recorder copies them and clears `lock`. A request that a recorder left open when it died is its successor's.
+struct ScanDesk {
+  std::atomic<uint32_t> lock;             // who writes a request, or waits for it to be taken up: a thread id of
+                                          // the process, kScanDeskOutside; 0 nobody
+  std::atomic<uint32_t> requested;        // serial of the newest request (release, after cause and name)
+  std::atomic<uint32_t> answered;         // its memory is no longer needed up to this serial; futex word
+  std::atomic<uint32_t> completed;        // results are in the trace up to this serial; futex word
+  uint32_t cause;                         // ScanCause
+  std::atomic<uint32_t> way, failure;     // of the newest result: ScanWay, ScanFailure
+  uint32_t reserved;
+  std::atomic<uint64_t> pause_ns;
+  std::atomic<uint64_t> class_blocks[4], class_bytes[4]; // as in LeakScanPayload
+  char name[64];                          // UTF-8, NUL-terminated
+};
+static_assert(sizeof(ScanDesk) == 168);
+
+inline constexpr uint32_t kScanDeskOutside = 0xffffffff;
+
 // One process image (exec makes a new one): a block of kind `process`.
 struct SessionProcess {
   BlockHeader header;
@@ -228,6 +261,7 @@ struct SessionProcess {
   std::atomic<uint32_t> check_text_bytes; // text of the first differences, from check_text
   char text[kProcessTextBytes];
   char check_text[2048];
+  ScanDesk scans;
 };
 static_assert(sizeof(SessionProcess) <= kBlockBytes);
 

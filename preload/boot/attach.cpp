@@ -16,6 +16,7 @@
 #include "boot/real_functions.h"
 #include "emit/event_writer.h"
 #include "platform/syscalls.h"
+#include "runtime/leak_request.h"
 #include "runtime/process.h"
 #include "runtime/stack_capture.h"
 #include "runtime/thread_state.h"
@@ -164,6 +165,7 @@ bool try_attach() {
   prepare_thread_exit();
   g_process.fork_word->store(g_process.generation, std::memory_order_release);
   show_recorder(slot);
+  allow_scanner();
   return true;
 }
 

@@ -5,6 +5,7 @@
 #include "boot/own_environment.h"
 #include "emit/extended_events.h"
 #include "platform/syscalls.h"
+#include "runtime/leak_request.h"
 #include "runtime/process.h"
 #include "runtime/stack_capture.h"
 
@@ -23,6 +24,7 @@ void at_exit(int status, void*) {
   if (g_process.exit_recorded_in != g_process.generation) {
     record_exit_event(ExitKind::exit, status, nullptr, reinterpret_cast<uint64_t>(__builtin_frame_address(0)));
   }
+  scan_before_end(ScanCause::exit);
   slot->state.store(static_cast<uint32_t>(ProcessState::ending), std::memory_order_release);
 }
 

@@ -154,6 +154,10 @@ HL_BODY int hl_hook_prctl(int option, unsigned long a, unsigned long b, unsigned
   if ((option == PR_SET_TSC && a == PR_TSC_SIGSEGV) || (option == PR_SET_SECCOMP && a == 1)) {
     g_process.logical_clock.store(true, std::memory_order_seq_cst);
   }
+  // What comes next is a filter on system calls; programs that make the call for it by number ask for this first.
+  if (option == PR_SET_SECCOMP || option == PR_SET_NO_NEW_PRIVS) {
+    g_process.restricted.store(true, std::memory_order_relaxed);
+  }
   const int result =
       real_as<int(int, ...)>(real(g_real.prctl))(option, a, b, c, d);
   if (option == kSetVma && a == kSetVmaAnonymousName) {

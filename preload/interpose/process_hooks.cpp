@@ -11,6 +11,7 @@
 #include "boot/symbol_lookup.h"
 #include "emit/extended_events.h"
 #include "platform/syscalls.h"
+#include "runtime/leak_request.h"
 #include "runtime/process.h"
 
 using namespace hl;
@@ -47,6 +48,12 @@ bool owns_memory() { return g_process.slot != nullptr && g_process.slot->pid == 
 
 void record_exit(ExitKind kind, int status, const EntryRegisters& caller) {
   if (owns_memory()) record_exit_event(kind, status, &caller, caller.rsp);
+}
+
+// An end after which nothing of ours is called any more.
+void record_last_moment(ExitKind kind, int status, const EntryRegisters& caller) {
+  record_exit(kind, status, caller);
+  scan_before_end(kind == ExitKind::abort ? ScanCause::abort : ScanCause::exit);
 }
 
 // The image is about to be replaced.
@@ -154,21 +161,21 @@ HL_BODY void hl_hook_exit(int status, const EntryRegisters* caller) {
 }
 
 HL_BODY void hl_hook__exit(int status, const EntryRegisters* caller) {
-  record_exit(ExitKind::underscore_exit, status, *caller);
+  record_last_moment(ExitKind::underscore_exit, status, *caller);
   real_as<void(int)>(real(g_real._exit))(status);
 }
 
 HL_BODY void hl_hook__Exit(int status, const EntryRegisters* caller) {
-  record_exit(ExitKind::underscore_exit, status, *caller);
+  record_last_moment(ExitKind::underscore_exit, status, *caller);
   real_as<void(int)>(real(g_real._Exit))(status);
 }
 
 HL_BODY void hl_hook_quick_exit(int status, const EntryRegisters* caller) {
-  record_exit(ExitKind::quick_exit, status, *caller);
+  record_last_moment(ExitKind::quick_exit, status, *caller);
   real_as<void(int)>(real(g_real.quick_exit))(status);
 }
 
 HL_BODY void hl_hook_abort(const EntryRegisters* caller) {
-  record_exit(ExitKind::abort, 0, *caller);
+  record_last_moment(ExitKind::abort, 0, *caller);
   real_as<void()>(real(g_real.abort))();
 }

@@ -22,6 +22,7 @@ enum class ControlKind : uint32_t {
   root_complete =
       12, // the root's trace is closed (good: cleanly), with the figures of the closing lines; text: its path
   finished = 13, // nothing is left to record
+  scanning = 14, // the root has ended, but its last leak scan goes on
 };
 
 struct ControlMessage {
@@ -37,6 +38,11 @@ struct ControlMessage {
   uint32_t oom_kills = 0;
   uint32_t restarts = 0;
   int32_t write_error = 0; // errno of what kept the trace from being written; 0 nothing
+  // Of the root's last leak scan; way and failure 0: there was none.
+  uint32_t scan_way = 0, scan_failure = 0;
+  uint64_t scan_pause_ns = 0;
+  uint64_t class_blocks[4] = {}, class_bytes[4] = {};
+  char scan_reason[128] = {};
   char text[1024] = {};
 
   void set_text(const char* s) { std::strncpy(text, s, sizeof(text) - 1); }
@@ -55,6 +61,7 @@ inline std::optional<ControlMessage> receive_message(int fd, bool& closed) {
   const ssize_t got = recv(fd, &message, sizeof(message), MSG_DONTWAIT);
   if (got == sizeof(message)) {
     message.text[sizeof(message.text) - 1] = 0;
+    message.scan_reason[sizeof(message.scan_reason) - 1] = 0;
     return message;
   }
   closed = got == 0;

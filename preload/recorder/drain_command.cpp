@@ -34,6 +34,8 @@ constexpr char kUsage[] =
     "  --name NAME          name of the application\n"
     "  --flags N            session flags (see session_layout.h)\n"
     "  --wait-budget-ns N   how long a thread may wait for room in total\n"
+    "  --leaks N            LeakPolicy: who is scanned for leaks when it ends\n"
+    "  --scan-options N     ScanOptions of leak scans\n"
     "  --pool-size MIB      room for events on their way (default 8)\n"
     "  --zstd-level N       default 1\n"
     "  --control FD         socket to the supervisor\n"
@@ -73,6 +75,10 @@ bool parse(int argc, char** argv, Options& o) {
         o.session.flags = static_cast<uint32_t>(number);
       else if (is_number && word == "--wait-budget-ns")
         o.session.wait_budget_ns = number;
+      else if (is_number && word == "--leaks" && number <= static_cast<uint32_t>(LeakPolicy::all))
+        o.session.leak_policy = static_cast<LeakPolicy>(number);
+      else if (is_number && word == "--scan-options")
+        o.session.scan_options = static_cast<uint32_t>(number);
       else if (is_number && word == "--pool-size" && number >= 1 && number <= 1024)
         o.session.pool_bytes = o.recorder.pool_bytes = static_cast<uint32_t>(number << 20);
       else if (is_number && word == "--zstd-level" && number <= 22)
@@ -120,7 +126,8 @@ void leave_signals() {
     if (signal != SIGKILL && signal != SIGSTOP)
       std::signal(signal, SIG_IGN);
   // A fault of our own must end us: the supervisor starts another recorder.
-  for (const int signal : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT})
+  // Of our scanners' ends we want to be told: ignored, they would leave no status.
+  for (const int signal : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGCHLD})
     std::signal(signal, SIG_DFL);
   sigset_t none;
   sigemptyset(&none);
@@ -171,6 +178,8 @@ int drain_command(int argc, char** argv) {
     if (child > 0)
       _exit(0);
   }
+  if (o.recorder.control_fd >= 0)
+    fcntl(o.recorder.control_fd, F_SETFD, FD_CLOEXEC);
   setsid();
   leave_signals();
   leave_standard_streams();

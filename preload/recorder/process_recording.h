@@ -12,6 +12,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -62,6 +64,7 @@ class ProcessRecording {
   Tally& tally() { return tally_; }
   TraceFile* trace() { return trace_.get(); }
   ProcessWatch& watch() { return watch_; }
+  ScanDesk& scan_desk() { return process_.scans; }
 
   // Nothing more can come from it.
   bool ended(uint64_t now_ns, bool root_ended);
@@ -80,6 +83,17 @@ class ProcessRecording {
 
   // Drains everything committed. `pass_ticks`: a stamp taken before the caller looked for new blocks.
   void drain(uint64_t pass_ticks);
+  // After drain(): a leak scan reads the trace now. false: it does not hold everything that was recorded.
+  bool ready_for_scan();
+  // Appends what a leak scan found. false: it could not be written.
+  bool append_scan(const LeakScanPayload& head, std::span<const uint8_t> payload);
+  // Of the newest scan because of the image's end.
+  const std::optional<LeakScanPayload>& end_scan() const { return end_scan_; }
+  const std::string& end_scan_reason() const { return end_scan_reason_; }
+
+  // The process has ended, but its recording goes on: what is known of its end now may not be later.
+  void note_end();
+  std::optional<int> noted_exit_status() const { return noted_exit_status_; }
   // Once a second: what changes slowly. `now_ns`: CLOCK_MONOTONIC.
   void housekeep(uint64_t now_ns);
   void count_loss(LossCause cause, uint64_t n) {
@@ -165,6 +179,9 @@ class ProcessRecording {
   uint64_t losses_written_[kLossCauses + 1] = {};
   uint64_t raw_bytes_ = 0;
   bool header_written_ = false;
+  std::optional<LeakScanPayload> end_scan_;
+  std::string end_scan_reason_;
+  std::optional<int> noted_exit_status_;
   bool located_ = false; // watch_ knows it; else its pid could not be found out
   uint64_t last_commit_ns_ = 0, events_at_housekeeping_ = 0;
 };

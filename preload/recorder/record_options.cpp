@@ -1,9 +1,11 @@
 // See record_options.h. Parsed by hand: everything from the first word that is no option belongs to APP.
 #include "record_options.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 #include "heapledger/session_layout.h"
 
@@ -25,6 +27,10 @@ Runs APP and records its memory. Ends with APP's exit status (128+N after signal
       --pool-size MIB     memory for events on their way to the trace (default 8)
       --zstd-level N      compression, 1 (default) to 19
       --no-follow         do not record APP's children
+      --leaks WHICH       who is scanned for leaks when it ends: auto (default: APP, and children that lived for a
+                          second), root (APP alone), all or none
+      --leak-options LIST where words count as pointers, as NAME=0 or NAME=1 with commas between: use_stacks,
+                          use_registers, use_globals, use_tls, mappings, heuristics (all 1), use_unaligned (0)
       --unwinder WHICH    own (default) or libunwind (slow; a reference)
       --check-unwind      compare every stack walk with libunwind's (slow; also HEAPLEDGER_CHECK_UNWIND=1)
       --private-argv      do not store APP's arguments in the trace
@@ -39,6 +45,47 @@ bool to_number(const std::string& text, double least, double most, double& value
   if (text.empty() || *end != 0 || !(number >= least) || !(number <= most))
     return false;
   value = number;
+  return true;
+}
+
+bool to_leak_policy(std::string_view text, LeakPolicy& policy) {
+  static constexpr std::pair<std::string_view, LeakPolicy> kPolicies[] = {
+      {"auto", LeakPolicy::automatic},
+      {"root", LeakPolicy::root},
+      {"all", LeakPolicy::all},
+      {"none", LeakPolicy::none},
+  };
+  for (const auto& [name, value] : kPolicies)
+    if (text == name) {
+      policy = value;
+      return true;
+    }
+  return false;
+}
+
+// NAME=0|1[,NAME=0|1...], the names those of LeakSanitizer's options.
+bool set_scan_options(std::string_view list, uint32_t& options) {
+  static constexpr std::pair<std::string_view, uint32_t> kNames[] = {
+      {"use_stacks", kScanStacks}, {"use_registers", kScanRegisters}, {"use_globals", kScanGlobals},
+      {"use_tls", kScanTls},       {"use_unaligned", kScanUnaligned}, {"mappings", kScanMappings},
+      {"heuristics", kScanHeuristics},
+  };
+  while (!list.empty()) {
+    const size_t comma = std::min(list.find(','), list.size());
+    const std::string_view item = list.substr(0, comma);
+    list.remove_prefix(std::min(comma + 1, list.size()));
+    const size_t equals = item.find('=');
+    if (equals == item.npos || (item.substr(equals) != "=0" && item.substr(equals) != "=1"))
+      return false;
+    bool known = false;
+    for (const auto& [name, bit] : kNames)
+      if (name == item.substr(0, equals)) {
+        options = item.back() == '1' ? options | bit : options & ~bit;
+        known = true;
+      }
+    if (!known)
+      return false;
+  }
   return true;
 }
 
@@ -88,7 +135,7 @@ bool parse_record_options(int argc, char** argv, RecordOptions& o, std::string& 
       }
       static constexpr std::string_view kNames[] = {
           "-o",          "--output", "--output-dir", "--on-overload", "--overload-wait", "--wait-budget",
-          "--pool-size", "--pool",   "--zstd-level", "--unwinder"};
+          "--pool-size", "--pool",   "--zstd-level", "--unwinder",    "--leaks",         "--leak-options"};
       bool known = false;
       for (const std::string_view k : kNames)
         known |= name == k;
@@ -122,6 +169,10 @@ bool parse_record_options(int argc, char** argv, RecordOptions& o, std::string& 
       } else if (name == "--zstd-level") {
         if ((good = to_number(value, 1, 19, number)))
           o.zstd_level = static_cast<int>(number);
+      } else if (name == "--leaks") {
+        good = to_leak_policy(value, o.leaks);
+      } else if (name == "--leak-options") {
+        good = set_scan_options(value, o.scan_options);
       } else {
         good = value == "own" || value == "libunwind";
         set_flag(kSessionUnwinderLibunwind, value == "libunwind");

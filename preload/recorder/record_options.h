@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "heapledger/trace_format.h"
+
 namespace hl {
 
 struct RecordOptions {
@@ -16,6 +18,8 @@ struct RecordOptions {
   double overload_wait_s = 2;
   uint32_t pool_mib = 8;
   int zstd_level = 1;
+  LeakPolicy leaks = LeakPolicy::automatic;
+  uint32_t scan_options = kScanDefault;
   std::vector<std::string> command; // APP and its arguments
 };
 

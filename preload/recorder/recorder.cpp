@@ -61,6 +61,13 @@ Recorder::Recorder(SessionFile& session, const RecorderSettings& settings)
                                                     .encoder = {},
                                                     .zstd_level = settings.zstd_level,
                                                     .restarts = settings.restarts},
+      scans_(session.header(), settings.scans,
+             [this](ProcessRecording& r) {
+               const uint64_t ticks = stamp_unordered();
+               discover_blocks();
+               r.drain(ticks);
+               return r.ready_for_scan();
+             }),
       supervised_(settings.control_fd >= 0) {
   root_ended_ = !supervised_;
   started_ns_ = now_ns_ = idle_since_ns_ = sys::clock_ns(CLOCK_MONOTONIC);
@@ -72,8 +79,12 @@ Recorder::Recorder(SessionFile& session, const RecorderSettings& settings)
 }
 
 void Recorder::run() {
-  while (pass())
-    session_.sleep_until_pressed(sleep_ns_);
+  while (pass()) {
+    if (scans_.busy())
+      scans_.sleep(kShortestSleepNs);
+    else
+      session_.sleep_until_pressed(sleep_ns_);
+  }
   SessionHeader& h = session_.header();
   h.recorder_state.store(static_cast<uint32_t>(RecorderState::finished), std::memory_order_release);
   if (kept_ == 0)
@@ -95,6 +106,7 @@ bool Recorder::pass() {
   session_.header().coarse_clock.store(pass_ticks, std::memory_order_relaxed);
   discover_blocks();
   drain_all(pass_ticks);
+  go_on_with_scans();
   if (now_ns_ >= next_end_check_ns_) {
     notice_ends();
     next_end_check_ns_ = now_ns_ + 2 * kMs;
@@ -137,6 +149,7 @@ void Recorder::read_control() {
     switch (m->kind) {
     case ControlKind::root_started:
       root_pid_ = static_cast<uint32_t>(m->pid);
+      session_.header().root_pid.store(root_pid_, std::memory_order_relaxed);
       break;
     case ControlKind::root_ended:
       root_ended_ = true;
@@ -200,7 +213,7 @@ bool Recorder::adopt_process(uint32_t index) {
   if (root_pid_ == 0 && supervised_ && !root_ended_)
     return false;
   if (root_pid_ == 0 && !any_seen_ && !supervised_)
-    root_pid_ = p.pid;
+    session_.header().root_pid.store(root_pid_ = p.pid, std::memory_order_relaxed);
   any_seen_ = true;
   auto r = std::make_unique<ProcessRecording>(shop_, index, root_pid_);
   const uint32_t pid = r->watch().pid();
@@ -275,9 +288,29 @@ void Recorder::drain_all(uint64_t pass_ticks) {
     next_drain_ns_ = now_ns_ + kDrainIntervalNs;
 }
 
+void Recorder::go_on_with_scans() {
+  // By number: a scan's flush may find new processes.
+  for (size_t i = 0; i < recordings_.size(); i++) {
+    ProcessRecording& r = *recordings_[i];
+    scans_.poll(r, now_ns_);
+    if (!r.is_root() || !root_ended_ || !scans_.pending(r) || now_ns_ < next_scan_notice_ns_)
+      continue;
+    ControlMessage m;
+    m.kind = ControlKind::scanning;
+    send_message(settings_.control_fd, m);
+    next_scan_notice_ns_ = now_ns_ + 1000 * kMs;
+  }
+}
+
 void Recorder::notice_ends() {
   for (size_t i = 0; i < recordings_.size();) {
     ProcessRecording& r = *recordings_[i];
+    if (scans_.pending(r)) {
+      if (r.watch().ended())
+        r.note_end();
+      i++;
+      continue;
+    }
     // The pid belongs to a younger image: by exec, or because it was given out again.
     const auto younger = std::find_if(recordings_.begin(), recordings_.end(), [&r](const auto& other) {
       return r.watch().pid() != 0 && other->watch().pid() == r.watch().pid() &&
@@ -312,6 +345,8 @@ ProcessEnd Recorder::end_of(ProcessRecording& recording, bool replaced_by_exec) 
     }
   } else if (const auto status = recording.watch().exit_status()) {
     set_status(*status);
+  } else if (const auto noted = recording.noted_exit_status()) {
+    set_status(*noted);
   } else if (recording.tally().exit_seen) {
     end.how = recording.tally().exit_kind == 3 ? 2 : 1;
     end.code = recording.tally().exit_kind == 3 ? 6 /* SIGABRT */ : recording.tally().exit_status & 0xff;
@@ -386,6 +421,14 @@ void Recorder::note_root_complete(ProcessRecording& r, const ProcessEnd& end, bo
   m.oom_kills = end.oom_kills;
   m.restarts = settings_.restarts;
   m.write_error = r.write_error();
+  if (r.end_scan()) {
+    m.scan_way = r.end_scan()->way;
+    m.scan_failure = r.end_scan()->failure;
+    m.scan_pause_ns = r.end_scan()->pause_ns;
+    std::copy(std::begin(r.end_scan()->class_blocks), std::end(r.end_scan()->class_blocks), m.class_blocks);
+    std::copy(std::begin(r.end_scan()->class_bytes), std::end(r.end_scan()->class_bytes), m.class_bytes);
+    std::strncpy(m.scan_reason, r.end_scan_reason().c_str(), sizeof(m.scan_reason) - 1);
+  }
   m.set_text(r.trace() == nullptr ? "" : r.trace()->path().c_str());
   root_complete_ = m;
 }

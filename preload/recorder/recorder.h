@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "control_channel.h"
+#include "leak_scan.h"
 #include "process_recording.h"
 #include "session_file.h"
 
@@ -28,6 +29,7 @@ struct RecorderSettings {
   uint32_t pool_bytes = 8u << 20;
   int control_fd = -1;
   uint32_t restarts = 0;
+  LeakScanSettings scans = {};
 };
 
 class Recorder {
@@ -55,6 +57,7 @@ class Recorder {
   bool adopt_process(uint32_t index);
   ProcessRecording* recording_of(const BlockHeader& block);
   void drain_all(uint64_t pass_ticks);
+  void go_on_with_scans();
   void notice_ends();
   void finish(size_t index, bool replaced_by_exec);
   ProcessEnd end_of(ProcessRecording& recording, bool replaced_by_exec);
@@ -70,6 +73,7 @@ class Recorder {
   const RecorderSettings settings_;
   Workshop shop_;
   std::vector<std::unique_ptr<ProcessRecording>> recordings_;
+  LeakScans scans_;
   std::vector<Expected> expected_;
   std::unordered_map<uint32_t, Ended> reaped_;
   uint32_t root_pid_ = 0;
@@ -82,7 +86,7 @@ class Recorder {
   uint32_t oom_kills_at_start_ = 0;
   uint64_t started_ns_ = 0;
   uint64_t now_ns_ = 0, next_drain_ns_ = 0, next_housekeeping_ns_ = 0, next_end_check_ns_ = 0,
-           next_processor_check_ns_ = 0,
+           next_processor_check_ns_ = 0, next_scan_notice_ns_ = 0,
            idle_since_ns_ = 0;
   uint64_t sleep_ns_ = 1'000'000;
   uint64_t drained_bytes_ = 0;                  // of this pass

@@ -113,6 +113,9 @@ std::unique_ptr<SessionFile> SessionFile::create(const SessionSettings& s, std::
     return give_up("no random numbers");
   read_boot_id(h.boot_id);
   h.wait_budget_ns = s.wait_budget_ns;
+  h.leak_policy = s.leak_policy;
+  h.scan_options = s.scan_options;
+  h.scan_wait_ns = s.scan_wait_ns;
   h.event_block_limit.store(s.pool_bytes / kBlockBytes, std::memory_order_relaxed);
   h.created = read_clock_pair();
   h.logical_clock.store(h.created.ticks, std::memory_order_relaxed);

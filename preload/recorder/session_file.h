@@ -13,6 +13,7 @@
 
 #include "emit/block_pool.h"
 #include "heapledger/session_layout.h"
+#include "heapledger/trace_format.h"
 
 namespace hl {
 
@@ -21,6 +22,9 @@ struct SessionSettings {
   uint32_t flags = 0;                        // SessionFlags
   uint64_t wait_budget_ns = 2'000'000'000;
   uint32_t pool_bytes = 8u << 20; // event blocks at first
+  LeakPolicy leak_policy = LeakPolicy::automatic;
+  uint32_t scan_options = kScanDefault;
+  uint64_t scan_wait_ns = 2'000'000'000;
 };
 
 // Where a session file may not live: the file system is remote, in user space or copy-on-write, so that

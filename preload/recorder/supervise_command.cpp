@@ -122,6 +122,10 @@ int supervise_command(int argc, char** argv) {
                                place.name,
                                "--flags",
                                std::to_string(options.flags),
+                               "--leaks",
+                               std::to_string(static_cast<uint32_t>(options.leaks)),
+                               "--scan-options",
+                               std::to_string(options.scan_options),
                                "--wait-budget-ns",
                                std::to_string(static_cast<uint64_t>(options.overload_wait_s * 1e9))};
   if (!place.output.empty())

@@ -247,6 +247,9 @@ void Supervisor::read_control() {
     case ControlKind::root_complete:
       end_.figures = *m;
       break;
+    case ControlKind::scanning:
+      scanning_until_ns_ = monotonic_ns() + 60'000 * kMs;
+      break;
     case ControlKind::finished:
       end_.finished = true;
       end_.images = m->processes;
@@ -383,8 +386,8 @@ ApplicationEnd Supervisor::run(const std::vector<std::string>& command,
     wait_for_events(-1);
 
   // The trace is complete in a moment. A recorder that makes no progress must not hold us for ever.
-  const uint64_t until = monotonic_ns() + 60'000 * kMs;
-  while (!hurry_ && !end_.figures && !end_.finished && recorder_pid_ != 0 && monotonic_ns() < until)
+  scanning_until_ns_ = monotonic_ns() + 60'000 * kMs;
+  while (!hurry_ && !end_.figures && !end_.finished && recorder_pid_ != 0 && monotonic_ns() < scanning_until_ns_)
     wait_for_events(100);
   // If nobody else is recorded the recorder ends now, and the session file with it.
   const uint64_t soon = monotonic_ns() + 1'000 * kMs;

@@ -82,6 +82,7 @@ class Supervisor {
   int witness_fd_ = -1;
   std::vector<Sighting> sightings_; // not asked for yet
   uint64_t last_spawn_ns_ = 0;
+  uint64_t scanning_until_ns_ = 0; // the recorder is waited for until then: put off while it scans for leaks
   bool application_over_ = false;
   bool hurry_ = false; // the user asked to end while we only waited for the recorder
   bool ready_ = false;

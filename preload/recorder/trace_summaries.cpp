@@ -133,6 +133,33 @@ bool ProcessRecording::write_losses() {
   return true;
 }
 
+bool ProcessRecording::ready_for_scan() {
+  if (trace_ == nullptr || trace_->closed() || !header_written_)
+    return false;
+  wrote(write_losses());
+  return lost_events(LossCause::disk_full) == 0;
+}
+
+bool ProcessRecording::append_scan(const LeakScanPayload& head, std::span<const uint8_t> payload) {
+  if (head.cause == static_cast<uint8_t>(ScanCause::exit) || head.cause == static_cast<uint8_t>(ScanCause::abort) ||
+      head.cause == static_cast<uint8_t>(ScanCause::signal)) {
+    end_scan_ = head;
+    const std::span<const uint8_t> reason = payload.subspan(head.payload_header_bytes + head.name_bytes);
+    end_scan_reason_.assign(reinterpret_cast<const char*>(reason.data()), head.reason_bytes);
+  }
+  return trace_ != nullptr && !trace_->closed() && header_written_ &&
+         wrote(trace_->append({.kind = ChunkKind::snapshot,
+                               .first_ticks = head.ticks,
+                               .last_ticks = head.ticks,
+                               .count = head.block_count},
+                              payload));
+}
+
+void ProcessRecording::note_end() {
+  if (!noted_exit_status_)
+    noted_exit_status_ = watch_.exit_status();
+}
+
 bool ProcessRecording::write_threads() {
   std::vector<uint8_t> payload;
   std::vector<std::pair<uint32_t, ThreadTally>> threads(threads_.begin(), threads_.end());

@@ -10,6 +10,7 @@
 #include "emit/event_writer.h"
 #include "platform/clock.h"
 #include "platform/syscalls.h"
+#include "runtime/leak_request.h"
 #include "runtime/stack_capture.h"
 #include "runtime/thread_state.h"
 
@@ -162,6 +163,7 @@ void adopt_forked_child(uint64_t fork_ticks) {
   if (t_local.state != nullptr) forget_walk(*t_local.state);
   g_process.fork_word->store(g_process.generation, std::memory_order_release);
   show_recorder(g_process.slot);
+  allow_scanner();
 }
 
 }  // namespace hl

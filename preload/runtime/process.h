@@ -32,6 +32,8 @@ struct Process {
   UsablePredictor predictor{};
   std::atomic<bool> several_threads{};       // since a second thread made an event
   std::atomic<bool> logical_clock{};         // the TSC is forbidden
+  std::atomic<bool> restricted{};            // system calls may be forbidden by a filter of the program's own
+  std::atomic<uint32_t> end_scan_of{};       // `generation` of the process whose last leak scan was asked for
   std::atomic<uint64_t> waited_ns{};         // since the pool was last drained; bounded by wait_budget_ns
   std::atomic<uint64_t> waited_until_ns{};   // CLOCK_MONOTONIC up to which waiting has been counted
   std::atomic<uint64_t> definitions_waited_ns{};  // in all; bounded by wait_budget_ns

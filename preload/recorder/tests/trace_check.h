@@ -29,6 +29,8 @@ struct TraceFacts {
   LossesPayload losses{};
   ProcessStatusPayload status{};
   HeaderPayload header{};
+  std::vector<LeakScanPayload> scans;
+  std::vector<std::string> scan_reasons;
   std::string why;
 };
 
@@ -73,6 +75,13 @@ inline TraceFacts check_trace(const std::string& path) {
       std::memcpy(&f.status, payload.data(), sizeof(f.status));
     if (kind == ChunkKind::header)
       std::memcpy(&f.header, payload.data(), sizeof(f.header));
+    if (kind == ChunkKind::snapshot) {
+      LeakScanPayload scan;
+      std::memcpy(&scan, payload.data(), sizeof(scan));
+      f.scans.push_back(scan);
+      f.scan_reasons.emplace_back(reinterpret_cast<const char*>(payload.data()) + sizeof(scan) + scan.name_bytes,
+                                  scan.reason_bytes);
+    }
     if (kind == ChunkKind::nodes) {
       f.nodes += h.count;
       NodesPayload n;

@@ -1,0 +1,306 @@
+// See leak_scan.h.
+#include "leak_scan.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <csignal>
+#include <cstring>
+#include <vector>
+
+#include <linux/futex.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "heapledger/scan_channel.h"
+#include "platform/clock.h"
+#include "platform/syscalls.h"
+
+namespace hl {
+
+namespace {
+
+constexpr int kScannerChannel = 3, kScannerResult = 4; // descriptors as the scanner has them
+
+std::string program_beside_us() {
+  char path[PATH_MAX];
+  const ssize_t bytes = readlink("/proc/self/exe", path, sizeof(path));
+  const std::string self(path, bytes > 0 ? static_cast<size_t>(bytes) : 0);
+  return self.substr(0, self.rfind('/') + 1) + "heapledger";
+}
+
+void wake_all(std::atomic<uint32_t>& word) {
+  syscall(SYS_futex, &word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+}
+
+// In the child of vfork, whose memory is ours: system calls alone.
+[[noreturn]] void become_scanner(const char* program, char* const* argv, int channel, int result) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL); // its answer would reach nobody
+  for (int signal = 1; signal < 32; signal++) {
+    struct sigaction normal {};
+    normal.sa_handler = SIG_DFL;
+    sigaction(signal, &normal, nullptr);
+  }
+  // Descriptors that the two are moved to must not be the other one, nor get lost in between.
+  const int high_channel = fcntl(channel, F_DUPFD, 10), high_result = fcntl(result, F_DUPFD, 10);
+  if (high_channel < 0 || high_result < 0 || dup2(high_channel, kScannerChannel) < 0 ||
+      dup2(high_result, kScannerResult) < 0)
+    _exit(127);
+  // Whatever else was inherited without being meant for a child.
+  syscall(SYS_close_range, kScannerResult + 1, ~0u, 0);
+  execve(program, argv, environ);
+  _exit(127);
+}
+
+} // namespace
+
+LeakScans::LeakScans(const SessionHeader& session, const LeakScanSettings& settings, Flush flush)
+    : session_(session), settings_(settings), flush_(std::move(flush)) {
+  if (settings_.scanner.empty())
+    settings_.scanner = program_beside_us();
+}
+
+LeakScans::~LeakScans() {
+  for (auto& [recording, job] : jobs_) {
+    if (job.scanner != 0) {
+      kill(job.scanner, SIGKILL);
+      waitpid(job.scanner, nullptr, 0);
+    }
+    for (const int fd : {job.channel, job.result})
+      if (fd >= 0)
+        close(fd);
+  }
+}
+
+bool LeakScans::pending(ProcessRecording& r) const {
+  const ScanDesk& desk = r.scan_desk();
+  return jobs_.contains(&r) ||
+         desk.requested.load(std::memory_order_acquire) != desk.completed.load(std::memory_order_relaxed);
+}
+
+void LeakScans::poll(ProcessRecording& r, uint64_t now_ns) {
+  if (!pending(r))
+    return;
+  if (!jobs_.contains(&r))
+    take_up(r, now_ns);
+  const auto it = jobs_.find(&r);
+  if (it == jobs_.end())
+    return;
+  Job& job = it->second;
+  if (job.scanner != 0)
+    listen(r, job, now_ns);
+  else if (r.watch().ended())
+    fail(r, job, ScanFailure::gone, "the process had ended");
+  else if (running_ < settings_.at_once)
+    start(r, job, now_ns);
+}
+
+void LeakScans::take_up(ProcessRecording& r, uint64_t now_ns) {
+  ScanDesk& desk = r.scan_desk();
+  Job& job = jobs_[&r];
+  // Acquire: pairs with the release of who asks; cause and name stand there.
+  job.serial = desk.requested.load(std::memory_order_acquire);
+  job.cause = static_cast<ScanCause>(std::min(desk.cause, static_cast<uint32_t>(ScanCause::outside)));
+  job.name.assign(desk.name, strnlen(desk.name, sizeof(desk.name)));
+  job.heard_ns = now_ns;
+  // Release: what stands there has been read.
+  desk.lock.store(0, std::memory_order_release);
+  // An earlier recorder has let the process go on, and died before the result was written.
+  if (desk.answered.load(std::memory_order_relaxed) == job.serial)
+    fail(r, job, ScanFailure::scanner_failed, "the recorder was killed before the result was written");
+}
+
+void LeakScans::start(ProcessRecording& r, Job& job, uint64_t now_ns) {
+  if (!flush_(r))
+    return fail(r, job, ScanFailure::incomplete, "the trace lacks events that could not be written");
+  std::string why;
+  int pair[2] = {-1, -1};
+  job.result = memfd_create("heapledger-scan", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (job.result < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+    why = std::strerror(errno);
+  job.channel = pair[0];
+  if (why.empty() && access(settings_.scanner.c_str(), X_OK) != 0)
+    why = fmt::format("{}: {}", settings_.scanner, std::strerror(errno));
+  const bool started = why.empty() && spawn(r, job, pair[1], why);
+  if (pair[1] >= 0)
+    close(pair[1]);
+  if (!started)
+    return fail(r, job, ScanFailure::scanner_failed, why);
+  running_++;
+  job.started_ns = job.heard_ns = now_ns;
+}
+
+bool LeakScans::spawn(ProcessRecording& r, Job& job, int channel, std::string& why) {
+  const std::vector<std::string> words{settings_.scanner, "scan-process",
+                                       "--trace",         r.trace()->path(),
+                                       "--pid",           std::to_string(r.watch().pid()),
+                                       "--channel",       std::to_string(kScannerChannel),
+                                       "--result",        std::to_string(kScannerResult),
+                                       "--cause",         std::to_string(static_cast<unsigned>(job.cause)),
+                                       "--name",          job.name,
+                                       "--options",       std::to_string(session_.scan_options)};
+  std::vector<char*> argv;
+  for (const std::string& word : words)
+    argv.push_back(const_cast<char*>(word.c_str()));
+  argv.push_back(nullptr);
+  const pid_t child = vfork();
+  if (child == 0)
+    become_scanner(argv[0], argv.data(), channel, job.result);
+  if (child < 0) {
+    why = std::string("cannot start the scanner: ") + std::strerror(errno);
+    return false;
+  }
+  job.scanner = child;
+  return true;
+}
+
+void LeakScans::listen(ProcessRecording& r, Job& job, uint64_t now_ns) {
+  while (!job.hung_up) {
+    ScanMessage m;
+    const ssize_t got = recv(job.channel, &m, sizeof(m), MSG_DONTWAIT);
+    if (got < 0 && errno == EAGAIN)
+      break;
+    if (got != sizeof(m)) {
+      job.hung_up = true;
+      break;
+    }
+    job.heard_ns = now_ns;
+    if (m.kind == ScanMessageKind::flush &&
+        r.process().state.load(std::memory_order_acquire) == static_cast<uint32_t>(ProcessState::execing)) {
+      // What the scanner stopped may be another image already.
+      job.gone = true;
+      kill(job.scanner, SIGKILL);
+    } else if (m.kind == ScanMessageKind::flush) {
+      ScanMessage flushed;
+      flushed.kind = ScanMessageKind::flushed;
+      // What cannot be written is counted as lost, and the scanner reads that.
+      flush_(r);
+      flushed.trace_bytes = r.trace()->bytes();
+      send(job.channel, &flushed, sizeof(flushed), MSG_NOSIGNAL | MSG_DONTWAIT);
+    } else if (m.kind == ScanMessageKind::released) {
+      answer(r, job);
+    }
+  }
+  int status = 0;
+  const pid_t reaped = waitpid(job.scanner, &status, WNOHANG);
+  if (reaped == 0) {
+    if (now_ns - job.heard_ns > settings_.longest_silence_ns && !job.killed) {
+      job.killed = true;
+      kill(job.scanner, SIGKILL);
+    }
+    return;
+  }
+  job.scanner = 0;
+  running_--;
+  std::string why;
+  if (job.gone)
+    fail(r, job, ScanFailure::gone, "the process was about to execute another program");
+  else if (job.killed)
+    fail(r, job, ScanFailure::too_long,
+         fmt::format("given up after {} s", (now_ns - job.started_ns) / 1'000'000'000));
+  else if (reaped < 0 || !WIFEXITED(status))
+    fail(r, job, ScanFailure::scanner_failed,
+         reaped > 0 ? fmt::format("the scanner was killed by signal {}", WTERMSIG(status))
+                    : "the scanner is gone");
+  else if (WEXITSTATUS(status) != 0)
+    fail(r, job, ScanFailure::scanner_failed,
+         fmt::format("the scanner ended with status {}", WEXITSTATUS(status)));
+  else if (!store_result(r, job, why))
+    fail(r, job, ScanFailure::scanner_failed, why);
+}
+
+bool LeakScans::store_result(ProcessRecording& r, Job& job, std::string& why) {
+  // Nobody may shorten it under our eyes.
+  fcntl(job.result, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
+  struct stat info;
+  if (fstat(job.result, &info) != 0 || static_cast<uint64_t>(info.st_size) < sizeof(LeakScanPayload)) {
+    why = "the scanner left no result";
+    return false;
+  }
+  const uint64_t bytes = static_cast<uint64_t>(info.st_size);
+  if (bytes > settings_.most_payload_bytes) {
+    why = fmt::format("the result has {} bytes, which is too much", bytes);
+    return false;
+  }
+  void* const map = mmap(nullptr, bytes, PROT_READ, MAP_SHARED, job.result, 0);
+  if (map == MAP_FAILED) {
+    why = std::string("the result cannot be read: ") + std::strerror(errno);
+    return false;
+  }
+  LeakScanPayload head;
+  std::memcpy(&head, map, sizeof(head));
+  const bool valid = head.payload_header_bytes >= sizeof(head) &&
+                     uint64_t{head.payload_header_bytes} + head.name_bytes + head.reason_bytes <= bytes;
+  if (valid)
+    r.append_scan(head, {static_cast<const uint8_t*>(map), bytes});
+  else
+    why = "the result makes no sense";
+  munmap(map, bytes);
+  if (valid)
+    conclude(r, job, head);
+  return valid;
+}
+
+void LeakScans::fail(ProcessRecording& r, Job& job, ScanFailure failure, const std::string& why) {
+  LeakScanPayload head{};
+  const std::string reason = why.substr(0, 1000);
+  head.payload_header_bytes = sizeof(head);
+  head.name_bytes = static_cast<uint16_t>(job.name.size());
+  head.reason_bytes = static_cast<uint16_t>(reason.size());
+  head.cause = static_cast<uint8_t>(job.cause);
+  head.way = static_cast<uint8_t>(ScanWay::none);
+  head.failure = static_cast<uint8_t>(failure);
+  head.options = session_.scan_options;
+  head.ticks = stamp_unordered();
+  std::vector<uint8_t> payload(sizeof(head));
+  std::memcpy(payload.data(), &head, sizeof(head));
+  payload.insert(payload.end(), job.name.begin(), job.name.end());
+  payload.insert(payload.end(), reason.begin(), reason.end());
+  r.append_scan(head, payload);
+  conclude(r, job, head);
+}
+
+void LeakScans::conclude(ProcessRecording& r, Job& job, const LeakScanPayload& result) {
+  ScanDesk& desk = r.scan_desk();
+  desk.way.store(result.way, std::memory_order_relaxed);
+  desk.failure.store(result.failure, std::memory_order_relaxed);
+  desk.pause_ns.store(result.pause_ns, std::memory_order_relaxed);
+  for (size_t i = 0; i < std::size(result.class_blocks); i++) {
+    desk.class_blocks[i].store(result.class_blocks[i], std::memory_order_relaxed);
+    desk.class_bytes[i].store(result.class_bytes[i], std::memory_order_relaxed);
+  }
+  // Release: the result is there.
+  desk.completed.store(job.serial, std::memory_order_release);
+  wake_all(desk.completed);
+  answer(r, job);
+  for (const int fd : {job.channel, job.result})
+    if (fd >= 0)
+      close(fd);
+  jobs_.erase(&r);
+}
+
+void LeakScans::answer(ProcessRecording& r, const Job& job) {
+  ScanDesk& desk = r.scan_desk();
+  // Release: pairs with the acquire of who waits.
+  desk.answered.store(job.serial, std::memory_order_release);
+  wake_all(desk.answered);
+}
+
+void LeakScans::sleep(uint64_t timeout_ns) const {
+  std::vector<pollfd> channels;
+  for (const auto& [recording, job] : jobs_)
+    if (job.scanner != 0 && !job.hung_up)
+      channels.push_back({job.channel, POLLIN, 0});
+  const timespec timeout{0, static_cast<long>(std::min<uint64_t>(timeout_ns, 999'999'999))};
+  ppoll(channels.data(), channels.size(), &timeout, nullptr);
+}
+
+} // namespace hl

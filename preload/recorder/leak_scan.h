@@ -1,0 +1,78 @@
+// Leak scans of the recorded processes, from the request in a process's ScanDesk to the snapshot chunk in its
+// trace. The work is done by a program of its own, the scanner (`heapledger scan-process`, beside this
+// program): it may take long, need much memory, and die, while the recorder goes on draining.
+//
+//   waiting   taken up; at most two scanners run at a time
+//   running   the scanner talks to us over a socket (scan_channel.h) and writes its result into a memfd
+//   then      the result, or a chunk that says why there is none, is appended; the desk says `completed`
+//
+// Nothing here blocks: poll() is called in each pass. Whoever waits is answered in any case: as soon as the
+// scanner says so, when it fails, or when it has been silent for too long. What a recorder that died left
+// open is done again by its successor.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <unordered_map>
+
+#include <sys/types.h>
+
+#include "process_recording.h"
+
+namespace hl {
+
+struct LeakScanSettings {
+  std::string scanner; // program to start; "": `heapledger` beside this one
+  uint64_t longest_silence_ns = 120'000'000'000;
+  uint64_t most_payload_bytes = uint64_t{1} << 30;
+  uint32_t at_once = 2;
+};
+
+class LeakScans {
+ public:
+  // `flush`: drains everything committed by the process up to now into its trace; false: that is not
+  // possible.
+  using Flush = std::function<bool(ProcessRecording&)>;
+  LeakScans(const SessionHeader& session, const LeakScanSettings& settings, Flush flush);
+  ~LeakScans();
+  LeakScans(const LeakScans&) = delete;
+  LeakScans& operator=(const LeakScans&) = delete;
+
+  // Goes on with the process's scan, if one is wanted or under way.
+  void poll(ProcessRecording& recording, uint64_t now_ns);
+  // Wanted or under way: its recording must stay open.
+  bool pending(ProcessRecording& recording) const;
+  // Scanners are running: pass again soon.
+  bool busy() const { return running_ != 0; }
+  // Sleeps until a scanner says something, at most `timeout_ns`.
+  void sleep(uint64_t timeout_ns) const;
+
+ private:
+  struct Job {
+    uint32_t serial = 0;
+    ScanCause cause = ScanCause::unknown;
+    std::string name;
+    pid_t scanner = 0; // 0: waiting
+    int channel = -1, result = -1;
+    bool hung_up = false, killed = false, gone = false;
+    uint64_t started_ns = 0, heard_ns = 0;
+  };
+
+  void take_up(ProcessRecording& recording, uint64_t now_ns);
+  void start(ProcessRecording& recording, Job& job, uint64_t now_ns);
+  bool spawn(ProcessRecording& recording, Job& job, int channel, std::string& why);
+  void listen(ProcessRecording& recording, Job& job, uint64_t now_ns);
+  bool store_result(ProcessRecording& recording, Job& job, std::string& why);
+  void fail(ProcessRecording& recording, Job& job, ScanFailure failure, const std::string& why);
+  void conclude(ProcessRecording& recording, Job& job, const LeakScanPayload& result);
+  void answer(ProcessRecording& recording, const Job& job);
+
+  const SessionHeader& session_;
+  LeakScanSettings settings_;
+  const Flush flush_;
+  std::unordered_map<ProcessRecording*, Job> jobs_;
+  uint32_t running_ = 0;
+};
+
+} // namespace hl

@@ -1,0 +1,147 @@
+// See leak_request.h.
+#include "runtime/leak_request.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "platform/syscalls.h"
+#include "runtime/process.h"
+
+namespace hl {
+
+namespace {
+
+constexpr uint64_t kMs = 1'000'000;
+constexpr uint64_t kSliceNs = 20 * kMs;
+constexpr uint64_t kLongestWaitNs = 600'000 * kMs;
+constexpr uint64_t kLongLivedNs = 1'000 * kMs;
+
+bool may_ask() {
+  const SessionProcess* const slot = g_process.slot;
+  // A vfork child borrows its parent's memory. A filter on system calls may kill for what waiting needs.
+  return slot != nullptr && g_process.phase.load(std::memory_order_relaxed) == Phase::recording &&
+         (g_process.flags & kSessionRecorderless) == 0 &&
+         !g_process.restricted.load(std::memory_order_relaxed) && slot->pid == sys::process_id();
+}
+
+// Waits while `pending()`, as long as the recorder's heart beats; what changes wakes the futex `word`.
+template <typename Pending>
+bool wait_for_recorder(const std::atomic<uint32_t>& word, const Pending& pending) {
+  const SessionHeader* const session = g_process.view.header();
+  const uint64_t began_ns = sys::clock_ns(CLOCK_MONOTONIC);
+  uint64_t beat = session->recorder_heartbeat.load(std::memory_order_relaxed), beat_ns = began_ns;
+  for (;;) {
+    // Acquire: what the recorder did before it answered is done.
+    const uint32_t seen = word.load(std::memory_order_acquire);
+    if (!pending())
+      return true;
+    const RecorderState state =
+        static_cast<RecorderState>(session->recorder_state.load(std::memory_order_relaxed));
+    const uint64_t now_ns = sys::clock_ns(CLOCK_MONOTONIC);
+    const uint64_t now_beat = session->recorder_heartbeat.load(std::memory_order_relaxed);
+    if (now_beat != beat) {
+      beat = now_beat;
+      beat_ns = now_ns;
+    }
+    if (state != RecorderState::running || now_ns - beat_ns > session->scan_wait_ns ||
+        now_ns - began_ns > kLongestWaitNs) {
+      return false;
+    }
+    sys::futex_wait(&word, seen, kSliceNs);
+  }
+}
+
+bool wait_until_answered(uint32_t serial) {
+  const ScanDesk& desk = g_process.slot->scans;
+  return wait_for_recorder(desk.answered, [&desk, serial] {
+    return static_cast<int32_t>(desk.answered.load(std::memory_order_acquire) - serial) < 0;
+  });
+}
+
+bool is_root() {
+  const SessionHeader* const session = g_process.view.header();
+  const SessionProcess* const slot = g_process.slot;
+  const uint32_t root = session->root_pid.load(std::memory_order_relaxed);
+  // Not known yet: then it has only just started, and is the first.
+  if (root == 0)
+    return slot->generation == 1;
+  return root == slot->global_pid.load(std::memory_order_relaxed) ||
+         (root == slot->pid && slot->pid_namespace == session->pid_namespace);
+}
+
+} // namespace
+
+void allow_scanner() {
+  static bool unknown_to_the_kernel;
+  const SessionHeader* const session = g_process.view.header();
+  const uint32_t recorder = session->recorder_pid.load(std::memory_order_relaxed);
+  // In another namespace its number means another process.
+  if (unknown_to_the_kernel || recorder == 0 || g_process.restricted.load(std::memory_order_relaxed) ||
+      g_process.slot->pid_namespace != session->pid_namespace) {
+    return;
+  }
+  unknown_to_the_kernel = sys::raw_syscall(SYS_prctl, PR_SET_PTRACER, recorder, 0, 0, 0) == -EINVAL;
+}
+
+bool request_scan(ScanCause cause, const char* name) {
+  if (!may_ask())
+    return false;
+  ScanDesk& desk = g_process.slot->scans;
+  const uint32_t self = sys::thread_id();
+  // A handler on top of our own request.
+  if (desk.lock.load(std::memory_order_relaxed) == self)
+    return false;
+  // Acquire: pairs with the recorder's release; it has read what stood there before.
+  const auto take_desk = [&desk, self] {
+    uint32_t free = 0;
+    return desk.lock.compare_exchange_strong(free, self, std::memory_order_acquire);
+  };
+  // Taken: another request waits to be taken up.
+  if (!wait_for_recorder(desk.answered, [&take_desk] { return !take_desk(); }))
+    return false;
+  // Another recorder may have taken over since the process began.
+  allow_scanner();
+  desk.cause = static_cast<uint32_t>(cause);
+  size_t bytes = 0;
+  if (name != nullptr) {
+    for (; name[bytes] != '\0' && bytes + 1 < sizeof desk.name; ++bytes)
+      desk.name[bytes] = name[bytes];
+  }
+  desk.name[bytes] = '\0';
+  // Release: cause and name stand there.
+  const uint32_t serial = desk.requested.fetch_add(1, std::memory_order_release) + 1;
+  sys::futex_wake(&g_process.view.header()->space_waiters);
+  return wait_until_answered(serial);
+}
+
+bool is_scanned_at_end() {
+  if (!may_ask())
+    return false;
+  switch (g_process.view.header()->leak_policy) {
+  case LeakPolicy::none:
+    return false;
+  case LeakPolicy::all:
+    return true;
+  case LeakPolicy::root:
+    return is_root();
+  case LeakPolicy::automatic:
+    break;
+  }
+  return is_root() || sys::clock_ns(CLOCK_MONOTONIC) - g_process.slot->started.monotonic_ns >= kLongLivedNs;
+}
+
+void scan_before_end(ScanCause cause) {
+  if (!is_scanned_at_end())
+    return;
+  uint32_t last = g_process.end_scan_of.load(std::memory_order_relaxed);
+  while (last != g_process.generation) {
+    if (!g_process.end_scan_of.compare_exchange_weak(last, g_process.generation, std::memory_order_relaxed))
+      continue;
+    request_scan(cause, nullptr);
+    return;
+  }
+  wait_until_answered(g_process.slot->scans.requested.load(std::memory_order_acquire));
+}
+
+} // namespace hl
