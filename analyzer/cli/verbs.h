@@ -13,6 +13,7 @@ enum ExitCode : int {
 
 // `argv[0]` is the verb's name.
 int run_info(int argc, char** argv);
+int run_leaks(int argc, char** argv);
 int run_report(int argc, char** argv);
 int run_live(int argc, char** argv);
 int run_dump(int argc, char** argv);

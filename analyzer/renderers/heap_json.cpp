@@ -4,39 +4,11 @@
 #include <tuple>
 
 #include "renderers/describe_trace.h"
+#include "renderers/frames_json.h"
 #include "renderers/heap_output.h"
 
 namespace hl {
 namespace {
-
-void write_frames(const std::vector<ResolvedFrame>& frames, JsonWriter& json) {
-  json.key("frames").begin_array();
-  for (const ResolvedFrame& frame : frames) {
-    json.begin_object().member("function", frame.function);
-    json.key("file");
-    if (frame.file.empty())
-      json.null();
-    else
-      json.value(frame.file);
-    json.key("line");
-    if (frame.line == 0)
-      json.null();
-    else
-      json.value(frame.line);
-    json.key("module");
-    if (frame.module.empty())
-      json.null();
-    else
-      json.value(frame.module);
-    json.member("inlined", frame.inlined);
-    if (frame.guessed)
-      json.member("guessed", true);
-    if (frame.marker)
-      json.member("marker", true);
-    json.end_object();
-  }
-  json.end_array();
-}
 
 struct Sum {
   uint64_t sites = 0;
@@ -247,20 +219,6 @@ void write_modules(const HeapAnswer& answer, JsonWriter& json) {
         .member("frames", trouble.frames)
         .end_object();
   json.end_array();
-}
-
-void write_identity(const HeapAnswer& answer, JsonWriter& json) {
-  const TraceMetadata& metadata = answer.trace.metadata();
-  json.member("uuid", to_text(metadata.uuid))
-      .member("pid", metadata.header.pid)
-      .member("command", command_line(metadata))
-      .member("complete", answer.trace.complete())
-      .member("recovered", answer.trace.recovered())
-      .member("running", answer.trace.running())
-      .member("moment", answer.moment.text)
-      .member("time_ns", answer.heap.result().last_ticks == 0
-                             ? 0
-                             : answer.trace.clock().ns(answer.heap.result().last_ticks));
 }
 
 } // namespace

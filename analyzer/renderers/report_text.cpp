@@ -3,27 +3,13 @@
 #include <cmath>
 #include <unordered_map>
 
-#include "renderers/describe_trace.h"
-#include "renderers/heap_output.h"
+#include "renderers/report_parts.h"
 #include "renderers/stack_text.h"
 
 namespace hl {
 namespace {
 
 constexpr size_t kCallers = 6;
-
-std::string label_of(const SiteGroup& group, const TextStyle& style, size_t width) {
-  ResolvedFrame frame;
-  frame.function = group.function;
-  frame.file = group.file;
-  frame.line = group.line;
-  frame.module = group.function == group.module ? std::string_view() : group.module;
-  return frame_label(frame, style, width);
-}
-
-std::string rule(const std::string& title, const std::string& amount, const TextStyle& style) {
-  return "\n" + style.title(title) + (amount.empty() ? "" : "  " + style.dim(amount)) + "\n";
-}
 
 void row(std::string& out, const char* name, const std::string& value, const std::string& rest,
          const TextStyle& style) {
@@ -61,25 +47,6 @@ std::vector<std::string> verdict(const HeapAnswer& answer, const std::vector<Sit
   return {peak, when + human_bytes(result.live_bytes, style) + " in " + plural(result.live_blocks, "block") +
                     (at_end && !answer.trace.running() ? " had not been freed" : " were live") +
                     who(SiteMetric::live_bytes, result.live_bytes)};
-}
-
-// What is wrong with the record stands right below the verdict, in a line; the details come last.
-std::string warning_line(const HeapAnswer& answer, const TextStyle& style) {
-  std::string text;
-  const auto add = [&text](const std::string& part) { text += (text.empty() ? "" : ", ") + part; };
-  if (answer.heap.lost.total() != 0)
-    add(plural(answer.heap.lost.total(), "event") + " lost");
-  const ProblemLog& problems = answer.trace.problems();
-  if (problems.has(ProblemKind::damaged) || problems.has(ProblemKind::truncated) ||
-      problems.has(ProblemKind::gap))
-    add("the trace is damaged");
-  if (problems.has(ProblemKind::missing_session))
-    add("the session file with the last events is missing");
-  if (answer.trace.running())
-    add("still being recorded");
-  if (answer.heap.result().implicit_frees != 0)
-    add(plural(answer.heap.result().implicit_frees, "free") + " missed");
-  return text.empty() ? "" : style.warning("Incomplete: " + text + ". See the end of this report.") + "\n";
 }
 
 std::string timeline(const HeapAnswer& answer, const TextStyle& style) {
@@ -174,7 +141,7 @@ class SiteList {
         pad_right(style_.dim(detail_of(section.metric, group.numbers)), 16) + "  ";
     const size_t indent = 8;
     std::string out =
-        head + label_of(group, style_, style_.width - std::min(style_.width / 2, display_width(head))) + "\n";
+        head + group_label(group, style_, style_.width - std::min(style_.width / 2, display_width(head))) + "\n";
     const uint32_t site = heaviest_site(group, answer_.heap.result(), section.metric);
     const std::string more =
         group.sites.size() > 1 ? " (the heaviest of " + with_thousands(group.sites.size()) + " stacks)" : "";
@@ -196,25 +163,6 @@ class SiteList {
   const TextStyle& style_;
   std::unordered_map<uint32_t, std::string> shown_;
 };
-
-std::string headline(const HeapAnswer& answer, const TextStyle& style) {
-  const TraceMetadata& metadata = answer.trace.metadata();
-  const ReplayResult& result = answer.heap.result();
-  std::string who = "pid " + std::to_string(metadata.header.pid);
-  const std::string end = ending(answer.trace);
-  if (!end.empty())
-    who += ", " + end;
-  who += ", " + human_ns(duration_ns(answer.trace, result.last_ticks));
-  const size_t room = style.width > who.size() + 12 ? style.width - who.size() - 2 : 10;
-  std::string out = pad_right(style.bold(fit(printable(command_line(metadata)), room, style)), room) + "  " +
-                    style.dim(who) + "\n";
-  if (answer.moment.kind != Moment::Kind::exit)
-    out +=
-        style.dim("at " + answer.moment.text + ": " + human_ns(answer.trace.clock().ns(result.last_ticks)) +
-                  " after the start, " + clock_time(answer.trace.clock().wall_ns(result.last_ticks))) +
-        "\n";
-  return out;
-}
 
 std::string numbers(const HeapAnswer& answer, const TextStyle& style) {
   const ReplayResult& result = answer.heap.result();
@@ -398,45 +346,6 @@ std::string mappings_part(const HeapAnswer& answer, size_t limit, const TextStyl
            "\n";
     out += stack_lines(frames, 3, 8, style);
   }
-  return out;
-}
-
-std::string unknown_part(const HeapAnswer& answer, const TextStyle& style) {
-  const ReplayResult& result = answer.heap.result();
-  std::vector<std::string> lines = caveats(answer.trace, answer.heap.lost, answer.heap.stream);
-  if (result.unknown_frees != 0)
-    lines.push_back(plural(result.unknown_frees, "free") +
-                    " of blocks whose allocation is not in the trace.");
-  if (result.implicit_frees != 0)
-    lines.push_back(plural(result.implicit_frees, "allocation") +
-                    " came where a block was live: its free was not seen, and it was taken as freed.");
-  const TraceMetadata& metadata = answer.trace.metadata();
-  if (metadata.has_losses) {
-    static constexpr std::pair<WalkEnd, const char*> kEnds[] = {
-        {WalkEnd::no_rule, "at code without unwind information"},
-        {WalkEnd::bad_cfa, "at inconsistent unwind information"},
-        {WalkEnd::unreadable, "at unreadable stack memory"},
-        {WalkEnd::depth_cap, "at the depth limit"},
-        {WalkEnd::node_space, "for want of room for stacks"}};
-    for (const auto& [end, where] : kEnds)
-      if (const uint64_t count = metadata.losses.walk_ends[static_cast<size_t>(end)]; count != 0)
-        lines.push_back(plural(count, "stack walk") + " ended early " + where + ".");
-    if (const uint64_t count = metadata.losses.walk_ends[static_cast<size_t>(WalkEnd::frame_pointer_guess)];
-        count != 0)
-      lines.push_back(plural(count, "stack walk") +
-                      " hold frames found by frame pointer alone (marked [guessed]).");
-  }
-  const auto troubles = answer.resolver.troubles();
-  constexpr size_t kModulesShown = 6;
-  for (size_t i = 0; i < std::min(troubles.size(), kModulesShown); ++i)
-    if (troubles[i].status != ModuleStatus::kPseudo)
-      lines.push_back("Names in " + printable(troubles[i].path) + ": " + troubles[i].reason + ".");
-  if (troubles.size() > kModulesShown)
-    lines.push_back("... and " + with_thousands(troubles.size() - kModulesShown) +
-                    " more modules without full symbols.");
-  std::string out = rule("Lost or unknown", lines.empty() ? "nothing" : "", style);
-  for (const std::string& line : lines)
-    out += wrapped(line, "  - ", "    ", style);
   return out;
 }
 

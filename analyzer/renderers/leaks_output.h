@@ -1,0 +1,25 @@
+// `leaks`: what leaked, by class and site, as text for people and as JSON.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "analyses/leak_report.h"
+#include "renderers/heap_output.h"
+
+namespace hl {
+
+struct LeaksAnswer {
+  const HeapAnswer& heap; // replayed up to the scan's moment, or the end
+  const LeakReport& report;
+  const LeakScan* scan = nullptr;      // nullptr: there is none
+  const std::vector<LeakScan>& scans;  // all of the trace, facts alone
+  bool with_reachable = false;         // list what is reachable too
+};
+
+std::string leaks_text(const LeaksAnswer& answer, const TextStyle& style);
+void leaks_json(const LeaksAnswer& answer, JsonWriter& json);
+// One line for the end of a run.
+std::string leaks_line(const LeaksAnswer& answer, const TextStyle& style);
+
+} // namespace hl

@@ -1,0 +1,262 @@
+// `leaks` for people: what is lost, from where, what to mend first. See leaks_output.h.
+#include <algorithm>
+
+#include "renderers/leaks_output.h"
+#include "renderers/report_parts.h"
+#include "renderers/stack_text.h"
+
+namespace hl {
+namespace {
+
+constexpr size_t kCallers = 5;
+
+std::string sum_text(const BlockSum& sum, const TextStyle& style) {
+  return human_bytes(sum.bytes, style) + " in " + plural(sum.blocks, "block");
+}
+
+BlockSum lost_of(const LeakReport& report) {
+  BlockSum lost = report.of(LeakClass::definite);
+  lost.add(report.of(LeakClass::indirect));
+  return lost;
+}
+
+std::string place_text(const SiteGroup& group, const TextStyle& style) {
+  std::string text = fit(printable(short_function(group.function)), 48, style);
+  if (!group.file.empty())
+    text += " (" + printable(short_path(group.file)) + (group.line != 0 ? ":" + std::to_string(group.line) : "") + ")";
+  return text;
+}
+
+// ", 93 % of it from Session::open (session.cc:88)"
+std::string mostly_from(const std::vector<LeakGroup>& groups, LeakClass leak_class, uint64_t whole,
+                        const TextStyle& style) {
+  for (const LeakGroup& group : groups)
+    if (group.leak_class == leak_class && whole != 0)
+      return ", " + human_percent(group.sum.bytes + group.with.bytes, whole) + " of it from " +
+             place_text(*group.place, style);
+  return "";
+}
+
+std::string when_text(const LeakScan& scan) {
+  switch (static_cast<ScanCause>(scan.facts.cause)) {
+  case ScanCause::exit:
+    return "at exit";
+  case ScanCause::abort:
+    return "when it aborted";
+  case ScanCause::signal:
+    return "when a signal ended it";
+  case ScanCause::program:
+  case ScanCause::outside:
+    return scan.name.empty() ? "on demand" : "at the snapshot '" + printable(scan.name) + "'";
+  case ScanCause::unknown:
+    break;
+  }
+  return "";
+}
+
+std::vector<std::string> verdict(const LeaksAnswer& answer, const std::vector<LeakGroup>& groups,
+                                 const TextStyle& style) {
+  const LeakReport& report = answer.report;
+  if (!report.scanned) {
+    const BlockSum& left = report.of(LeakClass::unknown);
+    const bool over = answer.heap.moment.kind == Moment::Kind::exit && !answer.heap.trace.running();
+    return {(over ? "Not freed: " : "Live: ") + sum_text(left, style) +
+                mostly_from(groups, LeakClass::unknown, left.bytes, style) + ".",
+            "Which of it is lost is not known: " + report.reason + "."};
+  }
+  std::vector<std::string> lines;
+  const BlockSum lost = lost_of(report);
+  const BlockSum& possible = report.of(LeakClass::possible);
+  if (lost.blocks == 0)
+    lines.push_back("Nothing is lost: everything still allocated can be reached" +
+                    std::string(possible.blocks != 0 ? ", some of it by pointers into its middle alone." : "."));
+  else
+    lines.push_back("Lost: " + sum_text(lost, style) + " that nothing points to any more" +
+                    mostly_from(groups, LeakClass::definite, lost.bytes, style) + ".");
+  std::string rest;
+  if (possible.blocks != 0)
+    rest += "Possibly lost: " + sum_text(possible, style) + ". ";
+  rest += "Still reachable: " + sum_text(report.of(LeakClass::reachable), style) + ".";
+  lines.push_back(rest);
+  return lines;
+}
+
+std::string scan_line(const LeaksAnswer& answer) {
+  const LeakScanPayload& facts = answer.scan->facts;
+  std::string text = "Scanned " + when_text(*answer.scan);
+  if (static_cast<ScanWay>(facts.way) == ScanWay::copy)
+    text += ", on a forked copy because tracing is not permitted here (other threads' registers are not known)";
+  else
+    text += "; the program stood still for " + human_ns(facts.pause_ns);
+  if (facts.threads_inside != 0)
+    text += "; " + plural(facts.threads_inside, "thread") + " stopped inside an allocation call";
+  if (facts.unreadable_bytes != 0)
+    text += "; " + with_thousands(facts.unreadable_bytes) + " bytes could not be read";
+  if (answer.scans.size() > 1)
+    text += "; " + plural(answer.scans.size(), "scan") + " in this trace";
+  return text + ".";
+}
+
+std::string ago(const LeaksAnswer& answer, uint64_t ticks) {
+  const TraceClock& clock = answer.heap.trace.clock();
+  const uint64_t end = clock.ns(answer.heap.heap.result().last_ticks), then = clock.ns(ticks);
+  return human_ns(end > then ? end - then : 0);
+}
+
+std::string threads_text(const LeaksAnswer& answer, const LeakSite& site) {
+  const auto& threads = answer.heap.heap.result().threads;
+  std::string text;
+  constexpr size_t kShown = 3;
+  for (size_t i = 0; i < std::min(site.threads.size(), kShown); ++i) {
+    const uint32_t index = site.threads[i];
+    std::string name = index < threads.size() ? printable(threads[index].name) : "";
+    if (name.empty())
+      name = "#" + std::to_string(index);
+    text += (text.empty() ? "" : ", ") + name;
+  }
+  if (site.threads.size() > kShown || site.more_threads != 0)
+    text += " and others";
+  return (site.threads.size() == 1 && site.more_threads == 0 ? "thread " : "threads ") + text;
+}
+
+// Who keeps it: "kept by the global `cache` through Node (table.cc:12) x 40".
+std::string held_text(const LeaksAnswer& answer, const LeakSite& site, const TextStyle& style) {
+  if (site.held.root.empty())
+    return "";
+  std::string text = (site.leak_class == LeakClass::possible ? "pointed into from " : "kept by ") + printable(site.held.root);
+  if (site.held_so.blocks != 0 && site.held_so.blocks < site.sum.blocks)
+    text += " (" + human_percent(site.held_so.blocks, site.sum.blocks) + " of the blocks)";
+  constexpr size_t kShown = 3;
+  for (size_t i = 0; i < std::min(site.held.steps.size(), kShown); ++i) {
+    const HoldingPath::Step& step = site.held.steps[i];
+    const ResolvedFrame frame =
+        answer.heap.resolver.leading_frame(answer.heap.heap.result().site_stacks[step.site]);
+    text += (i == 0 ? " through " : " -> ") + fit(printable(short_function(frame.function)), 32, style);
+    if (frame.line != 0)
+      text += ":" + std::to_string(frame.line);
+    if (step.blocks > 1)
+      text += " x " + with_thousands(step.blocks);
+  }
+  if (site.held.steps.size() > kShown)
+    text += " -> ...";
+  return text;
+}
+
+std::string what_it_means(const LeakGroup& group, const TextStyle& style) {
+  switch (group.leak_class) {
+  case LeakClass::definite:
+    return group.with.blocks == 0 ? "lost: nothing points to " + std::string(group.sum.blocks == 1 ? "it" : "them")
+                                  : "lost, and with it " + sum_text(group.with, style) + " that only it leads to";
+  case LeakClass::indirect:
+    return "lost with the blocks that lead to it";
+  case LeakClass::possible:
+    return "only pointers into the middle";
+  case LeakClass::reachable:
+  case LeakClass::unknown:
+    break;
+  }
+  return "";
+}
+
+std::string entry(const LeaksAnswer& answer, size_t number, const LeakGroup& group, uint64_t whole,
+                  const TextStyle& style) {
+  const uint64_t bytes = group.sum.bytes + (group.leak_class == LeakClass::definite ? group.with.bytes : 0);
+  const std::string head = "  " + pad_left(std::to_string(number), 2) + "  " +
+                           pad_left(style.bold(human_bytes(bytes, style)), 10) + pad_left(human_percent(bytes, whole), 8) +
+                           "  " + pad_right(style.dim(plural(group.sum.blocks, "block")), 16) + "  ";
+  constexpr size_t kIndent = 8;
+  const std::string margin(kIndent, ' ');
+  std::string out = head + group_label(*group.place, style, style.width - std::min(style.width / 2, display_width(head))) + "\n";
+  const LeakSite& site = *group.sites.front();
+  std::string about = what_it_means(group, style);
+  const std::string held = held_text(answer, site, style);
+  const auto add = [&about](const std::string& part) {
+    if (!part.empty())
+      about += (about.empty() ? "" : "; ") + part;
+  };
+  add(held);
+  if (group.sum.blocks == 1)
+    add("allocated " + ago(answer, group.oldest_ticks) + " before");
+  else
+    add("oldest " + ago(answer, group.oldest_ticks) + ", youngest " + ago(answer, group.youngest_ticks) + " before");
+  add(threads_text(answer, site));
+  out += wrapped(about, margin, margin, style);
+  out += stack_lines(answer.heap.resolver.frames(answer.heap.heap.result().site_stacks[site.site]), kCallers, kIndent, style);
+  if (group.sites.size() > 1)
+    out += margin + style.dim("  (the heaviest of " + with_thousands(group.sites.size()) + " stacks)") + "\n";
+  return out;
+}
+
+std::string section(const LeaksAnswer& answer, const std::vector<LeakGroup>& groups, LeakClass leak_class,
+                    const std::string& title, const BlockSum& whole, const TextStyle& style) {
+  if (whole.blocks == 0)
+    return "";
+  std::string out = rule(title, sum_text(whole, style), style);
+  size_t number = 0, more = 0;
+  uint64_t more_bytes = 0;
+  for (const LeakGroup& group : groups) {
+    if (group.leak_class != leak_class)
+      continue;
+    if (answer.heap.top == 0 || number < answer.heap.top) {
+      out += entry(answer, ++number, group, whole.bytes, style);
+    } else {
+      ++more;
+      more_bytes += group.sum.bytes + (leak_class == LeakClass::definite ? group.with.bytes : 0);
+    }
+  }
+  if (more != 0)
+    out += "  " + style.dim("    " + with_thousands(more) + " more places hold the other " + human_bytes(more_bytes, style) +
+                            " (--top 0 lists all)") + "\n";
+  return out;
+}
+
+} // namespace
+
+std::string leaks_text(const LeaksAnswer& answer, const TextStyle& style) {
+  const LeakReport& report = answer.report;
+  const std::vector<SiteGroup> places = group_sites(answer.heap.heap.result(), answer.heap.resolver, answer.heap.by);
+  const std::vector<LeakGroup> groups = group_leaks(report, places);
+  std::string out = headline(answer.heap, style);
+  for (const std::string& sentence : verdict(answer, groups, style))
+    out += wrapped(sentence, "", "", style);
+  out += warning_line(answer.heap, style);
+  if (!answer.heap.run_note.empty())
+    out += wrapped(answer.heap.run_note, "", "", style);
+  if (report.scanned)
+    out += style.dim(wrapped(scan_line(answer), "", "", style));
+  out += section(answer, groups, LeakClass::definite, "Lost: nothing points to these", lost_of(report), style);
+  out += section(answer, groups, LeakClass::possible, "Possibly lost: only pointers into their middle",
+                 report.of(LeakClass::possible), style);
+  out += section(answer, groups, LeakClass::unknown, report.scanned ? "Not seen by the scan" : "Not freed",
+                 report.of(LeakClass::unknown), style);
+  if (answer.with_reachable)
+    out += section(answer, groups, LeakClass::reachable, "Still reachable", report.of(LeakClass::reachable), style);
+  else if (report.of(LeakClass::reachable).blocks != 0)
+    out += "\n" + style.dim("Still reachable: " + sum_text(report.of(LeakClass::reachable), style) +
+                            " (--reachable lists it, and who keeps it)") + "\n";
+  if (report.unknown_to_replay != 0)
+    out += wrapped(plural(report.unknown_to_replay, "block") +
+                       " of the scan cannot be found in the recorded events, and are left out.",
+                   "", "", style);
+  out += unknown_part(answer.heap, style);
+  return out;
+}
+
+std::string leaks_line(const LeaksAnswer& answer, const TextStyle& style) {
+  const LeakReport& report = answer.report;
+  if (!report.scanned)
+    return "";
+  const std::vector<SiteGroup> places = group_sites(answer.heap.heap.result(), answer.heap.resolver, answer.heap.by);
+  const std::vector<LeakGroup> groups = group_leaks(report, places);
+  const BlockSum lost = lost_of(report);
+  std::string text = lost.blocks == 0 ? "nothing lost" : "lost " + sum_text(lost, style);
+  if (const BlockSum& possible = report.of(LeakClass::possible); possible.blocks != 0)
+    text += ", possibly " + sum_text(possible, style);
+  text += ", reachable " + human_bytes(report.of(LeakClass::reachable).bytes, style);
+  if (!groups.empty() && groups.front().leak_class == LeakClass::definite)
+    text += "; top: " + human_bytes(groups.front().sum.bytes + groups.front().with.bytes, style) + " " +
+            place_text(*groups.front().place, style);
+  return fit(text, style.width, style) + "\n";
+}
+
+} // namespace hl
