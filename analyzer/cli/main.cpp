@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "cli/verbs.h"
+#include "scan/scan_command.h"
 
 namespace {
 
@@ -35,7 +36,7 @@ struct Verb {
   int (*run)(int argc, char** argv);
 };
 
-constexpr Verb kVerbs[] = {{"record", hl::run_record}, {"report", hl::run_report}, {"leaks", hl::run_leaks}, {"live", hl::run_live},
+constexpr Verb kVerbs[] = {{"record", hl::run_record}, {"report", hl::run_report}, {"leaks", hl::run_leaks},   {"live", hl::run_live},
                            {"info", hl::run_info},     {"metrics", hl::run_metrics}, {"dump", hl::run_dump}};
 
 } // namespace
@@ -54,6 +55,8 @@ int main(int argc, char** argv) {
     std::printf("heapledger %s\n", HEAPLEDGER_VERSION);
     return hl::kExitFine;
   }
+  if (name == "scan-process") // for the recorder
+    return hl::run_scan_process(argc - 1, argv + 1);
   for (const Verb& verb : kVerbs)
     if (verb.name == name)
       return verb.run(argc - 1, argv + 1);

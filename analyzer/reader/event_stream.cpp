@@ -236,7 +236,10 @@ bool EventStream::next(EventBatch& out) {
   while (out.events.size() < kBatchEvents) {
     if (draining_) {
       // Where nobody says what is final, the oldest of too many leave unordered.
-      const bool all = finished_ || !options_.in_order || merge_.pending() > kMaxPending;
+      const bool too_many = merge_.pending() > kMaxPending;
+      if (options_.final_only && too_many)
+        finished_ = true; // the rest is for whoever wants all
+      const bool all = !options_.final_only && (finished_ || !options_.in_order || too_many);
       draining_ = merge_.drain(all ? UINT64_MAX : low_water_, kBatchEvents, out);
       continue;
     }

@@ -25,6 +25,8 @@ struct EventStreamOptions {
   // Chunks that lie wholly outside are not read. Steps outside may still be delivered.
   uint64_t from_ticks = 0;
   uint64_t to_ticks = UINT64_MAX;
+  // Of a trace that still grows: only steps below low_water_ticks(), whose order no later chunk can change.
+  bool final_only = false;
 };
 
 class EventStream {
@@ -48,6 +50,8 @@ class EventStream {
     uint64_t last_ticks = 0;
   };
   const Counters& counters() const { return counters_; }
+  // No chunk behind those read so far holds a step below. 0: nothing is known.
+  uint64_t low_water_ticks() const { return low_water_; }
 
   // For progress, from any thread.
   uint64_t bytes_done() const { return bytes_done_.load(std::memory_order_relaxed); }

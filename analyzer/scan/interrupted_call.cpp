@@ -12,10 +12,6 @@ bool may_be_begun_anew(uint64_t system_call) {
 #ifdef SYS_epoll_pwait2
   case SYS_epoll_pwait2:
 #endif
-  case SYS_poll:
-  case SYS_ppoll:
-  case SYS_select:
-  case SYS_pselect6:
   case SYS_semop:
   case SYS_semtimedop:
   case SYS_rt_sigtimedwait:
@@ -26,11 +22,6 @@ bool may_be_begun_anew(uint64_t system_call) {
 #ifdef SYS_io_uring_enter
   case SYS_io_uring_enter:
 #endif
-  case SYS_msgrcv:
-  case SYS_msgsnd:
-  case SYS_futex:
-  case SYS_nanosleep:
-  case SYS_clock_nanosleep:
   // EINTR from these means that not one byte went through; with a timeout of the socket (SO_RCVTIMEO) the
   // kernel does not restart them.
   case SYS_read:
@@ -46,8 +37,6 @@ bool may_be_begun_anew(uint64_t system_call) {
   case SYS_accept:
   case SYS_accept4:
   case SYS_connect:
-  case SYS_mq_timedreceive:
-  case SYS_mq_timedsend:
     return true;
   default:
     return false;

@@ -10,8 +10,8 @@
 
 namespace hl {
 
-// Whether the call may be made again after it returned EINTR for no signal's sake. Not close: its descriptor is
-// gone.
+// Whether the call may be made again after it returned EINTR for no signal's sake. Not close: its descriptor
+// is gone.
 bool may_be_begun_anew(uint64_t system_call);
 
 } // namespace hl

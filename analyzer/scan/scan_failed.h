@@ -1,5 +1,5 @@
-// Why a scan cannot be had: thrown by whatever finds out, turned into a payload without classes by scan_command.
-// The words are for the user: what is the matter, and where possible what would help.
+// Why a scan cannot be had: thrown by whatever finds out, turned into a payload without classes by
+// scan_command. The words are for the user: what is the matter, and where possible what would help.
 #pragma once
 
 #include <stdexcept>

@@ -1,0 +1,60 @@
+// The blocks that are live in a process at this moment, from its trace, which its recorder is still writing.
+//
+// Most of the trace is replayed while the program runs: whatever is final, that is, older than anything a
+// later chunk can hold (catch_up, as often as worth while). Then, with the program standing still and
+// everything it has committed appended to the trace, only the rest has to be (complete).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "reader/event_stream.h"
+#include "replay/replay.h"
+#include "scan/pointer_graph.h"
+#include "scan/roots.h"
+
+namespace hl {
+
+class LiveSet {
+ public:
+  // Throws ScanFailed (incomplete) where the trace cannot be read.
+  explicit LiveSet(std::string trace_path) : path_(std::move(trace_path)) {}
+
+  // `while_at_it` is called now and then.
+  void catch_up(const std::function<void()>& while_at_it);
+  void complete(const std::function<void()>& while_at_it);
+
+  // As of the last of the two. By address; sizes as requested.
+  std::vector<ScanBlock> blocks();
+  std::vector<ApplicationMapping> mappings();
+  uint64_t live_blocks() const { return replay_.live().size(); }
+  uint64_t live_bytes() const { return replay_.result().live_bytes; }
+  // Stamp of the newest event so far.
+  uint64_t last_ticks() const { return last_ticks_; }
+
+  // The trace as last read.
+  const Trace& trace() const { return *trace_; }
+  // What is missing from the trace, in words; "" if nothing is. Throws ScanFailed (incomplete) if that is
+  // most.
+  std::string what_is_missing() const;
+
+ private:
+  void follow(bool to_the_end, const std::function<void()>& while_at_it);
+  struct Caller {
+    uint64_t address = 0;
+    const TraceModule* module = nullptr; // nullptr: unknown
+  };
+  Caller caller_of(uint32_t site) const;
+
+  std::string path_;
+  std::unique_ptr<Trace> trace_;
+  Replay replay_;
+  uint64_t replayed_below_ = 0; // steps with stamps below have been replayed
+  uint64_t last_ticks_ = 0;
+  uint64_t damaged_events_ = 0;
+};
+
+} // namespace hl

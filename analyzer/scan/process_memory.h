@@ -1,0 +1,42 @@
+// Reads the memory of another process on this machine.
+//
+// Only pages that the process has (present or swapped out) are touched: a page that was never written holds
+// nothing but zeros, or what a file holds, and reading it would make the process larger and take time for
+// each untouched GiB. Such pages read as zeros, unless all pages are asked for (headers of ELF files).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "scan/memory_image.h"
+
+namespace hl {
+
+class ProcessMemory : public MemoryReader {
+ public:
+  enum class Pages : uint8_t { touched, all };
+  // read() throws ScanFailed (too_long) after `deadline_ns` of CLOCK_MONOTONIC; 0: never.
+  explicit ProcessMemory(uint32_t pid, Pages pages = Pages::touched, uint64_t deadline_ns = 0);
+  ~ProcessMemory() override;
+  ProcessMemory(const ProcessMemory&) = delete;
+  ProcessMemory& operator=(const ProcessMemory&) = delete;
+
+  void read(std::span<Piece> pieces) override;
+
+ private:
+  // As many bytes as can be read from the start of [address, address + bytes), which the process has.
+  uint64_t read_bytes(uint64_t address, uint8_t* to, uint64_t bytes);
+  bool has_page(uint64_t page);
+
+  uint32_t pid_;
+  uint64_t deadline_ns_;
+  int pagemap_ = -1; // -1: not to be had; every page counts as there
+  int mem_ = -1;     // /proc/PID/mem, where process_vm_readv is refused; -1: not opened
+  bool vm_refused_ = false;
+  // A window of the pagemap: entries of kWindowPages pages from window_page_ on.
+  static constexpr uint64_t kWindowPages = 2048;
+  uint64_t window_page_ = ~uint64_t{0};
+  std::vector<uint64_t> window_;
+};
+
+} // namespace hl

@@ -1,0 +1,76 @@
+// See recorder_channel.h.
+#include "scan/recorder_channel.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include <cerrno>
+
+#include "scan/scan_failed.h"
+
+namespace hl {
+namespace {
+
+constexpr int kFlushLimitMs = 30'000;
+constexpr uint64_t kSignEveryNs = 10'000'000'000;
+
+uint64_t now_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+[[noreturn]] void recorder_gone() {
+  throw ScanFailed(ScanFailure::scanner_failed, "the recorder ended during the scan");
+}
+
+} // namespace
+
+void RecorderChannel::send(ScanMessageKind kind) {
+  ScanMessage message;
+  message.kind = kind;
+  last_sign_ns_ = now_ns();
+  while (::send(descriptor_, &message, sizeof message, MSG_NOSIGNAL) < 0)
+    if (errno != EINTR)
+      recorder_gone();
+}
+
+bool RecorderChannel::receive(ScanMessage& out, int timeout_ms) {
+  pollfd ready{descriptor_, POLLIN, 0};
+  const int got = ::poll(&ready, 1, timeout_ms);
+  if (got == 0 || (got < 0 && errno == EINTR))
+    return false;
+  if (::recv(descriptor_, &out, sizeof out, 0) != sizeof out)
+    recorder_gone();
+  return true;
+}
+
+void RecorderChannel::flush() {
+  send(ScanMessageKind::flush);
+  ++unanswered_;
+  const uint64_t began_ns = now_ns();
+  while (unanswered_ != 0) {
+    ScanMessage message;
+    if (receive(message, 1000) && message.kind == ScanMessageKind::flushed)
+      --unanswered_;
+    if (now_ns() - began_ns > uint64_t{kFlushLimitMs} * 1'000'000)
+      throw ScanFailed(ScanFailure::too_long, "the recorder did not write out its events within 30 s");
+  }
+}
+
+void RecorderChannel::show_life() {
+  const uint64_t now = now_ns();
+  if (last_sign_ns_ == 0)
+    last_sign_ns_ = now;
+  if (now - last_sign_ns_ < kSignEveryNs)
+    return;
+  send(ScanMessageKind::flush);
+  ++unanswered_;
+}
+
+void RecorderChannel::released() {
+  send(ScanMessageKind::released);
+}
+
+} // namespace hl

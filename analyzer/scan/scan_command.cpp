@@ -1,0 +1,290 @@
+// See scan_command.h.
+#include "scan/scan_command.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <new>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include "scan/calls_in_progress.h"
+#include "scan/live_set.h"
+#include "scan/memory_budget.h"
+#include "scan/process_memory.h"
+#include "scan/process_status.h"
+#include "scan/recorder_channel.h"
+#include "scan/scan_payload.h"
+#include "scan/stopped_process.h"
+
+namespace hl {
+namespace {
+
+constexpr uint64_t kMs = 1'000'000;
+// A thread inside a call gets so long to leave it. Most need microseconds.
+constexpr uint64_t kRunOnLimitNs = 50 * kMs;
+// Nobody wants a service to stand still for longer; one that is about to end may.
+constexpr uint64_t kPauseLimitNs = 30'000 * kMs, kPauseLimitAtEndNs = 110'000 * kMs;
+// Catching up again pays while the last time took longer than this.
+constexpr uint64_t kShortCatchUpNs = 20 * kMs;
+constexpr int kMostCatchUps = 5;
+
+uint64_t now_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+struct Arguments {
+  std::string trace, name;
+  uint32_t pid = 0;
+  int channel = -1, result = -1;
+  ScanCause cause = ScanCause::unknown;
+  uint32_t options = kScanDefault;
+  uint64_t memory_limit = UINT64_MAX;
+};
+
+template <typename T> bool parse_number(std::string_view text, T& out) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+bool parse(int argc, char** argv, Arguments& out) {
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string_view key = argv[i], value = argv[i + 1];
+    bool good = true;
+    uint8_t cause = 0;
+    if (key == "--trace")
+      out.trace = value;
+    else if (key == "--name")
+      out.name = value;
+    else if (key == "--pid")
+      good = parse_number(value, out.pid);
+    else if (key == "--channel")
+      good = parse_number(value, out.channel);
+    else if (key == "--result")
+      good = parse_number(value, out.result);
+    else if (key == "--cause")
+      good = parse_number(value, cause), out.cause = static_cast<ScanCause>(cause);
+    else if (key == "--options")
+      good = parse_number(value, out.options);
+    else if (key == "--memory-limit")
+      good = parse_number(value, out.memory_limit);
+    else
+      good = false;
+    if (!good)
+      return false;
+  }
+  return argc % 2 == 1 && !out.trace.empty() && out.pid != 0 && out.channel >= 0 && out.result >= 0;
+}
+
+bool write_result(int descriptor, const std::vector<uint8_t>& payload) {
+  for (size_t at = 0; at < payload.size();) {
+    const ssize_t got =
+        ::pwrite(descriptor, payload.data() + at, payload.size() - at, static_cast<off_t>(at));
+    if (got <= 0)
+      return false;
+    at += static_cast<size_t>(got);
+  }
+  return true;
+}
+
+// A scan from the first look at the trace to the graph.
+class Scan {
+ public:
+  Scan(const Arguments& arguments, ScanOutcome& outcome)
+      : arguments_(arguments), outcome_(outcome), channel_(arguments.channel), live_(arguments.trace) {}
+
+  // While the program runs.
+  void prepare() {
+    const auto show_life = [this] { channel_.show_life(); };
+    for (int i = 0; i < kMostCatchUps; ++i) {
+      const uint64_t began_ns = now_ns();
+      channel_.flush();
+      live_.catch_up(show_life);
+      if (now_ns() - began_ns < kShortCatchUpNs)
+        break;
+    }
+    const uint64_t available = std::min(available_memory_bytes(), arguments_.memory_limit);
+    const uint64_t needed = scan_needs_bytes(live_.live_blocks(), live_.live_bytes());
+    if (needed > available - available / 4)
+      throw ScanFailed(ScanFailure::no_memory, "a scan of " + std::to_string(live_.live_blocks()) +
+                                                   " live blocks needs about " +
+                                                   std::to_string(needed >> 20) + " MiB, and " +
+                                                   std::to_string(available >> 20) + " MiB are left");
+    limit_memory(available);
+  }
+
+  // With the program standing still. Must be called in a thread that ends right afterwards: its end lets go
+  // what could not be let go otherwise.
+  void look() {
+    const uint64_t stopped_ns = now_ns();
+    StoppedProcess process(arguments_.pid);
+    const uint64_t stopped_ticks = __rdtsc();
+    CallsInProgress calls(live_.trace().metadata().session_path, live_.trace().metadata().uuid);
+    std::set<uint32_t> inside = calls.threads_inside();
+    if (!inside.empty())
+      outcome_.threads_inside = process.run_on(
+          [&, looks = uint64_t{0}, last = ~uint64_t{0}](uint32_t own_tid) mutable {
+            if (const uint64_t now = now_ns(); now - last > 20'000) {
+              inside = calls.threads_inside();
+              last = now;
+            }
+            return inside.contains(own_tid);
+          },
+          kRunOnLimitNs);
+    channel_.flush();
+    live_.complete([] {});
+    const uint64_t at_end_ns = is_end() ? kPauseLimitAtEndNs : kPauseLimitNs;
+    ProcessMemory memory(arguments_.pid, ProcessMemory::Pages::touched, stopped_ns + at_end_ns);
+    ProcessMemory headers(arguments_.pid, ProcessMemory::Pages::all);
+
+    RootSources sources;
+    sources.pid = arguments_.pid;
+    sources.maps = parse_maps(read_small_file("/proc/" + std::to_string(arguments_.pid) + "/maps"));
+    require_same_program(sources.maps);
+    sources.modules = loaded_modules(sources.maps, headers);
+    sources.threads = process.contexts();
+    sources.mappings = live_.mappings();
+    sources.session_path = live_.trace().metadata().session_path;
+    sources.options = arguments_.options;
+    std::vector<ScanBlock> blocks = live_.blocks();
+    sources.blocks = blocks;
+    const std::vector<RootRange> roots = find_roots(sources, memory);
+    sources.blocks = {};
+    outcome_.threads = static_cast<uint32_t>(sources.threads.size());
+    outcome_.ticks = stamp(stopped_ticks);
+    graph_ =
+        build_pointer_graph(std::move(blocks), roots, file_ranges(sources.maps), memory, arguments_.options);
+    if (!process.exists())
+      throw ScanFailed(ScanFailure::gone, "the process ended during the scan");
+    process.release();
+    outcome_.pause_ns = now_ns() - stopped_ns;
+    channel_.released();
+    outcome_.reason = live_.what_is_missing();
+    outcome_.way = ScanWay::stopped;
+  }
+
+  const PointerGraph& graph() const { return *graph_; }
+
+ private:
+  bool is_end() const {
+    return arguments_.cause == ScanCause::exit || arguments_.cause == ScanCause::abort ||
+           arguments_.cause == ScanCause::signal;
+  }
+
+  // More than is there is an error that can be told, not a reason to kill anybody.
+  static void limit_memory(uint64_t available) {
+    if (available == UINT64_MAX)
+      return;
+    const std::string statm = read_small_file("/proc/self/statm");
+    uint64_t pages = 0;
+    std::from_chars(statm.data(), statm.data() + statm.size(), pages);
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_AS, &limit) == 0) {
+      limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, pages * 4096 + available - available / 8);
+      ::setrlimit(RLIMIT_AS, &limit);
+    }
+  }
+
+  // An exec between the request and the stop leaves nothing of what the trace tells about.
+  void require_same_program(const std::vector<MapsEntry>& maps) const {
+    for (const TraceModule& module : live_.trace().modules().all()) {
+      if (module.id == 0 || !module.is_main)
+        continue;
+      const MapsEntry* const entry = entry_at(maps, module.start);
+      if (entry == nullptr || file_name_of(entry->path) != file_name_of(module.path))
+        throw ScanFailed(ScanFailure::gone, maps.empty() ? "the process ended before it could be looked at"
+                                                         : "the process has become another program (exec)");
+    }
+  }
+
+  // The moment of the stop on the trace's clock.
+  uint64_t stamp(uint64_t stopped_ticks) const {
+    const bool counts_cycles =
+        live_.trace().metadata().header.clock_kind == static_cast<uint8_t>(ClockKind::tsc);
+    return counts_cycles ? std::max(stopped_ticks, live_.last_ticks()) : live_.last_ticks();
+  }
+
+  const Arguments& arguments_;
+  ScanOutcome& outcome_;
+  RecorderChannel channel_;
+  LiveSet live_;
+  std::optional<PointerGraph> graph_;
+};
+
+// Runs `body` in a thread of its own; what it throws comes out here.
+template <typename Body> void in_own_thread(Body body) {
+  std::exception_ptr thrown;
+  std::thread([&] {
+    try {
+      body();
+    } catch (...) {
+      thrown = std::current_exception();
+    }
+  }).join();
+  if (thrown)
+    std::rethrow_exception(thrown);
+}
+
+std::vector<uint8_t> scan(const Arguments& arguments) {
+  ScanOutcome outcome;
+  outcome.cause = arguments.cause;
+  outcome.name = arguments.name;
+  outcome.options = arguments.options;
+  const uint64_t began_ns = now_ns();
+  const auto failed = [&](ScanFailure failure, const std::string& reason) {
+    outcome.way = ScanWay::none;
+    outcome.failure = failure;
+    outcome.reason = reason;
+    outcome.duration_ns = now_ns() - began_ns;
+    return scan_payload(outcome, nullptr, nullptr);
+  };
+  try {
+    Scan scan(arguments, outcome);
+    scan.prepare();
+    in_own_thread([&] { scan.look(); });
+    const Classification found = classify(scan.graph());
+    outcome.duration_ns = now_ns() - began_ns;
+    return scan_payload(outcome, &scan.graph(), &found);
+  } catch (const ScanFailed& problem) {
+    return failed(problem.failure(), problem.what());
+  } catch (const std::bad_alloc&) {
+    return failed(ScanFailure::no_memory, "the scan found no room for its tables");
+  } catch (const std::exception& problem) {
+    return failed(ScanFailure::scanner_failed, problem.what());
+  }
+}
+
+} // namespace
+
+int run_scan_process(int argc, char** argv) {
+  Arguments arguments;
+  if (!parse(argc, argv, arguments)) {
+    std::fprintf(stderr, "heapledger scan-process: wrong arguments; the recorder starts it, not the user\n");
+    return 2;
+  }
+  // A key pressed for the program must not end its scan; the recorder ends it by SIGKILL.
+  for (const int number : {SIGINT, SIGQUIT, SIGHUP, SIGTERM, SIGPIPE, SIGTSTP, SIGUSR1, SIGUSR2})
+    ::signal(number, SIG_IGN);
+  ::signal(SIGCHLD, SIG_DFL); // ignored, it would reap what waitpid must tell
+  // Should memory run out after all, nobody else is to die for it.
+  if (const int fd = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC); fd >= 0) {
+    (void)!::write(fd, "1000", 4);
+    ::close(fd);
+  }
+  return write_result(arguments.result, scan(arguments)) ? 0 : 1;
+}
+
+} // namespace hl
