@@ -45,6 +45,16 @@ def wait_for_the_program(root, until):
         time.sleep(0.02)
 
 
+def end_with_all_below(process):
+    """Kills what subprocess.Popen started and everything that this started."""
+    for pid in [*processes_below(process.pid), process.pid]:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    process.communicate()
+
+
 class RunningTest(harness.TestCase):
     """Has `heapledger record` running as self.process; whatever is left of it is killed after the test."""
 
@@ -56,15 +66,7 @@ class RunningTest(harness.TestCase):
                                         env=harness.clean_environment(), stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
                                         preexec_fn=preexec_fn)
-        self.addCleanup(self.end_all)
-
-    def end_all(self):
-        for pid in [*processes_below(self.process.pid), self.process.pid]:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        self.process.communicate()
+        self.addCleanup(end_with_all_below, self.process)
 
     def wait(self):
         """The exit status of `record`, as a shell gives it; self.errors is what it said."""

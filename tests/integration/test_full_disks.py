@@ -12,6 +12,7 @@ from pathlib import Path
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
 from harness import HEAPLEDGER, analyze, clean_environment, program, run
+from running import end_with_all_below
 
 ROUNDS = 200000
 HEAP = ("allocations", "frees", "reallocations")
@@ -200,7 +201,7 @@ class FailingDisk(Disks):
             stdout, stderr = process.communicate(timeout=90)
         finally:
             if process.poll() is None:
-                process.kill()
+                end_with_all_below(process)
         finished = harness.Finished(process.returncode, stdout, stderr)
         self.assertEqual(finished.status, 0, finished.explain())
         return finished

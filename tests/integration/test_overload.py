@@ -9,7 +9,7 @@ import time
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
 from harness import analyze, program
-from running import recorder_below, wait_for_the_program
+from running import end_with_all_below, recorder_below, wait_for_the_program
 
 ROUNDS = "200000"
 
@@ -36,8 +36,7 @@ class Overload(harness.TestCase):
             output, errors = process.communicate(timeout=60)
         finally:
             if process.poll() is None:
-                process.kill()
-                process.communicate()
+                end_with_all_below(process)
         self.assertEqual(process.returncode, 0, errors)
         # The image after the exec keeps the name; the shell's own gave it up.
         return analyze("info", trace), output, seconds
@@ -89,7 +88,6 @@ class SeveralThreads(harness.TestCase):
             program("ends_somehow"), counts, "exit", 1 << 60)], env=harness.clean_environment(),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.completed = lambda: struct.unpack_from("<QQ", counts.read_bytes(), 8)
-        recorder = 0
         try:
             self.wait_for_calls(1000)
             recorder = recorder_below(process.pid)
@@ -106,10 +104,7 @@ class SeveralThreads(harness.TestCase):
             _, errors = process.communicate(timeout=90)
         finally:
             if process.poll() is None:
-                if recorder:
-                    os.kill(recorder, signal.SIGCONT)
-                process.kill()
-                process.communicate()
+                end_with_all_below(process)
         self.assertEqual(process.returncode, 0, errors)
         info = analyze("info", self.trace)
         self.assertTrue(info["complete"])

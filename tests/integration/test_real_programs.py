@@ -11,6 +11,7 @@ import unittest
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
 from harness import HEAPLEDGER, PYTHON, SOURCE, analyze, clean_environment, functions, run
+from running import end_with_all_below
 
 
 class RealProgram(harness.TestCase):
@@ -139,8 +140,7 @@ class Redis(RealProgram):
             self.assertEqual(server.returncode, 0)
         finally:
             if server.poll() is None:
-                server.kill()
-                server.communicate()
+                end_with_all_below(server)
         self.assert_nothing_lost(trace)
         report = analyze("report", trace)
         self.assertGreater(report["totals"]["allocation_calls"], 100_000)

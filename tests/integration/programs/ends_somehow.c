@@ -125,6 +125,7 @@ int main(int argc, char** argv) {
   const struct rlimit no_core = {0, 0};
   setrlimit(RLIMIT_CORE, &no_core);
   counts->pid = (uint64_t)getpid();
+  alarm(600); // nobody came to end it
   pthread_t thread;
   if (pthread_create(&thread, NULL, second_thread, NULL) != 0)
     return 5;

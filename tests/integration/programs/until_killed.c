@@ -37,7 +37,10 @@ int main(int argc, char** argv) {
   if (completed == MAP_FAILED)
     return 4;
   close(file);
+  alarm(600); // nobody came to kill it
   for (uint64_t number = 0; number < limit || waits_to_go; number++) {
+    if (waits_to_go && number == 16 << 20)
+      return 6; // nor to let it end: a gigabyte is enough
     void* volatile block = allocate_until_killed(number);
     if (!block)
       return 5;
