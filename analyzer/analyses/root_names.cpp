@@ -58,10 +58,10 @@ std::string RootNames::describe_global(uint64_t address) {
     const std::string file(module_base_name(module.path));
     if (variable.empty())
       return "a global of " + file;
-    return "the global `" + variable.substr(0, variable.rfind('+') == std::string::npos || variable.ends_with('+')
-                                                   ? std::string::npos
-                                                   : variable.rfind('+')) +
-           "`" + (module.is_main ? "" : " of " + file);
+    const size_t offset = variable.find_last_not_of("0123456789");
+    const bool has_offset = offset != std::string::npos && variable[offset] == '+' && offset + 1 != variable.size();
+    return "the global `" + variable.substr(0, has_offset ? offset : std::string::npos) + "`" +
+           (module.is_main ? "" : " of " + file);
   }
   return "memory of no known module";
 }

@@ -54,7 +54,9 @@ std::string DataSymbols::name_at(uint64_t address) const {
                                       [](const Variable& v, uint64_t a) { return v.address < a; });
   if (address - start >= first->size)
     return "";
-  const std::string name = demangle(first->name);
+  std::string name = demangle(first->name);
+  if (name.empty()) // no C++ name
+    name = first->name;
   return address == start ? name : name + "+" + std::to_string(address - start);
 }
 
