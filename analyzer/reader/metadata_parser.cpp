@@ -169,6 +169,7 @@ bool parse_modules(std::span<const uint8_t> payload, ModuleTable& out) {
     module.loaded_ticks = entry.loaded_ticks;
     module.unloaded_ticks = entry.unloaded_ticks;
     module.is_main = entry.is_main != 0;
+    module.malloc_binding = entry.malloc_binding;
     module.path = cursor.text(entry.path_bytes);
     if (cursor.failed())
       return false;

@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "heapledger/session_layout.h"
+
 namespace hl {
 
 struct TraceModule {
@@ -14,6 +16,7 @@ struct TraceModule {
   uint64_t start = 0, end = 0;
   uint64_t loaded_ticks = 0, unloaded_ticks = 0; // unloaded 0: still mapped
   bool is_main = false;
+  MallocBinding malloc_binding = MallocBinding::usual;
   std::string path;
   std::vector<uint8_t> build_id;
 };

@@ -197,6 +197,7 @@ void SessionFile::load_tables(const Image& image, NodeTable& nodes, ModuleTable&
     module.loaded_ticks = record->loaded_ticks;
     module.unloaded_ticks = record->unloaded_ticks.load();
     module.is_main = record->is_main != 0;
+    module.malloc_binding = record->malloc_binding;
     module.path.assign(
         reinterpret_cast<const char*>(&records[i * sizeof(ModuleRecord) + offsetof(ModuleRecord, path)]),
         std::min<size_t>(record->path_bytes, path_room));

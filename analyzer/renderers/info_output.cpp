@@ -24,6 +24,21 @@ std::string_view epoch_name(uint8_t source) {
   return source == 1 ? "loader_counter" : "hooks";
 }
 
+std::string_view binding_name(MallocBinding binding) {
+  return binding == MallocBinding::stands_before_ours ? "defines_malloc"
+         : binding == MallocBinding::bound_past_us    ? "bound_elsewhere"
+                                                      : "unknown";
+}
+
+// The files whose allocations are not in the trace, each once.
+std::map<std::string, MallocBinding> unrecorded_heaps(const Trace& trace) {
+  std::map<std::string, MallocBinding> found;
+  for (const TraceModule& module : trace.modules().all())
+    if (module.id != 0 && module.malloc_binding != MallocBinding::usual)
+      found.try_emplace(module.path, module.malloc_binding);
+  return found;
+}
+
 size_t depth_of(const RunImage& image, const std::map<Uuid, const RunImage*>& by_uuid) {
   size_t depth = 0;
   const RunImage* at = &image;
@@ -98,6 +113,13 @@ std::string info_text(const Trace& trace, const TraceSummary& summary, const std
          "allocator " + std::string(heap_name(metadata.header.heap_kind)) + ", clock " +
              std::string(clock_name(metadata.header.clock_kind)) + ", modules by " +
              (metadata.header.module_epoch_source == 1 ? "the loader's counter" : "hooks (fallback)"));
+  for (const auto& [path, binding] : unrecorded_heaps(trace))
+    line(out, "unrecorded",
+         style.warning(printable(path) + (binding == MallocBinding::stands_before_ours
+                                              ? " brings an allocator of its own (it defines malloc): what that "
+                                                "serves is not in this trace"
+                                              : " has its malloc bound to another than the program's (dlopen with "
+                                                "RTLD_DEEPBIND): what it allocates is not in this trace")));
   if ((metadata.header.session_flags & kSessionRecorderless) != 0)
     line(out, "", style.warning("recorded without a recorder, into the session file alone"));
   if (metadata.has_losses) {
@@ -257,6 +279,10 @@ void info_json(const Trace& trace, const TraceSummary& summary, const std::vecto
   } else {
     json.null();
   }
+  json.key("unrecorded_heaps").begin_array();
+  for (const auto& [path, binding] : unrecorded_heaps(trace))
+    json.begin_object().member("module", path).member("how", binding_name(binding)).end_object();
+  json.end_array();
   write_problems(json, trace);
   if (!run.empty()) {
     json.key("processes").begin_array();

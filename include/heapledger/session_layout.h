@@ -172,6 +172,13 @@ struct NodeBlock {
 };
 static_assert(sizeof(NodeBlock) <= kBlockBytes);
 
+// Who serves a module's allocations: us, or one that we do not see.
+enum class MallocBinding : uint8_t {
+  usual = 0,
+  stands_before_ours = 1,                 // this module's malloc serves all that do not ask for another
+  bound_past_us = 2,                      // its references to malloc are bound elsewhere (RTLD_DEEPBIND)
+};
+
 // A module instance: a file (or vdso) mapped at one place for a while. Never re-used. Instance id i is
 // record (i-1) % kModulesPerBlock of module block (i-1) / kModulesPerBlock. A path longer than fits takes
 // `record_count - 1` following ids, whose bytes all hold path (record r of the run: bytes
@@ -186,7 +193,8 @@ struct ModuleRecord {
   uint32_t path_bytes;
   uint8_t build_id_bytes;                 // 0..32
   uint8_t is_main;                        // 1: the executable
-  uint8_t reserved[2];
+  MallocBinding malloc_binding;
+  uint8_t reserved;
   uint8_t build_id[32];
   char path[512 - 96 + 8];                // not NUL-terminated
 };

@@ -107,7 +107,8 @@ struct ModuleEntry {             // followed by path, padded with zeros to a mul
   uint32_t path_bytes;
   uint8_t build_id_bytes;
   uint8_t is_main;
-  uint8_t reserved[2];
+  MallocBinding malloc_binding;
+  uint8_t reserved;
   uint8_t build_id[32];
 };
 static_assert(sizeof(ModuleEntry) == 88);

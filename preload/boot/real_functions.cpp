@@ -28,14 +28,25 @@ void resolve_real_functions() {
   g_real.malloc_usable_size = find_next_symbol("malloc_usable_size").address;
   g_real.heap_is_glibc = find_next_symbol("malloc").in_libc && find_next_symbol("free").in_libc &&
                          find_next_symbol("realloc").in_libc;
+  const FoundSymbol own = find_own_symbol("malloc"), first = find_symbol("malloc");
+  g_real.own_malloc = own.address;
+  if (own.address != nullptr && first.address != own.address) g_real.foreign_malloc = first.address;
   // The allocators give themselves away by a function that only they export.
   const struct {
     const char* symbol;
     uint8_t kind;
   } marks[] = {{"mallctl", 2}, {"tc_version", 3}, {"mi_version", 4}};
-  g_real.heap_kind = g_real.heap_is_glibc ? 1 : 0;
-  for (const auto& mark : marks) {
-    if (g_real.heap_kind == 0 && find_next_symbol(mark.symbol).address != nullptr) g_real.heap_kind = mark.kind;
+  if (g_real.foreign_malloc != nullptr) {
+    g_real.heap_kind = 5;
+    for (const auto& mark : marks) {
+      if (find_symbol(mark.symbol).object == first.object) g_real.heap_kind = mark.kind;
+    }
+  } else if (g_real.heap_is_glibc) {
+    g_real.heap_kind = 1;
+  } else {
+    for (const auto& mark : marks) {
+      if (g_real.heap_kind == 0 && find_next_symbol(mark.symbol).address != nullptr) g_real.heap_kind = mark.kind;
+    }
   }
   g_real.ready = true;
 }

@@ -12,6 +12,8 @@ struct RealFunctions {
 #include "interpose/hooks.def"
 #undef HL_HOOK
   void* malloc_usable_size;
+  void* own_malloc;       // as another module's reference finds it
+  void* foreign_malloc;   // one that stands before ours in the order of look-up, so that ours is never called; or null
   bool ready;             // resolution is over
   bool heap_is_glibc;     // malloc and free are glibc's own: chunk words may be read
   uint8_t heap_kind;      // SessionProcess::heap_kind

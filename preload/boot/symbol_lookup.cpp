@@ -9,11 +9,12 @@ namespace hl {
 
 namespace {
 
+enum class Where { everywhere, after_us, in_us };
+
 struct Search {
   const char* name;
   uint32_t gnu_hash;
-  uintptr_t skip_through; // do not look before and in the object that holds this address; 0: look everywhere
-  bool skipping;
+  Where where;
   FoundSymbol found;
 };
 
@@ -126,10 +127,12 @@ const ElfW(Dyn) * dynamic_section(const dl_phdr_info* object) {
 
 int visit(dl_phdr_info* object, size_t, void* data) {
   Search& search = *static_cast<Search*>(data);
-  if (search.skipping) {
-    if (contains(object, search.skip_through))
-      search.skipping = false;
-    return 0;
+  if (search.where != Where::everywhere) {
+    const bool is_ours = contains(object, reinterpret_cast<uintptr_t>(&visit));
+    if (is_ours && search.where == Where::after_us)
+      search.where = Where::everywhere; // from the next one on
+    if (!is_ours || search.where == Where::everywhere)
+      return 0;
   }
   const ElfW(Dyn)* const dynamic = dynamic_section(object);
   if (dynamic == nullptr)
@@ -175,13 +178,19 @@ int visit_imports(dl_phdr_info* object, size_t, void* data) {
 } // namespace
 
 FoundSymbol find_next_symbol(const char* name) {
-  Search search{name, gnu_hash_of(name), reinterpret_cast<uintptr_t>(&visit), true, {}};
+  Search search{name, gnu_hash_of(name), Where::after_us, {}};
+  dl_iterate_phdr(visit, &search);
+  return search.found;
+}
+
+FoundSymbol find_own_symbol(const char* name) {
+  Search search{name, gnu_hash_of(name), Where::in_us, {}};
   dl_iterate_phdr(visit, &search);
   return search.found;
 }
 
 FoundSymbol find_symbol(const char* name) {
-  Search search{name, gnu_hash_of(name), 0, false, {}};
+  Search search{name, gnu_hash_of(name), Where::everywhere, {}};
   dl_iterate_phdr(visit, &search);
   return search.found;
 }

@@ -17,6 +17,8 @@ struct FoundSymbol {
 
 // Like dlsym(RTLD_NEXT, name) called from the library this is linked into, for objects loaded at start.
 FoundSymbol find_next_symbol(const char* name);
+// In the library this is linked into.
+FoundSymbol find_own_symbol(const char* name);
 // In any loaded object, main program first.
 FoundSymbol find_symbol(const char* name);
 // The object loaded at `object` needs `name` from another one.

@@ -74,6 +74,7 @@ void Definitions::put_module(uint32_t id, const ModuleRecord& record) {
   e.path_bytes = static_cast<uint32_t>(path.size());
   e.build_id_bytes = std::min<uint8_t>(record.build_id_bytes, sizeof(e.build_id));
   e.is_main = record.is_main;
+  e.malloc_binding = record.malloc_binding;
   std::memcpy(e.build_id, record.build_id, sizeof(e.build_id));
   const size_t padding = (8 - (sizeof(e) + path.size()) % 8) % 8;
   e.entry_bytes = static_cast<uint32_t>(sizeof(e) + path.size() + padding);

@@ -5,6 +5,7 @@
 
 #include "emit/block_waiting.h"
 #include "emit/event_writer.h"
+#include "runtime/malloc_binding.h"
 #include "runtime/process.h"
 #include "runtime/thread_state.h"
 
@@ -102,6 +103,7 @@ uint32_t publish_module(void*, const ModuleInfo& info) {
   record->path_bytes = static_cast<uint32_t>(path_bytes);
   record->build_id_bytes = info.build_id_bytes;
   record->is_main = info.is_main ? 1 : 0;
+  record->malloc_binding = malloc_binding_of(info);
   memcpy(record->build_id, info.build_id, sizeof record->build_id);
   record->published.store(1, std::memory_order_release);
   return first + 1;

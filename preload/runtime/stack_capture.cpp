@@ -6,6 +6,7 @@
 #include "boot/environment.h"
 #include "boot/symbol_lookup.h"
 #include "platform/syscalls.h"
+#include "runtime/malloc_binding.h"
 #include "runtime/process.h"
 #include "runtime/session_records.h"
 #include "unwind/unwind_check.h"
@@ -13,6 +14,7 @@
 namespace hl {
 
 constinit WalkContext g_walk;
+uint32_t g_epoch_at_attach;
 bool g_capture_specially;
 
 namespace {
@@ -56,13 +58,16 @@ void start_stack_capture() {
       g_walk.epoch.find_load_counter(find_symbol("_rtld_global").address,
                                      reinterpret_cast<uint64_t>(find_symbol("dl_iterate_phdr").address));
   g_process.slot->module_epoch_source = counted ? 1 : 0;
+  g_epoch_at_attach = g_walk.epoch.now();
   connect_to_slot();
   g_tree.prepare();
+  note_foreign_malloc();
 }
 
 void restart_stack_capture() {
   reset_after_fork(g_walk);
   connect_to_slot();
+  note_foreign_malloc();
 }
 
 StackId capture_specially(EventWriter& w, const EntryRegisters& caller) {

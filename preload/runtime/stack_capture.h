@@ -8,6 +8,7 @@
 namespace hl {
 
 extern WalkContext g_walk;
+extern uint32_t g_epoch_at_attach;   // what was loaded then was bound in the global scope
 
 // The stack of the event that `w` writes: the thread's memory of its last walk serves the outermost level
 // alone; a handler that interrupted our own code walks without it.

@@ -128,7 +128,7 @@ bool ModuleTable::discover(uint64_t pc, Found& found) const {
   DlFindObjectResult object{};
   if (dl_find_object(reinterpret_cast<void*>(pc), &object) != 0)
     return false;
-  found.link_map = object.link_map;
+  found.info.link_map = object.link_map;
   found.info.start = reinterpret_cast<uint64_t>(object.map_start);
   found.info.end = reinterpret_cast<uint64_t>(object.map_end);
   const LinkMapHead& map = *static_cast<const LinkMapHead*>(object.link_map);
@@ -294,7 +294,7 @@ uint32_t ModuleTable::add(const Found& found, uint32_t epoch) {
         mine->start = found.info.start;
         mine->end = found.info.end;
         mine->identity = found.identity;
-        mine->link_map = found.link_map;
+        mine->link_map = found.info.link_map;
         mine->cfi = found.cfi;
         mine->text_start = found.text_start;
         mine->text_end = found.text_end;

@@ -28,6 +28,7 @@ struct ModuleInfo {
   uint8_t build_id[32] = {};
   uint8_t build_id_bytes = 0;
   bool is_main = false;
+  const void* link_map = nullptr; // the loader's record of it; nullptr: not known
 };
 
 // Where new instances are recorded. Both are called on the event path and must neither lock nor allocate.
@@ -103,7 +104,6 @@ class ModuleTable {
     ModuleInfo info;
     CfiSection cfi;
     uint64_t text_start = 0, text_end = 0, identity = 0;
-    const void* link_map = nullptr;
     char path_from_maps[kMapsPathBytes];
   };
   bool discover(uint64_t pc, Found& found) const;

@@ -1,6 +1,8 @@
 """The edges of the allocators' contract: failures, wild sizes, blocks never seen, blocks freed by other threads, and
 allocators that stand in front of ours. The program sees what it would see alone; the numbers are exact."""
+import os
 import sys
+import time
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
@@ -69,8 +71,37 @@ class Edges(harness.TestCase):
         self.assertEqual(len(warnings), 1, recorded.explain())
         self.assertRegex(warnings[0], rb"static_allocator has an allocator of its own \(it defines malloc\): .* invisible$")
         self.assertEqual(recorded.report()["totals"]["allocation_calls"], 0)
+        info = self.assert_nothing_lost(recorded.trace)
+        self.assertEqual(info["heap"], "static")
+        self.assertEqual(info["unrecorded_heaps"], [{"module": program("static_allocator"), "how": "defines_malloc"}])
+        text = run([harness.HEAPLEDGER, "info", recorded.trace], env=clean_environment(COLUMNS=300)).stdout
+        self.assertIn(b"static_allocator brings an allocator of its own", text)
         plain = self.record(program("allocator_edges"), "usable", name="plain.hlt")
         self.assertNotIn(b"warning", plain.stderr)
+        self.assertEqual(plain.info()["unrecorded_heaps"], [])
+        self.assertEqual(plain.info()["heap"], "glibc")
+
+    def test_an_allocator_inside_a_child_process_is_told_by_its_trace(self):
+        recorded = self.record("/bin/sh", "-c", f"{program('static_allocator')}; :")
+        child, = recorded.children()
+        for trace, heaps in ((recorded.trace, []),
+                             (child, [{"module": program("static_allocator"), "how": "defines_malloc"}])):
+            self.assertEqual(self.assert_nothing_lost(trace)["unrecorded_heaps"], heaps)
+
+    @needs(JEMALLOC)
+    def test_an_allocator_preloaded_before_ours_is_told(self):
+        environment = clean_environment(HEAPLEDGER_DIR=self.scratch, LD_PRELOAD=f"{JEMALLOC}:{SHIM}")
+        self.assertEqual(run([program("allocator_edges"), "usable"], env=environment).status, 0)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not [
+                trace for trace in self.scratch.glob("heapledger-*/*.hlt") if b"complete" in
+                run([harness.HEAPLEDGER, "info", trace]).stdout]:
+            time.sleep(0.05)
+        trace, = self.scratch.glob("heapledger-*/*.hlt")
+        info = harness.analyze("info", trace)
+        self.assertEqual(info["heap"], "jemalloc")
+        self.assertEqual([(os.path.realpath(heap["module"]), heap["how"]) for heap in info["unrecorded_heaps"]],
+                         [(os.path.realpath(JEMALLOC), "defines_malloc")])
 
     def library_in_front_of_ours(self, library):
         """Without the supervisor: the allocator's malloc is found first, ours is never called."""

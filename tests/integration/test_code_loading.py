@@ -56,6 +56,7 @@ class Loading(TestCase):
         self.assert_chains_begin(report, rounds)
         self.assertEqual(sum(chains(report, 1402).values()), rounds)
         self.assertEqual(report["unknown_frees"], 0)
+        self.assertEqual(recorded.info()["unrecorded_heaps"], [])
         # While ld.so relocates a library it tells nobody where it is: the resolver inside is walked by a guess.
         checked = self.record(*command, env=clean_environment(HEAPLEDGER_CHECK_UNWIND="1"), name="checked.hlt")
         check = checked.info()["unwind_check"]
@@ -71,6 +72,7 @@ class Loading(TestCase):
         report = recorded.report()
         self.assertEqual({size: n for size, n in self.sizes(report).items() if size != 1404}, {1406: rounds})
         self.assertEqual(report["unknown_frees"], rounds, "what the program freed for the library")
+        self.assertEqual(recorded.info()["unrecorded_heaps"], [{"module": LIBRARY, "how": "bound_elsewhere"}])
 
 
 class UndescribedCode(TestCase):
