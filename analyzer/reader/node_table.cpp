@@ -13,7 +13,7 @@
 namespace hl {
 
 bool NodeTable::set(uint32_t id, const TraceNode& node) {
-  if (id == 0 || id > kMaxId || node.parent >= id || node.pc == 0)
+  if (id == 0 || id > kMaxId || node.pc == 0)
     return false;
   if (id >= nodes_.size())
     nodes_.resize(std::max<size_t>(id + 1, std::min<size_t>(kMaxId + 1, nodes_.size() * 3 / 2)));
@@ -60,9 +60,10 @@ bool NodeTable::add_chunk(std::span<const uint8_t> payload) {
   std::vector<TraceNode> read(ids.size());
   for (size_t i = 0; i < ids.size(); ++i) {
     const uint64_t distance = columns.leb();
-    if (distance > ids[i])
-      return false;
-    read[i].parent = distance == 0 ? 0 : static_cast<uint32_t>(ids[i] - distance);
+    // A parent that is not below its child makes a distance below 0, and finish() cuts there.
+    read[i].parent = distance == 0        ? 0
+                     : distance <= ids[i] ? static_cast<uint32_t>(ids[i] - distance)
+                                          : ids[i];
   }
   for (TraceNode& node : read)
     node.module = static_cast<uint32_t>(columns.leb());
@@ -78,7 +79,7 @@ bool NodeTable::add_chunk(std::span<const uint8_t> payload) {
 
 void NodeTable::finish() {
   canonical_.assign(nodes_.size(), 0);
-  count_ = 0;
+  count_ = cut_ = 0;
   if (nodes_.empty())
     return;
   const uint64_t slots = std::bit_ceil(nodes_.size() * 2);
@@ -87,6 +88,10 @@ void NodeTable::finish() {
     TraceNode& node = nodes_[id];
     if (node.pc == 0)
       continue;
+    if (node.parent >= id) {
+      node.parent = 0;
+      ++cut_;
+    }
     // A parent that is missing (damage) keeps its own identity: stacks below it stay apart.
     if (node.parent != 0 && canonical_[node.parent] != 0)
       node.parent = canonical_[node.parent];

@@ -230,6 +230,10 @@ void Trace::finish() {
     session_->load_metadata(*image_, metadata_);
   }
   nodes_.finish();
+  if (nodes_.cut() != 0)
+    problems_.add(ProblemKind::unknown_stack, 0,
+                  std::to_string(nodes_.cut()) +
+                      " frames have callers that are not known; their stacks end there");
   if (!metadata_.has_header)
     problems_.add(ProblemKind::damaged, 0, "who was recorded is not known: no header chunk");
 

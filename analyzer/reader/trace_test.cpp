@@ -321,7 +321,6 @@ TEST_CASE("equal stacks inserted twice by racing threads become one") {
   REQUIRE(nodes.set(3, {1, 1, 0x200}));
   REQUIRE(nodes.set(4, {2, 1, 0x200}));
   REQUIRE(nodes.set(5, {2, 1, 0x300}));
-  CHECK_FALSE(nodes.set(6, {6, 1, 0x100})); // its own parent
   nodes.finish();
   CHECK(nodes.canonical(2) == 1);
   CHECK(nodes.canonical(4) == 3);
@@ -329,6 +328,38 @@ TEST_CASE("equal stacks inserted twice by racing threads become one") {
   CHECK(nodes[5].parent == 1);
   CHECK(nodes.count() == 3);
   CHECK(nodes.canonical(99) == 0);
+}
+
+TEST_CASE("a node whose parent is not below it is where its stacks are cut") {
+  NodeTable nodes;
+  REQUIRE(nodes.set(1, {0, 1, 0x100}));
+  REQUIRE(nodes.set(2, {2, 1, 0x200})); // its own parent
+  REQUIRE(nodes.set(3, {4, 1, 0x300})); // two that lead to each other
+  REQUIRE(nodes.set(4, {3, 1, 0x400}));
+  REQUIRE(nodes.set(5, {0xffffffff, 1, 0x500}));
+  nodes.finish();
+  CHECK(nodes.cut() == 3);
+  CHECK(nodes.count() == 5);
+  const std::vector<uint32_t> parents = {nodes[2].parent, nodes[3].parent, nodes[4].parent, nodes[5].parent};
+  CHECK(parents == std::vector<uint32_t>{0, 0, 3, 0});
+
+  // In a file: the other stacks of its chunk are whole, and the trace says what is missing.
+  ScratchDirectory scratch;
+  const std::string path = scratch.file("t.hlt");
+  TraceBuilder trace;
+  trace.begin();
+  const StackId outer = trace.node(0, 0, 0x1000);
+  const StackId astray = trace.node(outer + 7, 0, 0x2000);
+  const StackId inner = trace.node(astray, 0, 0x3000);
+  const StackId whole = trace.node(outer, 0, 0x4000);
+  trace.add(1, malloc_event(10, 0x1000, 8, inner)).add(1, malloc_event(20, 0x2000, 8, whole));
+  trace.flush(UINT64_MAX).close().write(path);
+  const auto read = Trace::open(path);
+  CHECK(all_events(*read).size() == 2);
+  CHECK(read->nodes()[inner].parent == astray);
+  CHECK(read->nodes()[astray].parent == 0);
+  CHECK(read->nodes()[whole].parent == outer);
+  CHECK(read->problems().has(ProblemKind::unknown_stack));
 }
 
 TEST_CASE("ticks become times along the clock pairs, and back") {
