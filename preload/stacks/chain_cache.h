@@ -40,17 +40,24 @@ class ChainCache {
   static constexpr unsigned kWays = 4;
   static constexpr unsigned kIdBits = 23;
 
-  // The newest chain with this hash among the slots from `first` on; 0: none.
-  StackId candidate(uint64_t hash, unsigned first = 0) const {
+  // The newest chain with this hash; 0: none.
+  StackId candidate(uint64_t hash) const {
     const Set& set = sets_[set_index(hash)];
     StackId found = 0;
     // Backwards, without a branch: which slot it is cannot be foretold.
-    for (unsigned i = kWays; i-- > first;) {
+    for (unsigned i = kWays; i-- > 0;) {
       // Acquire: pairs with put(); the node was filled before.
       const uint32_t differs = set.slots[i].load(std::memory_order_acquire) ^ tag(hash);
       found = differs >> kIdBits == 0 ? differs : found;
     }
     return found;
+  }
+
+  // The chain in one slot, if it has this hash; 0: it has not.
+  StackId candidate_in(uint64_t hash, unsigned slot) const {
+    // Acquire: pairs with put().
+    const uint32_t differs = sets_[set_index(hash)].slots[slot].load(std::memory_order_acquire) ^ tag(hash);
+    return differs >> kIdBits == 0 ? differs : 0;
   }
 
   void put(uint64_t hash, StackId id) {

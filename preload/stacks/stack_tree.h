@@ -167,11 +167,9 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
 
   template <typename Chain>
   [[gnu::noinline]] StackId intern_chain_slowly(StackId parent, Chain& chain, const ChainProbe& probe) {
-    for (unsigned first = 1; first < ChainCache::kWays; ++first) {
-      const StackId other = chains_.candidate(probe.hash, first);
-      if (other == 0)
-        break;
-      if (other != probe.candidate && is_chain(parent, chain, other, storage.node(other)))
+    for (unsigned slot = 1; slot < ChainCache::kWays; ++slot) {
+      const StackId other = chains_.candidate_in(probe.hash, slot);
+      if (other != 0 && other != probe.candidate && is_chain(parent, chain, other, storage.node(other)))
         return other;
     }
     const uint32_t n = chain.size();

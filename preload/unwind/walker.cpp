@@ -67,20 +67,18 @@ struct FrameChain {
   void set_node(uint32_t i, StackId id) { outermost[i].node = id; }
 };
 
-// Gives frames [fresh, kCap) their nodes below `parent`; returns the innermost one's.
-inline StackId intern_fresh(WalkMemo& memo, WalkContext& context, uint32_t fresh, const ChainHash& hash,
-                            StackId parent) {
-  FrameChain chain{memo.frames + fresh, kCap - fresh};
+// Gives frames [first, end), whose hash is known, their nodes below `parent`; returns the innermost one's.
+inline StackId intern_hashed(WalkMemo& memo, WalkContext& context, uint32_t first, uint32_t end,
+                             const ChainHash& hash, StackId parent) {
+  FrameChain chain{memo.frames + first, end - first};
   return context.tree->intern_chain(parent, chain, context.tree->find_chain(parent, hash));
 }
 
-// The same for any of the frames.
 StackId intern_frames(WalkMemo& memo, WalkContext& context, uint32_t first, uint32_t end, StackId parent) {
   ChainHash hash;
   for (uint32_t i = end; i-- > first;)
     hash.add(memo.frames[i].pc);
-  FrameChain chain{memo.frames + first, end - first};
-  return context.tree->intern_chain(parent, chain, context.tree->find_chain(parent, hash));
+  return intern_hashed(memo, context, first, end, hash, parent);
 }
 
 inline MemoWord* add_word(MemoWord* at, uint64_t address, uint64_t value) {
@@ -259,7 +257,8 @@ StackId intern_both_ends(WalkMemo& memo, WalkContext& context, uint32_t outermos
     memo.far_frames += far_frames;
     return intern_both_ends(memo, context, fresh, end);
   }
-  return intern_fresh(memo, context, fresh, hash, end == WalkEnd::outermost ? 0 : marker(context, 0, end));
+  return intern_hashed(memo, context, fresh, kCap, hash,
+                       end == WalkEnd::outermost ? 0 : marker(context, 0, end));
 }
 
 // The end of a walk that went far and whose frames can be remembered.
@@ -376,7 +375,7 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
         const StackId parent =
             marker(context, standing ? memo.frames[standing - 1].node : 0, WalkEnd::depth_cap);
         memo.walked_frames += kCap - fresh;
-        const StackId id = intern_fresh(memo, context, fresh, hash, parent);
+        const StackId id = intern_hashed(memo, context, fresh, kCap, hash, parent);
         remember(memo, standing, fresh, &end);
         return id;
       }
@@ -472,8 +471,8 @@ StackId capture_stack_by_walking(WalkMemo& memo, const EntryRegisters& entry, Wa
       return capture_both_ends(memo, context, fresh, far_frames, end);
     memo.walked_frames += kCap - fresh;
     context.count_end(end.why);
-    const StackId id = intern_fresh(memo, context, fresh, hash,
-                                    end.why == WalkEnd::outermost ? 0 : marker(context, 0, end.why));
+    const StackId id = intern_hashed(memo, context, fresh, kCap, hash,
+                                     end.why == WalkEnd::outermost ? 0 : marker(context, 0, end.why));
     remember(memo, 0, fresh, &end);
     return id;
   }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <dlfcn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -97,5 +98,16 @@ struct Environment {
     return frames;
   }
 };
+
+// For messages: " PC/MODULE" of each frame.
+inline std::string text_of(const std::vector<WalkedFrame>& frames) {
+  std::string s;
+  char one[40];
+  for (const auto& f : frames) {
+    snprintf(one, sizeof one, " %llx/%u", static_cast<unsigned long long>(f.pc), f.module);
+    s += one;
+  }
+  return s;
+}
 
 } // namespace hl::test
