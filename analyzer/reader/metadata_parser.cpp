@@ -104,8 +104,7 @@ bool parse_threads(std::span<const uint8_t> payload, TraceMetadata& out) {
   for (size_t at = 0; at + sizeof(ThreadEntry) <= payload.size();) {
     PayloadCursor cursor(payload.subspan(at));
     ThreadEntry entry;
-    cursor.get(entry);
-    if (entry.entry_bytes < sizeof entry || entry.entry_bytes > payload.size() - at)
+    if (!cursor.get(entry) || entry.entry_bytes < sizeof entry || entry.entry_bytes > payload.size() - at)
       return false;
     const std::string name = cursor.text(entry.name_bytes);
     if (cursor.failed())
@@ -157,8 +156,7 @@ bool parse_modules(std::span<const uint8_t> payload, ModuleTable& out) {
   for (size_t at = 0; at + sizeof(ModuleEntry) <= payload.size();) {
     PayloadCursor cursor(payload.subspan(at));
     ModuleEntry entry;
-    cursor.get(entry);
-    if (entry.entry_bytes < sizeof entry || entry.entry_bytes > payload.size() - at ||
+    if (!cursor.get(entry) || entry.entry_bytes < sizeof entry || entry.entry_bytes > payload.size() - at ||
         entry.build_id_bytes > 32)
       return false;
     TraceModule module;

@@ -87,7 +87,7 @@ bool launch_recorder(char* path, size_t room) {
   OwnPath own{reinterpret_cast<uintptr_t>(&find_own_path), false};
   dl_iterate_phdr(find_own_path, &own);
   if (!own.found) return false;
-  int ends[2];
+  int ends[2] = {-1, -1};
   if (sys::failed(sys::raw_syscall(SYS_pipe2, sys::pointer_arg(ends), O_CLOEXEC))) return false;
   size_t count = 0;
   for (char** e = environ; e != nullptr && *e != nullptr && count < kMaxEnvironment; ++e) {
