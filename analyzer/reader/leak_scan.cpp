@@ -1,6 +1,9 @@
 // See leak_scan.h.
 #include "reader/leak_scan.h"
 
+#include <algorithm>
+#include <memory>
+
 #include <zstd.h>
 
 #include "reader/payload_cursor.h"
@@ -8,10 +11,25 @@
 namespace hl {
 namespace {
 
-// A block takes at least three bytes before zstd; beyond this no address space holds them.
+// Beyond this no address space holds the blocks.
 constexpr uint64_t kMaxRawBytes = uint64_t{1} << 36;
-// zstd shrinks the columns of real scans 3 to 30 times; what claims far more is a bomb.
-constexpr uint64_t kMaxShrink = 4096;
+
+// Regular heaps shrink ten thousand times, so the claimed size proves nothing: memory grows with what really
+// comes out.
+bool decompress(std::span<const uint8_t> packed, uint64_t raw_bytes, std::vector<uint8_t>& raw) {
+  const std::unique_ptr<ZSTD_DCtx, size_t (*)(ZSTD_DCtx*)> context(ZSTD_createDCtx(), ZSTD_freeDCtx);
+  ZSTD_inBuffer in{packed.data(), packed.size(), 0};
+  for (size_t hint = 1; hint != 0;) {
+    const size_t at = raw.size(), room = std::min<uint64_t>(raw_bytes - at, std::max<size_t>(at, 1 << 20));
+    raw.resize(at + room);
+    ZSTD_outBuffer out{raw.data() + at, room, 0};
+    hint = ZSTD_decompressStream(context.get(), &out, &in);
+    raw.resize(at + out.pos);
+    if (ZSTD_isError(hint) != 0 || (hint != 0 && out.pos == 0))
+      return false;
+  }
+  return raw.size() == raw_bytes && in.pos == in.size;
+}
 
 bool parse_columns(PayloadCursor& raw, LeakScan& scan) {
   const uint64_t roots = scan.facts.root_count, blocks = scan.facts.block_count;
@@ -72,10 +90,8 @@ std::optional<LeakScan> parse_leak_scan(std::span<const uint8_t> payload, bool w
   if (!with_blocks || scan.facts.raw_bytes == 0)
     return scan.facts.raw_bytes == 0 && scan.facts.block_count != 0 ? std::nullopt : std::optional(std::move(scan));
   const auto packed = cursor.take(cursor.remaining());
-  if (scan.facts.raw_bytes > kMaxRawBytes || scan.facts.raw_bytes / kMaxShrink > packed.size())
-    return std::nullopt;
-  std::vector<uint8_t> raw(scan.facts.raw_bytes);
-  if (ZSTD_decompress(raw.data(), raw.size(), packed.data(), packed.size()) != raw.size())
+  std::vector<uint8_t> raw;
+  if (scan.facts.raw_bytes > kMaxRawBytes || !decompress(packed, scan.facts.raw_bytes, raw))
     return std::nullopt;
   PayloadCursor columns(raw);
   return parse_columns(columns, scan) ? std::optional(std::move(scan)) : std::nullopt;

@@ -6,9 +6,6 @@ namespace hl {
 BlockIndex::BlockIndex(const std::vector<ScanBlock>& blocks) : blocks_(blocks) {
   if (blocks.empty())
     return;
-  starts_.reserve(blocks.size());
-  for (const ScanBlock& b : blocks)
-    starts_.push_back(b.address);
   const auto last_page_of = [](const ScanBlock& b) {
     return (b.address + std::max<uint64_t>(b.bytes, 1) - 1) >> kPageShift;
   };
@@ -20,15 +17,34 @@ BlockIndex::BlockIndex(const std::vector<ScanBlock>& blocks) : blocks_(blocks) {
     size_t end = i + 1;
     for (; end < blocks.size() && blocks[end].address >> kPageShift <= last + kMaxGapPages; ++end)
       last = std::max(last, last_page_of(blocks[end]));
-    stretches_.push_back({first, last + 1, first_of_page_.size()});
-    size_t at = i; // the last block that starts at or before the page
-    for (uint64_t page = first; page <= last + 1; ++page) {
-      while (at + 1 < end && blocks[at + 1].address <= page << kPageShift)
-        ++at;
-      first_of_page_.push_back(static_cast<uint32_t>(at));
+    stretches_.push_back({first, last + 1, pages_.size()});
+    for (uint64_t number = first; number <= last; ++number) {
+      Page page{};
+      page.first = static_cast<uint32_t>(i);
+      for (; i < end && blocks[i].address >> kPageShift == number; ++i) {
+        const unsigned granule = (blocks[i].address >> kGranuleShift) % kGranules;
+        page.irregular |= blocks[i].address % kGranule != 0 ? 1 : 0;
+        page.starts[granule / 64] |= uint64_t{1} << (granule % 64);
+      }
+      pages_.push_back(page);
     }
-    i = end;
   }
+}
+
+BlockIndex::Hit BlockIndex::find_by_halving(const Page& page, uint64_t address) const {
+  // The last block that starts at or before the address: one of the page's, or the one before them.
+  const uint64_t page_end = (address | ((uint64_t{1} << kPageShift) - 1)) + 1;
+  uint32_t low = page.first, high = low; // blocks [low, high) start in the page
+  while (high < blocks_.size() && blocks_[high].address < page_end)
+    ++high;
+  while (low < high) {
+    const uint32_t middle = low + (high - low) / 2;
+    if (blocks_[middle].address <= address)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low == 0 ? Hit{kNone, false} : inside(low - 1, address);
 }
 
 } // namespace hl

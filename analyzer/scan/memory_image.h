@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -36,6 +37,8 @@ class MemoryReader {
   };
   // Reads what can be read of every piece.
   virtual void read(std::span<Piece> pieces) = 0;
+  // Another reader of the same memory, for another thread; nullptr: there can be but one.
+  virtual std::unique_ptr<MemoryReader> twin() const { return nullptr; }
 };
 
 } // namespace hl

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <exception>
 #include <memory>
+#include <thread>
 
 #include "scan/block_index.h"
 #include "scan/interior_rescue.h"
@@ -14,14 +16,151 @@ namespace {
 constexpr uint64_t kWord = 8;
 // Small blocks lie close together: one long read costs less than many short ones.
 constexpr uint64_t kMaxGapBytes = 2048, kWindowBytes = 1u << 20;
-// Of the edges in RootEdge order when rescued: kept apart from those of blocks.
+// Below this a second thread costs more than it saves.
+constexpr uint64_t kWorthTwoThreads = 32u << 20;
+// Marks edges of roots among those of blocks.
 constexpr uint64_t kRootEdge = uint64_t{1} << 63;
+
+// Memory, a window at a time.
+class Window {
+ public:
+  explicit Window(MemoryReader& memory) : memory_(memory), bytes_(kWindowBytes) {}
+
+  // At most kWindowBytes. What cannot be read counts as zeros.
+  void read(uint64_t address, uint64_t bytes) {
+    MemoryReader::Piece piece{address, std::span(bytes_).first(bytes)};
+    memory_.read({&piece, 1});
+    if (piece.read_bytes == bytes)
+      return;
+    constexpr uint64_t kPage = 4096;
+    for (uint64_t at = piece.read_bytes; at < bytes;) {
+      const uint64_t next = std::min(bytes, ((address + at) & ~(kPage - 1)) + kPage - address);
+      MemoryReader::Piece rest{address + at, std::span(bytes_).subspan(at, next - at)};
+      memory_.read({&rest, 1});
+      std::fill(rest.to.begin() + static_cast<ptrdiff_t>(rest.read_bytes), rest.to.end(), 0);
+      unreadable_bytes_ += rest.to.size() - rest.read_bytes;
+      at = next;
+    }
+  }
+  uint64_t word(uint64_t at) const {
+    uint64_t word;
+    std::memcpy(&word, bytes_.data() + at, kWord);
+    return word;
+  }
+  uint64_t unreadable_bytes() const { return unreadable_bytes_; }
+
+ private:
+  MemoryReader& memory_;
+  std::vector<uint8_t> bytes_;
+  uint64_t unreadable_bytes_ = 0;
+};
+
+// Edges of some blocks that follow each other.
+class BlockPass {
+ public:
+  BlockPass(const std::vector<ScanBlock>& blocks, const BlockIndex& index, MemoryReader& memory, uint32_t options)
+      : blocks_(blocks), index_(index), window_(memory), step_((options & kScanUnaligned) != 0 ? 1 : kWord),
+        rescue_((options & kScanHeuristics) != 0) {
+    candidates_.reserve(kCandidates);
+  }
+
+  void run(size_t from, size_t to) {
+    next_start_ = from;
+    starts_.reserve(to - from);
+    for (size_t next = from; next < to;) {
+      // As many blocks as fit a window, if they lie close; or a part of a large one.
+      const uint64_t start = blocks_[next].address;
+      uint64_t stop = start;
+      size_t end = next;
+      while (end < to && blocks_[end].address - stop <= kMaxGapBytes &&
+             blocks_[end].address + blocks_[end].bytes - start <= kWindowBytes) {
+        stop = blocks_[end].address + blocks_[end].bytes;
+        ++end;
+      }
+      if (end == next) {
+        look_at_large(next++);
+        continue;
+      }
+      window_.read(start, stop - start);
+      for (; next < end; ++next)
+        gather(next, blocks_[next].address - start, blocks_[next].bytes);
+    }
+    look_up();
+    start_blocks_up_to(to);
+  }
+
+  std::vector<uint64_t> starts_; // of each block's edges
+  std::vector<uint32_t> edges_;
+  std::vector<InteriorPointer> interior_; // for the rescue; `edge` is an index into edges_
+  uint64_t unreadable_bytes() const { return window_.unreadable_bytes(); }
+
+ private:
+  struct Candidate {
+    uint64_t word;
+    size_t source;
+  };
+  static constexpr size_t kCandidates = 128;
+
+  void look_at_large(size_t block) {
+    const ScanBlock& b = blocks_[block];
+    for (uint64_t at = 0; at < b.bytes; at += kWindowBytes) {
+      const uint64_t bytes = std::min(kWindowBytes, b.bytes - at);
+      window_.read(b.address + at, bytes);
+      gather(block, 0, bytes);
+    }
+  }
+
+  // Words of a block at [from, from + bytes) of the window. What may be a pointer waits until there are many, so
+  // that the index's entries are on their way when they are asked for.
+  void gather(size_t block, uint64_t from, uint64_t bytes) {
+    for (uint64_t at = 0; at + kWord <= bytes; at += step_) {
+      const uint64_t word = window_.word(from + at);
+      if (!index_.in_range(word))
+        continue;
+      index_.prefetch(word);
+      candidates_.push_back({word, block});
+      if (candidates_.size() == kCandidates)
+        look_up();
+    }
+  }
+
+  void look_up() {
+    for (const Candidate& candidate : candidates_) {
+      const BlockIndex::Hit hit = index_.find(candidate.word);
+      if (hit.block == BlockIndex::kNone || hit.block == candidate.source)
+        continue;
+      if (candidate.source >= next_start_)
+        start_blocks_up_to(candidate.source + 1);
+      else if (starts_.size() != 0 && edges_.size() != starts_.back() && candidate.word == last_word_)
+        continue; // the same pointer again
+      last_word_ = candidate.word;
+      if (!hit.start && rescue_)
+        interior_.push_back({candidate.word, hit.block, edges_.size()});
+      edges_.push_back(hit.block | (hit.start ? 0 : PointerGraph::kInterior));
+    }
+    candidates_.clear();
+  }
+  void start_blocks_up_to(size_t end) {
+    for (; next_start_ < end; ++next_start_)
+      starts_.push_back(edges_.size());
+  }
+
+  const std::vector<ScanBlock>& blocks_;
+  const BlockIndex& index_;
+  Window window_;
+  const uint64_t step_;
+  const bool rescue_;
+  std::vector<Candidate> candidates_;
+  size_t next_start_ = 0; // block
+  uint64_t last_word_ = 0;
+};
 
 class Builder {
  public:
   Builder(PointerGraph& graph, MemoryReader& memory, uint32_t options)
-      : graph_(graph), index_(graph.blocks), memory_(memory), step_((options & kScanUnaligned) != 0 ? 1 : kWord),
-        rescue_((options & kScanHeuristics) != 0), window_(kWindowBytes), seen_(graph.blocks.size()) {}
+      : graph_(graph), index_(graph.blocks), memory_(memory), options_(options),
+        step_((options & kScanUnaligned) != 0 ? 1 : kWord), rescue_((options & kScanHeuristics) != 0),
+        window_(memory), seen_(graph.blocks.size()) {}
 
   void add_roots(std::span<const RootRange> roots) {
     for (const RootRange& root : roots) {
@@ -33,36 +172,42 @@ class Builder {
       for (size_t i = 0; i < root.words.size(); ++i)
         root_word(root, root.words[i], root.start + i);
     }
+    graph_.unreadable_bytes += window_.unreadable_bytes();
   }
 
   void add_blocks() {
     const std::vector<ScanBlock>& blocks = graph_.blocks;
-    graph_.edge_starts.reserve(blocks.size() + 1);
-    size_t next = 0; // block
-    while (next < blocks.size()) {
-      // As many blocks as fit a window, if they lie close; or a part of a large one.
-      const uint64_t start = blocks[next].address;
-      size_t end = next;
-      uint64_t stop = start;
-      while (end < blocks.size() && blocks[end].address - stop <= kMaxGapBytes &&
-             blocks[end].address + blocks[end].bytes - start <= kWindowBytes) {
-        stop = blocks[end].address + blocks[end].bytes;
-        ++end;
+    uint64_t bytes = 0;
+    for (const ScanBlock& b : blocks)
+      bytes += b.bytes;
+    BlockPass first(blocks, index_, memory_, options_);
+    const std::unique_ptr<MemoryReader> twin = bytes >= kWorthTwoThreads ? memory_.twin() : nullptr;
+    if (twin == nullptr) {
+      first.run(0, blocks.size());
+      take(first);
+    } else {
+      size_t middle = 0;
+      for (uint64_t sum = 0; middle < blocks.size() && sum < bytes / 2; ++middle)
+        sum += blocks[middle].bytes;
+      BlockPass second(blocks, index_, *twin, options_);
+      std::exception_ptr thrown;
+      std::thread helper([&] {
+        try {
+          second.run(middle, blocks.size());
+        } catch (...) {
+          thrown = std::current_exception();
+        }
+      });
+      try {
+        first.run(0, middle);
+      } catch (...) {
+        thrown = std::current_exception(); // one of the two is enough
       }
-      if (end == next) {
-        add_large_block(static_cast<uint32_t>(next++));
-        continue;
-      }
-      read_window(start, stop - start);
-      for (; next < end; ++next) {
-        begin_block();
-        const ScanBlock& b = blocks[next];
-        const uint64_t at = b.address - start;
-        if (at >= window_read_)
-          graph_.unreadable_bytes += b.bytes;
-        else
-          block_words(static_cast<uint32_t>(next), at, std::min(b.bytes, window_read_ - at));
-      }
+      helper.join();
+      if (thrown)
+        std::rethrow_exception(thrown);
+      take(first);
+      take(second);
     }
     graph_.edge_starts.push_back(graph_.edges.size());
   }
@@ -77,70 +222,34 @@ class Builder {
   }
 
  private:
-  void read_window(uint64_t address, uint64_t bytes) {
-    MemoryReader::Piece piece{address, std::span(window_).first(bytes)};
-    memory_.read({&piece, 1});
-    window_read_ = piece.read_bytes;
-    if (window_read_ == bytes)
-      return;
-    // A hole somewhere in it: what lies behind the hole is read page by page, the rest counts as zeros.
-    std::fill(window_.begin() + static_cast<ptrdiff_t>(window_read_), window_.begin() + static_cast<ptrdiff_t>(bytes), 0);
-    constexpr uint64_t kPage = 4096;
-    for (uint64_t at = ((address + window_read_) & ~(kPage - 1)) + kPage - address; at < bytes; at += kPage) {
-      MemoryReader::Piece rest{address + at, std::span(window_).subspan(at, std::min(kPage, bytes - at))};
-      memory_.read({&rest, 1});
+  void take(BlockPass& pass) {
+    const uint64_t at = graph_.edges.size();
+    if (graph_.edge_starts.empty()) {
+      graph_.edge_starts = std::move(pass.starts_);
+      graph_.edges = std::move(pass.edges_);
+    } else {
+      for (const uint64_t start : pass.starts_)
+        graph_.edge_starts.push_back(at + start);
+      graph_.edges.insert(graph_.edges.end(), pass.edges_.begin(), pass.edges_.end());
     }
-    graph_.unreadable_bytes += std::min(kPage, bytes - window_read_);
-    window_read_ = bytes;
-  }
-
-  void begin_block() { graph_.edge_starts.push_back(graph_.edges.size()); }
-
-  void add_large_block(uint32_t block) {
-    begin_block();
-    const ScanBlock& b = graph_.blocks[block];
-    for (uint64_t at = 0; at < b.bytes; at += kWindowBytes) {
-      const uint64_t bytes = std::min(kWindowBytes, b.bytes - at);
-      read_window(b.address + at, bytes);
-      block_words(block, 0, window_read_);
+    for (InteriorPointer pointer : pass.interior_) {
+      pointer.edge += at;
+      interior_.push_back(pointer);
     }
-  }
-
-  // Words of `block` at [from, from + bytes) of the window.
-  void block_words(uint32_t block, uint64_t from, uint64_t bytes) {
-    const size_t first_edge = graph_.edges.size();
-    uint32_t last = UINT32_MAX;
-    for (uint64_t at = 0; at + kWord <= bytes; at += step_) {
-      uint64_t word;
-      std::memcpy(&word, window_.data() + from + at, kWord);
-      const uint32_t target = index_.find(word);
-      if (target == BlockIndex::kNone || target == block)
-        continue;
-      const bool interior = word != graph_.blocks[target].address;
-      const uint32_t edge = target | (interior ? PointerGraph::kInterior : 0);
-      if (edge == last && graph_.edges.size() != first_edge && word == last_word_)
-        continue;
-      last = edge;
-      last_word_ = word;
-      if (interior && rescue_)
-        interior_.push_back({word, target, graph_.edges.size()});
-      graph_.edges.push_back(edge);
-    }
+    graph_.unreadable_bytes += pass.unreadable_bytes();
   }
 
   void add_root_memory(const RootRange& root) {
-    // Blocks that lie in a mapping of the program's own are asked for themselves.
     uint64_t at = root.start;
     const uint64_t end = root.start + root.bytes;
-    if (root.kind != RootKind::mapping) {
-      add_root_stretch(root, at, end);
-      return;
-    }
-    auto block = std::lower_bound(graph_.blocks.begin(), graph_.blocks.end(), root.start,
-                                  [](const ScanBlock& b, uint64_t a) { return b.address + b.bytes <= a; });
-    for (; block != graph_.blocks.end() && block->address < end; ++block) {
-      add_root_stretch(root, at, block->address);
-      at = std::max(at, block->address + block->bytes);
+    if (root.kind == RootKind::mapping) {
+      // Blocks that lie in a mapping of the program's own are looked at by themselves.
+      auto block = std::lower_bound(graph_.blocks.begin(), graph_.blocks.end(), root.start,
+                                    [](const ScanBlock& b, uint64_t a) { return b.address + b.bytes <= a; });
+      for (; block != graph_.blocks.end() && block->address < end; ++block) {
+        add_root_stretch(root, at, block->address);
+        at = std::max(at, block->address + block->bytes);
+      }
     }
     add_root_stretch(root, at, end);
   }
@@ -149,53 +258,47 @@ class Builder {
     from = (from + step_ - 1) / step_ * step_;
     for (; from < end; from += kWindowBytes) {
       const uint64_t bytes = std::min(kWindowBytes, end - from);
-      read_window(from, bytes);
-      graph_.root_bytes += window_read_;
-      for (uint64_t at = 0; at + kWord <= window_read_; at += step_) {
-        uint64_t word;
-        std::memcpy(&word, window_.data() + at, kWord);
-        root_word(root, word, from + at);
-      }
+      window_.read(from, bytes);
+      graph_.root_bytes += bytes;
+      for (uint64_t at = 0; at + kWord <= bytes; at += step_)
+        root_word(root, window_.word(at), from + at);
     }
   }
 
   void root_word(const RootRange& root, uint64_t word, uint64_t address) {
-    const uint32_t target = index_.find(word);
-    if (target == BlockIndex::kNone)
+    const BlockIndex::Hit hit = index_.find(word);
+    if (hit.block == BlockIndex::kNone)
       return;
-    const bool interior = word != graph_.blocks[target].address;
     // Of start pointers one is enough. Of interior ones each may be the one that is rescued.
-    uint8_t& seen = seen_[target];
-    if (!interior) {
-      if ((seen & 1) != 0)
+    uint8_t& seen = seen_[hit.block];
+    if (hit.start || !rescue_) {
+      const uint8_t bit = hit.start ? 1 : 2;
+      if ((seen & bit) != 0)
         return;
-      seen |= 1;
-    } else if (!rescue_) {
-      if ((seen & 2) != 0)
-        return;
-      seen |= 2;
+      seen |= bit;
     } else {
-      interior_.push_back({word, target, graph_.root_edges.size() | kRootEdge});
+      interior_.push_back({word, hit.block, graph_.root_edges.size() | kRootEdge});
     }
-    graph_.root_edges.push_back({target | (interior ? PointerGraph::kInterior : 0), root.kind, root.tid, address});
+    graph_.root_edges.push_back(
+        {hit.block | (hit.start ? 0 : PointerGraph::kInterior), root.kind, root.tid, address});
   }
 
   PointerGraph& graph_;
   const BlockIndex index_;
   MemoryReader& memory_;
+  const uint32_t options_;
   const uint64_t step_;
   const bool rescue_;
-  std::vector<uint8_t> window_;
-  uint64_t window_read_ = 0;
-  uint64_t last_word_ = 0;
+  Window window_;
   std::vector<uint8_t> seen_; // bit 0: a start pointer, bit 1: an interior pointer from a root
   std::vector<InteriorPointer> interior_;
 };
 
 // Sorted by address; no byte belongs to two.
 void put_in_order(std::vector<ScanBlock>& blocks) {
-  std::sort(blocks.begin(), blocks.end(),
-            [](const ScanBlock& a, const ScanBlock& b) { return a.address < b.address; });
+  const auto before = [](const ScanBlock& a, const ScanBlock& b) { return a.address < b.address; };
+  if (!std::is_sorted(blocks.begin(), blocks.end(), before))
+    std::sort(blocks.begin(), blocks.end(), before);
   size_t kept = 0;
   for (const ScanBlock& block : blocks) {
     if (kept != 0 && block.address - blocks[kept - 1].address < std::max<uint64_t>(blocks[kept - 1].bytes, 1))

@@ -22,6 +22,9 @@ class ProcessMemory : public MemoryReader {
   ProcessMemory& operator=(const ProcessMemory&) = delete;
 
   void read(std::span<Piece> pieces) override;
+  std::unique_ptr<MemoryReader> twin() const override {
+    return std::make_unique<ProcessMemory>(pid_, pagemap_ < 0 ? Pages::all : Pages::touched, deadline_ns_);
+  }
 
  private:
   // As many bytes as can be read from the start of [address, address + bytes), which the process has.
