@@ -28,10 +28,10 @@ struct FreedBy {
 struct Distinction {
   enum class Kind : uint8_t { none, function, thread, size, period };
   Kind kind = Kind::none;
-  std::string function;                            // function: as the frames name it
-  uint32_t thread = 0;                             // thread: index
-  uint64_t from_bytes = 0, to_bytes = 0;           // size: both inclusive
-  uint32_t from_generation = 0, to_generation = 0; // period: both inclusive
+  std::string function;                  // function: as the frames name it
+  uint32_t thread = 0;                   // thread: index
+  uint64_t from_bytes = 0, to_bytes = 0; // size: both inclusive
+  uint64_t from_ns = 0, to_ns = 0;       // period: of the trace's time
   double share_of_survivors = 0, share_of_freed = 0;
 };
 std::string_view to_string(Distinction::Kind kind);
@@ -43,8 +43,6 @@ struct MissingFree {
   std::vector<FreedBy> freed_by;  // most blocks first, at most kMaxFreedBy; where stacks are known
   uint64_t freed_otherwise = 0;   // by functions beyond those, or without a stack
   Distinction distinction;
-  std::string sentence; // empty: there is nothing to say (no sibling was freed)
-  std::string hint;     // what would tell more; may be empty
 
   static constexpr size_t kMaxFreedBy = 5;
 };
@@ -52,8 +50,11 @@ struct MissingFree {
 // Stacks that freed blocks of these sites: to be resolved before missing_free() is asked.
 std::vector<StackId> freeing_stacks(const Replay& replay, std::span<const uint32_t> sites);
 
-// `leaked`: blocks of these sites. The replay was made with history_options(generations, true).
-MissingFree missing_free(const Replay& replay, const Generations& generations, const StackResolver& resolver,
-                         std::span<const uint32_t> sites, std::span<const LiveBlock> leaked);
+// `sites`: those of a group, also such as leaked nothing; `leaked`: blocks of these sites. The replay was
+// made with history_options(generations, true). The stacks of the sites and freeing_stacks(sites) are
+// resolved.
+MissingFree missing_free(const Replay& replay, const Generations& generations, const TraceClock& clock,
+                         const StackResolver& resolver, std::span<const uint32_t> sites,
+                         std::span<const LiveBlock> leaked);
 
 } // namespace hl
