@@ -1,6 +1,7 @@
 // Our constructor and what runs at exit. The recording itself may have begun before (see attach.h); here is
 // what must wait until libc is up: loading the reference unwinder, the handler that tells the end.
 #include "boot/attach.h"
+#include "boot/fatal_signals.h"
 #include "boot/launch.h"
 #include "boot/own_environment.h"
 #include "emit/extended_events.h"
@@ -24,6 +25,8 @@ void at_exit(int status, void*) {
   if (g_process.exit_recorded_in != g_process.generation) {
     record_exit_event(ExitKind::exit, status, nullptr, reinterpret_cast<uint64_t>(__builtin_frame_address(0)));
   }
+  // Its handler of SIGABRT may have left by longjmp: that was not the end, and this is.
+  if (g_process.end_scan_cause == ScanCause::abort) g_process.end_scan_of.store(0, std::memory_order_relaxed);
   scan_before_end(ScanCause::exit);
   slot->state.store(static_cast<uint32_t>(ProcessState::ending), std::memory_order_release);
 }
@@ -37,6 +40,7 @@ void at_exit(int status, void*) {
   announce_session();
   start_reference_unwinder();
   on_exit(at_exit, nullptr);
+  watch_fatal_signals();
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include "boot/fatal_signals.h"
 #include "boot/real_functions.h"
 #include "emit/extended_events.h"
 #include "platform/syscalls.h"
@@ -133,6 +134,12 @@ HL_BODY int hl_hook_mprotect(void* p, size_t length, int prot, const EntryRegist
 
 namespace {
 
+// A vfork child's: what it does to itself says nothing of the process whose memory this is.
+bool borrows_memory() {
+  return g_process.slot != nullptr && g_process.slot->pid != sys::process_id() &&
+         g_process.fork_word->load(std::memory_order_relaxed) == g_process.generation;
+}
+
 void record_vma_name(unsigned long start, unsigned long length, const char* name, int result,
                      const EntryRegisters& caller) {
   ExtendedPayload payload;
@@ -155,8 +162,9 @@ HL_BODY int hl_hook_prctl(int option, unsigned long a, unsigned long b, unsigned
     g_process.logical_clock.store(true, std::memory_order_seq_cst);
   }
   // What comes next is a filter on system calls; programs that make the call for it by number ask for this first.
-  if (option == PR_SET_SECCOMP || option == PR_SET_NO_NEW_PRIVS) {
+  if ((option == PR_SET_SECCOMP || option == PR_SET_NO_NEW_PRIVS) && !borrows_memory()) {
     g_process.restricted.store(true, std::memory_order_relaxed);
+    leave_fatal_signals();
   }
   const int result =
       real_as<int(int, ...)>(real(g_real.prctl))(option, a, b, c, d);

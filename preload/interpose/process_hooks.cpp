@@ -7,6 +7,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include "boot/fatal_signals.h"
 #include "boot/real_functions.h"
 #include "boot/symbol_lookup.h"
 #include "emit/extended_events.h"
@@ -37,6 +38,7 @@ pid_t fork_body(void* function, const EntryRegisters& caller) {
         g_process.phase.load(std::memory_order_relaxed) == Phase::recording) {
       adopt_forked_child(before);
     }
+    if (sys::process_id() == 1) leave_fatal_signals();
   } else if (child > 0) {
     record_fork(kFork, child, caller);
   }
@@ -53,6 +55,12 @@ void record_exit(ExitKind kind, int status, const EntryRegisters& caller) {
 // An end after which nothing of ours is called any more.
 void record_last_moment(ExitKind kind, int status, const EntryRegisters& caller) {
   record_exit(kind, status, caller);
+  sys::KernelAction present;
+  // abort raises SIGABRT, where our handler asks.
+  if (kind == ExitKind::abort && sys::signal_action(SIGABRT, nullptr, &present) &&
+      is_own_handler(present.handler)) {
+    return;
+  }
   scan_before_end(kind == ExitKind::abort ? ScanCause::abort : ScanCause::exit);
 }
 

@@ -25,4 +25,16 @@ vfork:
   .cfi_endproc
   .size vfork, . - vfork
 
+/* What our signal handlers return through. Debuggers and unwinders know these very bytes for the end of a
+ * handler's frame. */
+  .globl hl_signal_return
+  .hidden hl_signal_return
+  .type hl_signal_return, @function
+  .p2align 4
+  nop
+hl_signal_return:
+  movq $15, %rax
+  syscall
+  .size hl_signal_return, . - hl_signal_return
+
   .section .note.GNU-stack,"",@progbits

@@ -191,11 +191,13 @@ int drain_command(int argc, char** argv) {
     descriptors.rlim_cur = descriptors.rlim_max;
     setrlimit(RLIMIT_NOFILE, &descriptors);
   }
+  // It says in the session file who it is before anybody is there to look.
+  Recorder recorder(*session, o.recorder);
   ControlMessage ready;
   ready.kind = ControlKind::ready;
   send_message(o.recorder.control_fd, ready);
   try {
-    Recorder(*session, o.recorder).run();
+    recorder.run();
   } catch (const std::exception& e) {
     report_failure(o, e.what());
     session->header().recorder_state.store(static_cast<uint32_t>(RecorderState::failed),

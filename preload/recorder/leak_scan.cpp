@@ -250,6 +250,8 @@ bool LeakScans::store_result(ProcessRecording& r, Job& job, std::string& why) {
 }
 
 void LeakScans::fail(ProcessRecording& r, Job& job, ScanFailure failure, const std::string& why) {
+  // Begins the trace, if nothing of the process has been drained yet.
+  flush_(r);
   LeakScanPayload head{};
   const std::string reason = why.substr(0, 1000);
   head.payload_header_bytes = sizeof(head);

@@ -44,8 +44,9 @@ bool wait_for_recorder(const std::atomic<uint32_t>& word, const Pending& pending
       beat = now_beat;
       beat_ns = now_ns;
     }
-    if (state != RecorderState::running || now_ns - beat_ns > session->scan_wait_ns ||
-        now_ns - began_ns > kLongestWaitNs) {
+    // Before the first recorder says that it runs, the program may already be at its end.
+    if (state == RecorderState::finished || state == RecorderState::failed ||
+        now_ns - beat_ns > session->scan_wait_ns || now_ns - began_ns > kLongestWaitNs) {
       return false;
     }
     sys::futex_wait(&word, seen, kSliceNs);
@@ -138,6 +139,7 @@ void scan_before_end(ScanCause cause) {
   while (last != g_process.generation) {
     if (!g_process.end_scan_of.compare_exchange_weak(last, g_process.generation, std::memory_order_relaxed))
       continue;
+    g_process.end_scan_cause = cause;
     request_scan(cause, nullptr);
     return;
   }

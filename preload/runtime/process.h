@@ -8,6 +8,7 @@
 
 #include "emit/session_view.h"
 #include "heapledger/session_layout.h"
+#include "heapledger/trace_format.h"
 
 namespace hl {
 
@@ -34,6 +35,7 @@ struct Process {
   std::atomic<bool> logical_clock{};         // the TSC is forbidden
   std::atomic<bool> restricted{};            // system calls may be forbidden by a filter of the program's own
   std::atomic<uint32_t> end_scan_of{};       // `generation` of the process whose last leak scan was asked for
+  ScanCause end_scan_cause{};                // why it was
   std::atomic<uint64_t> waited_ns{};         // since the pool was last drained; bounded by wait_budget_ns
   std::atomic<uint64_t> waited_until_ns{};   // CLOCK_MONOTONIC up to which waiting has been counted
   std::atomic<uint64_t> definitions_waited_ns{};  // in all; bounded by wait_budget_ns
