@@ -392,4 +392,22 @@ std::vector<GrowthAnalysis::Iteration> GrowthAnalysis::iterations(const std::vec
   return iterations;
 }
 
+std::vector<GrowingPlace> growing_places(const GrowthAnalysis& analysis,
+                                         const std::vector<SiteGroup>& groups) {
+  std::vector<GrowingPlace> places;
+  for (uint32_t i = 0; i < groups.size(); ++i) {
+    if (groups[i].numbers.allocation_calls < kFewestGrownBlocks)
+      continue;
+    Growth growth = analysis.judge_group(groups[i].sites);
+    if (growth.verdict == GrowthVerdict::growing)
+      places.push_back({i, std::move(growth)});
+  }
+  std::stable_sort(places.begin(), places.end(), [](const GrowingPlace& a, const GrowingPlace& b) {
+    return a.growth.confidence != b.growth.confidence
+               ? a.growth.confidence > b.growth.confidence
+               : a.growth.bytes_per_second.estimate > b.growth.bytes_per_second.estimate;
+  });
+  return places;
+}
+
 } // namespace hl

@@ -119,4 +119,12 @@ class GrowthAnalysis {
   std::vector<double> boundary_calls_;
 };
 
+// Places that grow, those with high confidence first, then the fastest.
+struct GrowingPlace {
+  uint32_t group; // index into the groups asked about
+  Growth growth;
+};
+std::vector<GrowingPlace> growing_places(const GrowthAnalysis& analysis,
+                                         const std::vector<SiteGroup>& groups);
+
 } // namespace hl

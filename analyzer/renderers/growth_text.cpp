@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "renderers/report_parts.h"
+
 namespace hl {
 namespace {
 
@@ -77,6 +79,31 @@ std::string growth_sparkline(const Growth& growth, const TextStyle& style) {
   const uint64_t most =
       growth.live_bytes.empty() ? 0 : *std::max_element(growth.live_bytes.begin(), growth.live_bytes.end());
   return most == 0 ? "" : sparkline(growth.live_bytes.data(), growth.live_bytes.size(), most, style);
+}
+
+std::string growing_text(const std::vector<GrowingPlace>& places, const std::vector<SiteGroup>& groups,
+                         const Generations& generations, size_t top, const TextStyle& style) {
+  if (places.empty())
+    return "";
+  std::string out = rule("Growing", generations.description, style);
+  for (size_t i = 0; i < places.size(); ++i) {
+    if (top != 0 && i == top) {
+      out += style.dim("  " + with_thousands(places.size() - i) + " more places (--top 0 lists all)") + "\n";
+      break;
+    }
+    const Growth& growth = places[i].growth;
+    const std::string rate = (growth.alarming() ? "" : "? ") + rate_an_hour(growth.bytes_per_second, style);
+    const std::string head = "  " + pad_left(style.bold(rate), 20) + "  ";
+    out += head +
+           group_label(groups[places[i].group], style,
+                       style.width - std::min(style.width / 2, display_width(head))) +
+           "\n";
+    constexpr size_t kIndent = 8;
+    const std::string margin(kIndent, ' ');
+    out += margin + growth_sparkline(growth, style) + "\n";
+    out += wrapped(growth_clause(growth, generations, style), margin, margin, style);
+  }
+  return out;
 }
 
 std::string iterations_text(const std::vector<GrowthAnalysis::Iteration>& iterations,

@@ -17,6 +17,10 @@ std::string growth_clause(const Growth& growth, const Generations& generations, 
 // Live bytes by generation, as one short line of bars.
 std::string growth_sparkline(const Growth& growth, const TextStyle& style);
 
+// "Growing": the places, at most `top` of them (0: all), with a heading. Empty: none grows.
+std::string growing_text(const std::vector<GrowingPlace>& places, const std::vector<SiteGroup>& groups,
+                         const Generations& generations, size_t top, const TextStyle& style);
+
 // "What stayed after each iteration": a table with a heading. `groups`: those the iterations were asked with.
 std::string iterations_text(const std::vector<GrowthAnalysis::Iteration>& iterations,
                             const Generations& generations, const std::vector<SiteGroup>& groups,
