@@ -1,6 +1,7 @@
 // See heap_question.h.
 #include "cli/heap_question.h"
 
+#include "cli/gate.h"
 #include "cli/progress.h"
 #include "cli/verbs.h"
 
@@ -46,7 +47,7 @@ void HeapQuestion::add_options(CLI::App& app) {
 
 int HeapQuestion::answer(std::string (*text)(const HeapAnswer&, const TextStyle&),
                          void (*json)(const HeapAnswer&, JsonWriter&)) const {
-  const std::vector<Limit> limits = parse_limits(options.limits);
+  const std::vector<Limit> limits = requested_limits(options);
   const OpenedTrace opened = open_trace(options);
   const Trace& trace = *opened.trace;
   Progress progress("replaying");
@@ -78,7 +79,9 @@ int HeapQuestion::answer(std::string (*text)(const HeapAnswer&, const TextStyle&
   } else {
     std::fputs(text(answer, options.style()).c_str(), stdout);
   }
-  return limits.empty() ? int{kExitFine} : apply_limits(limits, metrics_of(trace, heap));
+  return limits.empty()
+             ? int{kExitFine}
+             : conclude(options, opened.choice.path, limit_checks(limits, metrics_of(trace, heap)));
 }
 
 } // namespace hl

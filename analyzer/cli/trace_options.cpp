@@ -53,6 +53,9 @@ void TraceOptions::add_limits(CLI::App& app) {
       ->option_text("METRIC=VALUE")
       ->expected(1)
       ->take_all();
+  app.add_option("--junit", junit_file, "write what came of the limits to FILE, as JUnit XML")
+      ->option_text("FILE");
+  app.add_flag("--github", github, "say what is exceeded in annotations of GitHub Actions (with --json: on stderr)");
 }
 
 void TraceOptions::add_symbols(CLI::App& app) {
@@ -101,33 +104,6 @@ OpenedTrace open_trace(const TraceOptions& options) {
   opened.choice = choose_trace(named.path, options.pid);
   opened.trace = Trace::open(opened.choice.path, opened.choice.session_image);
   return opened;
-}
-
-std::vector<Limit> parse_limits(const std::vector<std::string>& texts) {
-  std::vector<Limit> limits;
-  for (const std::string& text : texts) {
-    const auto limit = parse_limit(text);
-    if (!limit)
-      throw UsageError("--max wants METRIC=VALUE, such as peak_bytes=100M, not '" + text + "'");
-    limits.push_back(*limit);
-  }
-  return limits;
-}
-
-int apply_limits(const std::vector<Limit>& limits, const std::vector<Metric>& metrics) {
-  std::vector<std::string> unusable;
-  const auto outcomes = check_limits(limits, metrics, unusable);
-  if (!unusable.empty())
-    throw UsageError(unusable.front() + "; `heapledger metrics TRACE` lists them");
-  int code = kExitFine;
-  for (const LimitOutcome& outcome : outcomes) {
-    if (!outcome.exceeded)
-      continue;
-    std::fprintf(stderr, "heapledger: limit exceeded: %s is %s, more than %s\n", outcome.limit.metric.c_str(),
-                 with_thousands(outcome.value).c_str(), with_thousands(outcome.limit.value).c_str());
-    code = kExitLimitExceeded;
-  }
-  return code;
 }
 
 int guarded_main(CLI::App& app, int argc, char** argv, const std::function<int()>& body) {

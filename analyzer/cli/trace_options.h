@@ -31,6 +31,8 @@ struct TraceOptions {
   bool exact = false;
   size_t width = 0; // 0: the terminal's, or 100
   std::vector<std::string> limits;
+  std::string junit_file; // empty: none
+  bool github = false;
   SymbolizerOptions symbols;
   bool no_cache = false;
 
@@ -50,11 +52,6 @@ struct OpenedTrace {
 };
 // Throws TraceError and UsageError.
 OpenedTrace open_trace(const TraceOptions& options);
-
-// Limits that were asked for; throws UsageError for one that cannot be.
-std::vector<Limit> parse_limits(const std::vector<std::string>& texts);
-// Says on stderr what is exceeded; the exit code. Throws UsageError for metrics that are not there.
-int apply_limits(const std::vector<Limit>& limits, const std::vector<Metric>& metrics);
 
 // Parses and runs `body`, turning every way to fail into its exit code and one line on stderr.
 int guarded_main(CLI::App& app, int argc, char** argv, const std::function<int()>& body);

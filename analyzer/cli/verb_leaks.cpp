@@ -1,7 +1,9 @@
 // `heapledger leaks`: what is lost, from where, what to mend first.
+#include "cli/gate.h"
 #include "cli/progress.h"
 #include "cli/trace_options.h"
 #include "cli/verbs.h"
+#include "renderers/leak_checks.h"
 #include "renderers/leaks_output.h"
 
 namespace hl {
@@ -28,7 +30,7 @@ std::vector<StackId> live_stacks(const ReplayResult& result) {
 }
 
 int answer_leaks(const LeaksOptions& options) {
-  const std::vector<Limit> limits = parse_limits(options.common.limits);
+  const std::vector<Limit> limits = requested_limits(options.common);
   const OpenedTrace opened = open_trace(options.common);
   const Trace& trace = *opened.trace;
   Progress progress("replaying");
@@ -64,7 +66,10 @@ int answer_leaks(const LeaksOptions& options) {
   }
   if (limits.empty())
     return kExitFine;
-  return apply_limits(limits, leak_metrics(report, metrics_of(trace, heap)));
+  std::vector<CheckResult> checks = limit_checks(limits, leak_metrics(report, metrics_of(trace, heap)));
+  const std::vector<CheckResult> places = leak_checks(answer, checks);
+  checks.insert(checks.end(), places.begin(), places.end());
+  return conclude(options.common, opened.choice.path, checks);
 }
 
 } // namespace

@@ -1,4 +1,5 @@
 // `heapledger metrics`: the numbers of a trace that have names, and their values.
+#include "cli/gate.h"
 #include "cli/progress.h"
 #include "cli/trace_options.h"
 #include "cli/verbs.h"
@@ -53,7 +54,7 @@ int run_metrics(int argc, char** argv) {
   options.add_output(app);
   options.add_limits(app);
   return guarded_main(app, argc, argv, [&] {
-    const std::vector<Limit> limits = parse_limits(options.limits);
+    const std::vector<Limit> limits = requested_limits(options);
     const OpenedTrace opened = open_trace(options);
     Progress progress("replaying");
     std::string why;
@@ -67,7 +68,8 @@ int run_metrics(int argc, char** argv) {
       print_json(metrics);
     else
       print_text(metrics);
-    return limits.empty() ? int{kExitFine} : apply_limits(limits, metrics);
+    return limits.empty() ? int{kExitFine}
+                          : conclude(options, opened.choice.path, limit_checks(limits, metrics));
   });
 }
 
