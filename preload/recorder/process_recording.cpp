@@ -78,10 +78,13 @@ EventBlock* ProcessRecording::event_block(uint32_t index) const {
   return reinterpret_cast<EventBlock*>(shop_.session.block(index));
 }
 
-bool ProcessRecording::open_trace(const std::vector<std::string>& candidates) {
+bool ProcessRecording::open_trace(const TraceNames& names) {
   if (trace_ != nullptr)
     return true;
-  for (const std::string& path : candidates) {
+  for (uint32_t attempt = 0;; attempt++) {
+    const std::string path = names(attempt);
+    if (path.empty())
+      return false;
     trace_ = TraceFile::create(path, process_.uuid, shop_.session.header().uuid);
     if (trace_ == nullptr && errno != EEXIST) {
       open_error_ = errno;
@@ -100,7 +103,6 @@ bool ProcessRecording::open_trace(const std::vector<std::string>& candidates) {
         skip_to(b, it->second);
     return true;
   }
-  return false;
 }
 
 void ProcessRecording::continue_from(const ChunkHeader& chunk, std::span<const uint8_t> payload) {

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -51,6 +52,10 @@ struct ProcessEnd {
   uint64_t user_ns = 0, system_ns = 0, peak_rss_bytes = 0;
 };
 
+// Names that a trace may have, by number, most wanted first: made one at a time, for nearly always the first is free.
+// "": there are no more.
+using TraceNames = std::function<std::string(uint32_t attempt)>;
+
 class ProcessRecording {
  public:
   // `block_index`: its process block; `root_pid`: 0 if not known. Call open_trace() next.
@@ -71,7 +76,7 @@ class ProcessRecording {
 
   // Creates the trace, or continues the one an earlier recorder left. false: not possible now, try again
   // later.
-  bool open_trace(const std::vector<std::string>& candidates);
+  bool open_trace(const TraceNames& names);
   // errno of the last attempt to write that failed, 0 none.
   int write_error() const { return trace_ == nullptr ? open_error_ : trace_->error(); }
 

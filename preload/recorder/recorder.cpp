@@ -78,6 +78,11 @@ Recorder::Recorder(SessionFile& session, const RecorderSettings& settings)
   h.recorder_state.store(static_cast<uint32_t>(RecorderState::running), std::memory_order_release);
 }
 
+Recorder::~Recorder() {
+  if (index_fd_ >= 0)
+    close(index_fd_);
+}
+
 void Recorder::run() {
   while (pass()) {
     if (scans_.busy())
@@ -129,7 +134,7 @@ bool Recorder::pass() {
     std::erase_if(expected_, [](Expected& e) { return e.watch.ended(); });
     for (auto& r : recordings_) {
       if (r->trace() == nullptr)
-        r->open_trace(trace_candidates(*r));
+        r->open_trace(trace_names(*r));
       r->housekeep(now_ns_);
     }
     next_housekeeping_ns_ = now_ns_ + 1000 * kMs;
@@ -217,7 +222,7 @@ bool Recorder::adopt_process(uint32_t index) {
   any_seen_ = true;
   auto r = std::make_unique<ProcessRecording>(shop_, index, root_pid_);
   const uint32_t pid = r->watch().pid();
-  r->open_trace(trace_candidates(*r));
+  r->open_trace(trace_names(*r));
   std::erase_if(expected_, [pid](const Expected& e) { return e.watch.pid() == pid; });
   write_index_line(*r, "started", false);
   recordings_.push_back(std::move(r));
@@ -226,12 +231,11 @@ bool Recorder::adopt_process(uint32_t index) {
   return true;
 }
 
-// Names a trace may have, most wanted first; the first that is free or already this trace is taken.
-std::vector<std::string> Recorder::trace_candidates(const ProcessRecording& recording) {
+// The first that is free or already this trace is taken.
+TraceNames Recorder::trace_names(const ProcessRecording& recording) {
   const SessionHeader& h = session_.header();
   const SessionProcess& p = recording.process();
-  std::vector<std::string> names;
-  std::string stem;
+  std::string stem, wanted;
   const auto numbered = [&stem](uint32_t image) { return fmt::format("{}.{}.hlt", stem, image); };
   if (h.output[0] != 0) {
     const std::string own = with_pid(h.output, std::to_string(p.pid));
@@ -252,16 +256,19 @@ std::vector<std::string> Recorder::trace_candidates(const ProcessRecording& reco
           other->trace()->rename_to(numbered(other->process().image_number));
       }
       if (newest)
-        names.push_back(own);
+        wanted = own;
     }
   } else {
     stem = fmt::format("{}/{}.{}", h.directory,
                        file_name_of({p.text, std::min<size_t>(p.exe_bytes, sizeof(p.text))}), p.pid);
   }
-  names.push_back(numbered(p.image_number));
-  for (uint32_t i = 2; i < kMostNameAttempts; i++)
-    names.push_back(fmt::format("{}.{}-{}.hlt", stem, p.image_number, i));
-  return names;
+  return [stem, wanted, image = p.image_number](uint32_t attempt) -> std::string {
+    if (!wanted.empty() && attempt-- == 0)
+      return wanted;
+    if (attempt == 0)
+      return fmt::format("{}.{}.hlt", stem, image);
+    return attempt < kMostNameAttempts ? fmt::format("{}.{}-{}.hlt", stem, image, attempt + 1) : "";
+  };
 }
 
 void Recorder::drain_all(uint64_t pass_ticks) {
@@ -328,8 +335,6 @@ void Recorder::notice_ends() {
 
 ProcessEnd Recorder::end_of(ProcessRecording& recording, bool replaced_by_exec) {
   ProcessEnd end;
-  const uint32_t oom_kills = count_oom_kills(static_cast<uint32_t>(getpid()));
-  end.oom_kills = oom_kills > oom_kills_at_start_ ? oom_kills - oom_kills_at_start_ : 0;
   const auto set_status = [&end](int status) {
     end.how = WIFSIGNALED(status) ? 2 : 1;
     end.code = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
@@ -355,6 +360,11 @@ ProcessEnd Recorder::end_of(ProcessRecording& recording, bool replaced_by_exec) 
     end.how = 3;
     end.code = -1;
   }
+  // Three files of /proc and /sys: not for each child that came to a good end.
+  if (recording.is_root() || end.how == 0 || end.how == 2) {
+    const uint32_t oom_kills = count_oom_kills(static_cast<uint32_t>(getpid()));
+    end.oom_kills = oom_kills > oom_kills_at_start_ ? oom_kills - oom_kills_at_start_ : 0;
+  }
   return end;
 }
 
@@ -373,7 +383,7 @@ void Recorder::finish(size_t index, bool replaced_by_exec) {
   const std::unique_ptr<ProcessRecording> r = std::move(recordings_[index]);
   recordings_.erase(recordings_.begin() + static_cast<long>(index));
   if (r->trace() == nullptr)
-    r->open_trace(trace_candidates(*r));
+    r->open_trace(trace_names(*r));
   // Its last event may be what tells how it ended.
   r->drain_to_end();
   // Processes that found no room in the session have nobody else to tell.
@@ -523,14 +533,14 @@ void Recorder::write_index_line(ProcessRecording& r, const char* event, bool cle
       "\"executable\":{},\"complete\":{},\"events\":{}}}\n",
       event, json_text(file), uuid, p.pid, p.parent_pid, p.image_number, r.is_root(),
       json_text({p.text, std::min<size_t>(p.exe_bytes, sizeof(p.text))}), clean, r.tally().events);
-  const int fd = open((std::string(h.directory) + "/index.jsonl").c_str(),
-                      O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-  if (fd < 0)
+  if (index_fd_ < 0)
+    index_fd_ = open((std::string(h.directory) + "/index.jsonl").c_str(),
+                     O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  if (index_fd_ < 0)
     return;
   // One write a line; a torn line on a full disk is skipped by readers.
-  const ssize_t written = write(fd, line.data(), line.size());
+  const ssize_t written = write(index_fd_, line.data(), line.size());
   static_cast<void>(written);
-  close(fd);
 }
 
 } // namespace hl

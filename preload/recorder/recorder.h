@@ -35,6 +35,9 @@ struct RecorderSettings {
 class Recorder {
  public:
   Recorder(SessionFile& session, const RecorderSettings& settings);
+  ~Recorder();
+  Recorder(const Recorder&) = delete;
+  Recorder& operator=(const Recorder&) = delete;
 
   // Until all is recorded. Afterwards the session file is deleted unless a trace needs it.
   void run();
@@ -61,7 +64,7 @@ class Recorder {
   void notice_ends();
   void finish(size_t index, bool replaced_by_exec);
   ProcessEnd end_of(ProcessRecording& recording, bool replaced_by_exec);
-  std::vector<std::string> trace_candidates(const ProcessRecording& recording);
+  TraceNames trace_names(const ProcessRecording& recording);
   void extend_ahead();
   void plan_sleep();
   void expect_children(ProcessRecording& recording);
@@ -91,6 +94,7 @@ class Recorder {
   uint64_t sleep_ns_ = 1'000'000;
   uint64_t drained_bytes_ = 0;                  // of this pass
   std::optional<ControlMessage> root_complete_; // to be sent
+  int index_fd_ = -1;                           // index.jsonl, opened with its first line
 };
 
 } // namespace hl
