@@ -86,8 +86,10 @@ Origin find_origin(uint64_t own_namespace) {
   const uint32_t pid = sys::process_id();
   const uint32_t parent = static_cast<uint32_t>(sys::raw_syscall(SYS_getppid));
   std::atomic<uint32_t>* const table = g_process.view.process_table();
+  // Each takes the first free place, so none lies beyond the number of all that ever came; a parent came long ago.
+  const uint32_t came = g_process.view.header()->next_process_serial.load(std::memory_order_relaxed);
   uint32_t newest = 0;
-  for (uint32_t i = 0; i < kMaxProcesses; ++i) {
+  for (uint32_t i = 0; i < kMaxProcesses && i < came; ++i) {
     const uint32_t entry = table[i].load(std::memory_order_acquire);
     if (entry == 0 || entry > g_process.view.header()->blocks_available.load(std::memory_order_acquire)) continue;
     const SessionProcess* const slot = static_cast<const SessionProcess*>(g_process.view.block(entry - 1));

@@ -10,7 +10,8 @@
 //    touches a few neighbouring lines where a hash would miss the cache once a frame.
 // 3. For all further children, a hash index:
 //
-//   directory    kDirectoryEntries words; the top bits of the hash choose one
+//   directory    kDirectoryEntries words; the top bits of the hash choose one; all 0 until the first split: most programs
+//                need one segment, and are spared the pages of a directory
 //   segment      16 KiB: 256 buckets of sixteen slots, one cache line each
 //   slot         hash tag (9 bits) | node id (23 bits); 0 = empty
 //
@@ -126,13 +127,17 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
   // memory stays mapped: fork may have been called by a handler that interrupted intern(), which then goes
   // on.
   void reset() {
-    Segment* last = nullptr;
+    Segment* last = segment_at(first_segment_.load(std::memory_order_relaxed));
+    if (last != nullptr)
+      Memory::clear(last, sizeof(Segment));
     for (const auto& entry : directory_) {
       const Directory d = entry.load(std::memory_order_relaxed);
+      if (d == 0)
+        break; // filled from here on only by a split that has not begun
       // A segment stands at a run of entries; once is enough.
-      if (d != 0 && segment_at(d) != last)
+      if (segment_at(d) != last)
         Memory::clear(segment_at(d), sizeof(Segment));
-      last = d != 0 ? segment_at(d) : nullptr;
+      last = segment_at(d);
     }
     for (const auto& entry : first_children_) {
       if (ChildPage* const page = entry.load(std::memory_order_relaxed))
@@ -187,7 +192,7 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
 
   [[gnu::noinline]] StackId intern_by_hash(const StackKey& key) {
     const uint64_t h = XXH3_64bits(&key, sizeof key);
-    const Directory entry = directory_[directory_index(h)].load(std::memory_order_acquire);
+    const Directory entry = entry_for(h);
     if (entry != 0) {
       const Segment* segment = segment_at(entry);
       for (const Bucket* bucket : {first_bucket(segment, h), second_bucket(segment, h)}) {
@@ -357,7 +362,7 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
 
   [[gnu::noinline]] StackId index_node(uint64_t h, StackId id) {
     for (unsigned attempt = 0; attempt <= kDirectoryBits; ++attempt) {
-      const Directory entry = directory_[directory_index(h)].load(std::memory_order_acquire);
+      const Directory entry = entry_for(h);
       if (entry == 0) {
         if (!make_first_segment())
           break;
@@ -386,18 +391,26 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
     Segment* segment = new_segment();
     if (segment == nullptr)
       return false;
-    const Directory fresh = reinterpret_cast<uint64_t>(segment);
-    bool used = false;
-    // Entries that another thread has set meanwhile stay theirs: two segments then share depth 0, which is
-    // fine.
+    Directory none = 0;
+    // Release: pairs with the acquire of entry_for().
+    if (!first_segment_.compare_exchange_strong(none, reinterpret_cast<uint64_t>(segment),
+                                                std::memory_order_release, std::memory_order_relaxed))
+      discard(segment); // somebody else has made it
+    return true;
+  }
+
+  // What leads to the segment of this hash; 0: none yet.
+  Directory entry_for(uint64_t h) const {
+    const Directory entry = directory_[directory_index(h)].load(std::memory_order_acquire);
+    return entry != 0 ? entry : first_segment_.load(std::memory_order_acquire);
+  }
+
+  // Before the first split. Entries that others have set meanwhile stay theirs.
+  void fill_directory(Directory first) {
     for (auto& entry : directory_) {
       Directory empty = 0;
-      used |=
-          entry.compare_exchange_strong(empty, fresh, std::memory_order_release, std::memory_order_relaxed);
+      entry.compare_exchange_strong(empty, first, std::memory_order_release, std::memory_order_relaxed);
     }
-    if (!used)
-      discard(segment);
-    return true;
   }
 
   // Splits the segment of `old`, which hash h leads to. True if the directory now leads elsewhere or deeper.
@@ -409,6 +422,8 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
     Segment* to = new_segment();
     if (to == nullptr)
       return false;
+    if (depth == 0)
+      fill_directory(old);
     // The slots do not hold the hash bits that choose directory entries; the node does.
     for (uint32_t b = 0; b < (1u << kBucketBits); ++b) {
       unsigned n = 0;
@@ -461,6 +476,7 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
     return (XXH3_64bits(&key, sizeof key) >> (63 - depth)) & 1;
   }
 
+  std::atomic<Directory> first_segment_{0};
   std::atomic<Directory> directory_[kDirectoryEntries] = {};
   std::atomic<uint64_t> segments_{0};
   std::atomic<uint64_t> refused_{0};
