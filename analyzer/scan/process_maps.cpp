@@ -71,6 +71,14 @@ const MapsEntry* entry_at(std::span<const MapsEntry> maps, uint64_t address) {
   return &*(after - 1);
 }
 
+std::span<const MapsEntry> entries_in(std::span<const MapsEntry> maps, uint64_t start, uint64_t end) {
+  const auto from = std::lower_bound(maps.begin(), maps.end(), start,
+                                     [](const MapsEntry& e, uint64_t a) { return e.end <= a; });
+  const auto to =
+      std::lower_bound(from, maps.end(), end, [](const MapsEntry& e, uint64_t a) { return e.start < a; });
+  return {from, to};
+}
+
 std::string_view file_name_of(std::string_view path) {
   constexpr std::string_view kDeleted = " (deleted)";
   if (path.ends_with(kDeleted))

@@ -26,6 +26,9 @@ std::vector<MapsEntry> parse_maps(std::string_view text);
 // nullptr: nothing is mapped there.
 const MapsEntry* entry_at(std::span<const MapsEntry> maps, uint64_t address);
 
+// What is mapped in [start, end), from its first entry on.
+std::span<const MapsEntry> entries_in(std::span<const MapsEntry> maps, uint64_t start, uint64_t end);
+
 // The part of a path behind its last slash, without the kernel's " (deleted)".
 std::string_view file_name_of(std::string_view path);
 

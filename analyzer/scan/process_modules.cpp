@@ -39,10 +39,6 @@ bool read_module(const MapsEntry& first, std::span<const MapsEntry> maps, Memory
   const uint64_t bias = first.start - (load->p_vaddr & ~kPageMask);
   for (const Elf64_Phdr& p : headers) {
     const uint64_t start = bias + p.p_vaddr;
-    if (p.p_type == PT_TLS) {
-      out.tls_alignment = std::max<uint64_t>(1, p.p_align);
-      out.tls_bytes = p.p_memsz + out.tls_alignment;
-    }
     if (p.p_type != PT_LOAD || p.p_memsz == 0)
       continue;
     // A file that was merely mapped to be read does not have its segments where they belong.

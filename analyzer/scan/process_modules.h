@@ -20,8 +20,6 @@ struct LoadedModule {
     uint64_t start, end;
   };
   std::vector<Segment> writable; // data and bss, as linked; parts may have been made read-only since
-  uint64_t tls_bytes = 0;        // of its thread-local block, rounded up to its alignment
-  uint64_t tls_alignment = 0;
 };
 
 std::vector<LoadedModule> loaded_modules(std::span<const MapsEntry> maps, MemoryReader& memory);

@@ -76,6 +76,11 @@ std::vector<uint32_t> tasks_of(uint32_t pid) {
   return tids;
 }
 
+uint64_t running_time_ns(uint32_t pid, uint32_t tid) {
+  const std::string text = read_small_file(task_path(pid, tid, "schedstat"));
+  return number(text, 10);
+}
+
 uint64_t blocked_stack_pointer(uint32_t pid, uint32_t tid) {
   // "number arguments stack-pointer instruction-pointer", "-1 stack-pointer instruction-pointer" or
   // "running".

@@ -24,6 +24,9 @@ std::optional<TaskStatus> task_status(uint32_t pid, uint32_t tid);
 
 std::vector<uint32_t> tasks_of(uint32_t pid);
 
+// Time that a task has had a processor; 0: the kernel does not tell.
+uint64_t running_time_ns(uint32_t pid, uint32_t tid);
+
 // The stack pointer of a task that is blocked in a system call; 0 unknown.
 uint64_t blocked_stack_pointer(uint32_t pid, uint32_t tid);
 

@@ -14,8 +14,10 @@ constexpr uint64_t kPage = 4096;
 constexpr uint64_t kRedZone = 128; // below the stack pointer, of leaf functions
 // sizeof(struct pthread) of glibc 2.36; what is beyond, up to the page's end, is part of the same mapping.
 constexpr uint64_t kThreadDescriptorBytes = 2304;
-// Room that glibc keeps in the static block for libraries that are loaded later.
-constexpr uint64_t kStaticTlsSurplus = 4096;
+// Room that glibc keeps below the static blocks for libraries that are loaded later.
+constexpr uint64_t kStaticTlsSurplus = 1664;
+constexpr uint64_t kMostStaticTls = uint64_t{64} << 20;
+constexpr uint64_t kMostModules = 65536;
 
 uint64_t up_to_page(uint64_t address) {
   return (address + kPage - 1) & ~(kPage - 1);
@@ -66,11 +68,7 @@ class RangeSet {
 
 class RootFinder {
  public:
-  RootFinder(const RootSources& sources, MemoryReader& memory) : from_(sources), memory_(memory) {
-    for (const LoadedModule& module : sources.modules)
-      static_tls_bytes_ += module.tls_bytes;
-    static_tls_bytes_ += kStaticTlsSurplus;
-  }
+  RootFinder(const RootSources& sources, MemoryReader& memory) : from_(sources), memory_(memory) {}
 
   std::vector<RootRange> find() {
     add_globals();
@@ -89,11 +87,9 @@ class RootFinder {
 
   // The readable parts of [start, end).
   void add(RootKind kind, uint32_t tid, uint64_t start, uint64_t end) {
-    auto entry = std::lower_bound(from_.maps.begin(), from_.maps.end(), start,
-                                  [](const MapsEntry& e, uint64_t a) { return e.end <= a; });
-    for (; entry != from_.maps.end() && entry->start < end; ++entry) {
-      const uint64_t from = std::max(start, entry->start), to = std::min(end, entry->end);
-      if (entry->readable && from < to)
+    for (const MapsEntry& entry : entries_in(from_.maps, start, end)) {
+      const uint64_t from = std::max(start, entry.start), to = std::min(end, entry.end);
+      if (entry.readable && from < to)
         out_.push_back({kind, tid, from, to - from});
     }
   }
@@ -110,7 +106,7 @@ class RootFinder {
       if (is_libc(module.path))
         leave_out_arena(module, data);
       for (const Range& range : data.ranges())
-        for (const MapsEntry& entry : from_.maps)
+        for (const MapsEntry& entry : entries_in(from_.maps, range.start, range.end))
           if (entry.writable)
             add(RootKind::global, 0, std::max(range.start, entry.start), std::min(range.end, entry.end));
     }
@@ -159,7 +155,7 @@ class RootFinder {
         add(RootKind::stack, thread.tid, std::max(start, here->start), end);
     };
     if (is_on_own_stack(thread, *here)) {
-      add_stack(low, thread_local_start(thread, *here));
+      add_stack(low, lowest_static_block(thread, *here));
       return;
     }
     if (here->path == "[stack]") {
@@ -176,7 +172,7 @@ class RootFinder {
         add(RootKind::stack, thread.tid, own->start, own->end);
     } else if (!threads_on_own_stack_.contains(thread.thread_pointer)) {
       if (const MapsEntry* const own = entry_at(from_.maps, thread.thread_pointer))
-        add(RootKind::stack, thread.tid, own->start, thread_local_start(thread, *own));
+        add(RootKind::stack, thread.tid, own->start, lowest_static_block(thread, *own));
     }
   }
 
@@ -200,21 +196,44 @@ class RootFinder {
     return found == from_.blocks.end() ? nullptr : &*found;
   }
 
-  uint64_t thread_local_start(const ThreadContext& thread, const MapsEntry& entry) const {
-    const uint64_t start = std::max(minus(thread.thread_pointer, static_tls_bytes_), entry.start);
-    // Never below the stack pointer of a thread whose stack is right there.
-    return is_on_own_stack(thread, entry)
-               ? std::max(start, std::min(thread.stack_pointer, thread.thread_pointer))
-               : start;
+  // Where the thread's static thread-local blocks begin: in its descriptor, glibc keeps a vector of all
+  // modules' blocks (dtv), and the static ones lie below the descriptor. The thread pointer where nothing can
+  // be told.
+  uint64_t lowest_static_block(const ThreadContext& thread, const MapsEntry& entry) {
+    const uint64_t descriptor = thread.thread_pointer;
+    const uint64_t vector = read_word(descriptor + 8);
+    const uint64_t count = vector == 0 ? 0 : read_word(vector - 16);
+    if (count == 0 || count > kMostModules)
+      return descriptor;
+    std::vector<uint64_t> words(2 * (count + 1)); // address, and what to free
+    MemoryReader::Piece piece{vector, {reinterpret_cast<uint8_t*>(words.data()), words.size() * 8}};
+    memory_.read({&piece, 1});
+    uint64_t lowest = descriptor;
+    for (uint64_t module = 1; module <= count; ++module)
+      if (const uint64_t block = words[2 * module];
+          block >= std::max(entry.start, minus(descriptor, kMostStaticTls)) && block < lowest)
+        lowest = block;
+    return lowest;
+  }
+
+  uint64_t read_word(uint64_t address) {
+    uint64_t word = 0;
+    MemoryReader::Piece piece{address, {reinterpret_cast<uint8_t*>(&word), sizeof word}};
+    memory_.read({&piece, 1});
+    return piece.read_bytes == sizeof word ? word : 0;
   }
 
   void add_thread_local(const ThreadContext& thread) {
     const MapsEntry* const entry = entry_at(from_.maps, thread.thread_pointer);
     if (thread.thread_pointer == 0 || entry == nullptr)
       return;
+    // With the room for late libraries; on a stack of its own the thread uses some of that otherwise.
+    uint64_t start = std::max(minus(lowest_static_block(thread, *entry), kStaticTlsSurplus), entry->start);
+    if (is_on_own_stack(thread, *entry))
+      start = std::max(start, thread.stack_pointer);
     const uint64_t end = std::min(entry->end, up_to_page(thread.thread_pointer + kThreadDescriptorBytes));
     if (wanted(kScanTls))
-      add(RootKind::tls, thread.tid, thread_local_start(thread, *entry), end);
+      add(RootKind::tls, thread.tid, start, end);
   }
 
   // The mappings that the program made itself, and writable files; not what belongs to allocators.
@@ -234,11 +253,9 @@ class RootFinder {
     for (const Range& range : data_of_modules_.ranges())
       wanted_ranges.remove(range.start, range.end);
     for (const Range& range : wanted_ranges.ranges())
-      for (auto entry = std::lower_bound(from_.maps.begin(), from_.maps.end(), range.start,
-                                         [](const MapsEntry&e, uint64_t a) { return e.end <= a; });
-           entry != from_.maps.end() && entry->start < range.end; ++entry)
-        if (entry->writable)
-          add(RootKind::mapping, 0, std::max(range.start, entry->start), std::min(range.end, entry->end));
+      for (const MapsEntry& entry : entries_in(from_.maps, range.start, range.end))
+        if (entry.writable)
+          add(RootKind::mapping, 0, std::max(range.start, entry.start), std::min(range.end, entry.end));
   }
 
   bool holds_blocks(const ApplicationMapping& mapping) const {
@@ -268,7 +285,6 @@ class RootFinder {
   std::vector<RootRange> out_;
   RangeSet data_of_modules_;                // wanted or not
   std::set<uint64_t> threads_on_own_stack_; // by thread pointer
-  uint64_t static_tls_bytes_ = 0;
 };
 
 } // namespace

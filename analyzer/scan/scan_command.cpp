@@ -32,8 +32,8 @@ namespace hl {
 namespace {
 
 constexpr uint64_t kMs = 1'000'000;
-// A thread inside a call gets so long to leave it. Most need microseconds.
-constexpr uint64_t kRunOnLimitNs = 50 * kMs;
+// Threads inside a call get so long to leave it. Most need microseconds, and a processor.
+constexpr uint64_t kRunOnLimitNs = 300 * kMs;
 // Nobody wants a service to stand still for longer; one that is about to end may.
 constexpr uint64_t kPauseLimitNs = 30'000 * kMs, kPauseLimitAtEndNs = 110'000 * kMs;
 // Catching up again pays while the last time took longer than this.
@@ -106,7 +106,8 @@ class Scan {
   Scan(const Arguments& arguments, ScanOutcome& outcome)
       : arguments_(arguments), outcome_(outcome), channel_(arguments.channel), live_(arguments.trace) {}
 
-  // While the program runs.
+  // While the program runs; at its end, while it stands: its other threads must not go on for as long as this
+  // takes, in a program whose destructors have run.
   void prepare() {
     const auto show_life = [this] { channel_.show_life(); };
     for (int i = 0; i < kMostCatchUps; ++i) {
@@ -129,6 +130,8 @@ class Scan {
   // With the program standing still. Must be called in a thread that ends right afterwards: its end lets go
   // what could not be let go otherwise.
   void look() {
+    // The recorder gives way to the program, and so would we; but now the program waits for us.
+    ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 0);
     const uint64_t stopped_ns = now_ns();
     StoppedProcess process(arguments_.pid);
     const uint64_t stopped_ticks = __rdtsc();
@@ -144,6 +147,8 @@ class Scan {
             return inside.contains(own_tid);
           },
           kRunOnLimitNs);
+    if (is_end())
+      prepare();
     channel_.flush();
     live_.complete([] {});
     const uint64_t at_end_ns = is_end() ? kPauseLimitAtEndNs : kPauseLimitNs;
@@ -177,13 +182,12 @@ class Scan {
   }
 
   const PointerGraph& graph() const { return *graph_; }
-
- private:
   bool is_end() const {
     return arguments_.cause == ScanCause::exit || arguments_.cause == ScanCause::abort ||
            arguments_.cause == ScanCause::signal;
   }
 
+ private:
   // More than is there is an error that can be told, not a reason to kill anybody.
   static void limit_memory(uint64_t available) {
     if (available == UINT64_MAX)
@@ -253,7 +257,8 @@ std::vector<uint8_t> scan(const Arguments& arguments) {
   };
   try {
     Scan scan(arguments, outcome);
-    scan.prepare();
+    if (!scan.is_end())
+      scan.prepare();
     in_own_thread([&] { scan.look(); });
     const Classification found = classify(scan.graph());
     outcome.duration_ns = now_ns() - began_ns;

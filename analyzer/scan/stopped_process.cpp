@@ -191,13 +191,22 @@ uint32_t StoppedProcess::run_on(const std::function<bool(uint32_t own_tid)>& is_
         inside.push_back(&task);
     if (inside.empty() || now_ns() - began_ns > limit_ns)
       return static_cast<uint32_t>(inside.size());
+    uint64_t ran_ns = 0;
     for (Task* task : inside) {
+      ran_ns += running_time_ns(pid_, task->tid);
       begin_anew(*task);
       ask(PTRACE_CONT, task->tid, 0, static_cast<uint64_t>(task->signal));
       task->state = TaskState::asked;
       task->signal = 0;
     }
-    sleep_ns(moment_ns);
+    // Where others want the processors too, a moment may pass before any of them runs.
+    uint64_t runs_ns = ran_ns;
+    do {
+      sleep_ns(moment_ns);
+      runs_ns = 0;
+      for (const Task* task : inside)
+        runs_ns += running_time_ns(pid_, task->tid);
+    } while (ran_ns != 0 && runs_ns == ran_ns && now_ns() - began_ns < limit_ns);
     moment_ns = std::min(moment_ns * 2, kLongestMomentNs);
     for (Task* task : inside)
       ask(PTRACE_INTERRUPT, task->tid);
