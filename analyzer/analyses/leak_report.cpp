@@ -46,15 +46,18 @@ int urgency(LeakClass leak_class) {
 
 class Maker {
  public:
-  Maker(const Replay& replay, const LeakScan* scan, RootNames& roots)
-      : replay_(replay), scan_(scan), roots_(roots) {
+  Maker(const Replay& replay, const LeakScan* scan, RootNames& roots, const SuppressedEntries& suppressed)
+      : replay_(replay), scan_(scan), roots_(roots), suppressed_(suppressed) {
     for (auto& of_class : index_)
       of_class.assign(replay.result().sites.size(), kNoSite);
   }
 
   LeakReport run() {
     if (scan_ == nullptr) {
-      replay_.live().for_each([&](const LiveBlock& block) { count(block, LeakClass::unknown); });
+      replay_.live().for_each([&](const LiveBlock& block) {
+        if (!suppress(block, suppressed_.rule_of(LeakClass::unknown, block.site)))
+          count(block, LeakClass::unknown);
+      });
     } else {
       join();
       attribute_indirect();
@@ -70,6 +73,26 @@ class Maker {
   }
 
  private:
+  bool suppress(const LiveBlock& block, std::optional<size_t> rule) {
+    if (!rule)
+      return false;
+    report_.suppressed.add(block.size);
+    report_.suppressed_by[*rule].add(block.size);
+    return true;
+  }
+
+  // The rule for a block of the scan: its own, or that of the lost block it goes with.
+  std::optional<size_t> rule_of(size_t block, const LiveBlock& live) const {
+    const LeakClass leak_class = scan_->classes[block];
+    if (const auto rule = suppressed_.rule_of(leak_class, live.site))
+      return rule;
+    const uint64_t holder = scan_->holders[block];
+    if (leak_class != LeakClass::indirect || holder == LeakScan::kNoHolder || LeakScan::is_root(holder))
+      return std::nullopt;
+    const LiveBlock* const leader = replay_.live().find(scan_->addresses[LeakScan::block_of(holder)]);
+    return leader == nullptr ? std::nullopt : suppressed_.rule_of(LeakClass::definite, leader->site);
+  }
+
   LeakSite& count(const LiveBlock& block, LeakClass leak_class) {
     report_.totals[static_cast<size_t>(leak_class)].add(block.size);
     uint32_t& index = index_[static_cast<size_t>(leak_class)][block.site];
@@ -107,6 +130,8 @@ class Maker {
         ++report_.unknown_to_replay;
         continue;
       }
+      if (!suppressed_.empty() && suppress(*block, rule_of(i, *block)))
+        continue; // sites_ does not know it: whoever is held through it is still held by its root
       sites_[i] = block->site;
       sizes_[i] = block->size;
       count(*block, scan_->classes[i]);
@@ -230,6 +255,7 @@ class Maker {
   const Replay& replay_;
   const LeakScan* scan_;
   RootNames& roots_;
+  const SuppressedEntries& suppressed_;
   LeakReport report_;
   std::array<std::vector<uint32_t>, kLeakClasses> index_; // by class and site: entry of report_.sites
   std::vector<uint32_t> sites_;                           // by block of the scan
@@ -238,9 +264,10 @@ class Maker {
 
 } // namespace
 
-LeakReport make_leak_report(const Replay& replay, const LeakScan* scan, std::string reason, RootNames& roots) {
+LeakReport make_leak_report(const Replay& replay, const LeakScan* scan, std::string reason, RootNames& roots,
+                            const SuppressedEntries& suppressed) {
   const bool scanned = scan != nullptr && scan->scanned();
-  LeakReport report = Maker(replay, scanned ? scan : nullptr, roots).run();
+  LeakReport report = Maker(replay, scanned ? scan : nullptr, roots, suppressed).run();
   report.scanned = scanned;
   if (!scanned)
     report.reason = scan != nullptr && !scan->reason.empty() ? scan->reason : std::move(reason);

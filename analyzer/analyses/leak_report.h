@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "analyses/heap_report.h"
@@ -59,11 +60,31 @@ struct LeakSite {
   static constexpr size_t kMaxThreads = 8;
 };
 
+// Entries of a report that a rule suppresses: (class, site) -> rule.
+class SuppressedEntries {
+ public:
+  void add(LeakClass leak_class, uint32_t site, size_t rule) { rules_[key(leak_class, site)] = rule; }
+  std::optional<size_t> rule_of(LeakClass leak_class, uint32_t site) const {
+    const auto found = rules_.find(key(leak_class, site));
+    return found == rules_.end() ? std::nullopt : std::optional(found->second);
+  }
+  bool empty() const { return rules_.empty(); }
+
+ private:
+  static uint64_t key(LeakClass leak_class, uint32_t site) {
+    return uint64_t{static_cast<uint8_t>(leak_class)} << 32 | site;
+  }
+  std::unordered_map<uint64_t, size_t> rules_;
+};
+
 struct LeakReport {
   bool scanned = false;
   std::string reason; // not scanned: why
   std::array<BlockSum, kLeakClasses> totals;
   std::vector<LeakSite> sites; // what to mend first, first
+  // Not in the totals and sites above. What is lost with a suppressed block is suppressed by the same rule.
+  BlockSum suppressed;
+  std::unordered_map<size_t, BlockSum> suppressed_by; // rule
   // Blocks that only the scan or only the replay knows: a sign of lost events.
   uint64_t unknown_to_replay = 0, unknown_to_scan = 0;
 
@@ -71,7 +92,8 @@ struct LeakReport {
 };
 
 // `scan` nullptr: there is none, `reason` says why. The replay stands at the scan's moment.
-LeakReport make_leak_report(const Replay& replay, const LeakScan* scan, std::string reason, RootNames& roots);
+LeakReport make_leak_report(const Replay& replay, const LeakScan* scan, std::string reason, RootNames& roots,
+                            const SuppressedEntries& suppressed = {});
 
 // Sites of one class put together by what a reader sees of them.
 struct LeakGroup {

@@ -75,6 +75,7 @@ void StackResolver::resolve(std::span<const StackId> stacks) {
     for (const Frame& frame : answers[i]) {
       ResolvedFrame resolved;
       resolved.function = symbolizer_.text(frame.function);
+      resolved.linkage_name = symbolizer_.text(frame.linkage_name);
       resolved.file = symbolizer_.text(frame.file);
       resolved.line = frame.line;
       resolved.module = module.path;

@@ -40,11 +40,9 @@ std::string name_of(const LeakGroup& group) {
 } // namespace
 
 std::vector<CheckResult> leak_checks(const LeaksAnswer& answer, std::span<const CheckResult> checks) {
-  const std::vector<SiteGroup> groups =
-      group_sites(answer.heap.heap.result(), answer.heap.resolver, GroupBy::line);
   std::vector<CheckResult> results;
   uint64_t left_out = 0;
-  for (const LeakGroup& group : group_leaks(answer.report, groups)) {
+  for (const LeakGroup& group : answer.study.groups) {
     if (!is_exceeded(group.leak_class, checks))
       continue;
     if (results.size() == kMaxChecks) {

@@ -1,6 +1,7 @@
 // `leaks --json`: the keys are a contract (docs/json.md), added to, never renamed.
 #include "renderers/describe_trace.h"
 #include "renderers/frames_json.h"
+#include "renderers/growth_text.h"
 #include "renderers/leaks_output.h"
 
 namespace hl {
@@ -92,8 +93,42 @@ void write_site(const LeaksAnswer& answer, const LeakSite& site, JsonWriter& jso
     }
     json.end_array().end_object();
   }
+  if (answer.growth != nullptr) {
+    json.key("growth");
+    growth_json(answer.growth->judge(site.site), json);
+  }
   write_frames(answer.heap.resolver.frames(result.site_stacks[site.site]), json);
   json.end_object();
+}
+
+// Sites put together as a reader sees them: with what is said of all of them together.
+void write_places(const LeaksAnswer& answer, JsonWriter& json) {
+  json.key("places").begin_array();
+  size_t written = 0;
+  for (const LeakGroup& group : answer.study.groups) {
+    if (answer.heap.top != 0 && written++ == answer.heap.top)
+      break;
+    json.begin_object()
+        .member("class", to_string(group.leak_class))
+        .member("function", group.place->function)
+        .member("file", group.place->file)
+        .member("line", group.place->line)
+        .member("bytes", group.sum.bytes)
+        .member("blocks", group.sum.blocks)
+        .member("indirect_bytes", group.with.bytes)
+        .member("indirect_blocks", group.with.blocks)
+        .member("stacks", uint64_t{group.sites.size()});
+    if (const Growth* const growth = answer.study.growth_of(group); growth != nullptr) {
+      json.key("growth");
+      growth_json(*growth, json);
+    }
+    if (const auto missing = answer.study.missing.find(group.place); missing != answer.study.missing.end()) {
+      json.key("missing_free");
+      missing_free_json(missing->second, answer.heap.heap.result().threads, json);
+    }
+    json.end_object();
+  }
+  json.end_array();
 }
 
 } // namespace
@@ -126,6 +161,25 @@ void leaks_json(const LeaksAnswer& answer, JsonWriter& json) {
     if (answer.heap.top == 0 || written++ < answer.heap.top)
       write_site(answer, site, json);
   json.end_array();
+  write_places(answer, json);
+  json.key("suppressed")
+      .begin_object()
+      .member("bytes", report.suppressed.bytes)
+      .member("blocks", report.suppressed.blocks)
+      .end_object();
+  json.key("suppressions").begin_array();
+  for (const SuppressionHits& hits : answer.suppressed)
+    json.begin_object()
+        .member("rule", hits.name)
+        .member("source", hits.source)
+        .member("blocks", hits.sum.blocks)
+        .member("bytes", hits.sum.bytes)
+        .end_object();
+  json.end_array();
+  if (answer.growth != nullptr) {
+    json.key("growth");
+    generations_json(answer.study.iterations, answer.growth->generations(), answer.study.places, json);
+  }
   write_lost(json, answer.heap.heap.lost);
   write_problems(json, answer.heap.trace);
   json.end_object();

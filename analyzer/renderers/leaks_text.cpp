@@ -1,6 +1,7 @@
 // `leaks` for people: what is lost, from where, what to mend first. See leaks_output.h.
 #include <algorithm>
 
+#include "renderers/growth_text.h"
 #include "renderers/leaks_output.h"
 #include "renderers/report_parts.h"
 #include "renderers/stack_text.h"
@@ -78,6 +79,9 @@ std::vector<std::string> verdict(const LeaksAnswer& answer, const std::vector<Le
     rest += "Possibly lost: " + sum_text(possible, style) + ". ";
   rest += "Still reachable: " + sum_text(report.of(LeakClass::reachable), style) + ".";
   lines.push_back(rest);
+  if (!answer.study.growing.empty())
+    lines.push_back("Growing: " + plural(answer.study.growing.size(), "place") + ", first " +
+                    place_text(answer.study.places[answer.study.growing.front().group], style) + ".");
   return lines;
 }
 
@@ -169,18 +173,27 @@ std::string entry(const LeaksAnswer& answer, size_t number, const LeakGroup& gro
   std::string out = head + group_label(*group.place, style, style.width - std::min(style.width / 2, display_width(head))) + "\n";
   const LeakSite& site = *group.sites.front();
   std::string about = what_it_means(group, style);
+  const Growth* const growth = answer.study.growth_of(group);
   const std::string held = held_text(answer, site, style);
   const auto add = [&about](const std::string& part) {
     if (!part.empty())
       about += (about.empty() ? "" : "; ") + part;
   };
   add(held);
+  if (growth != nullptr && answer.growth != nullptr)
+    add(growth_clause(*growth, answer.growth->generations(), style));
   if (group.sum.blocks == 1)
     add("allocated " + ago(answer, group.oldest_ticks) + " before");
   else
     add("oldest " + ago(answer, group.oldest_ticks) + ", youngest " + ago(answer, group.youngest_ticks) + " before");
   add(threads_text(answer, site));
   out += wrapped(about, margin, margin, style);
+  if (growth != nullptr && growth->verdict == GrowthVerdict::growing)
+    out += margin + growth_sparkline(*growth, style) + "\n";
+  if (const auto missing = answer.study.missing.find(group.place); missing != answer.study.missing.end())
+    if (const std::string text = missing_free_sentence(missing->second, answer.heap.heap.result().threads, style);
+        !text.empty())
+      out += wrapped(text + ".", margin, margin, style);
   out += stack_lines(answer.heap.resolver.frames(answer.heap.heap.result().site_stacks[site.site]), kCallers, kIndent, style);
   if (group.sites.size() > 1)
     out += margin + style.dim("  (the heaviest of " + with_thousands(group.sites.size()) + " stacks)") + "\n";
@@ -210,12 +223,48 @@ std::string section(const LeaksAnswer& answer, const std::vector<LeakGroup>& gro
   return out;
 }
 
+// What grows without end, though something may keep it: a leak that no scan can see. Lost places are listed already.
+std::string growing_section(const LeaksAnswer& answer, const TextStyle& style) {
+  std::string out;
+  std::vector<GrowingPlace> gone; // freed by the end
+  BlockSum whole = answer.report.of(LeakClass::reachable);
+  whole.add(answer.report.of(LeakClass::unknown));
+  size_t number = 0;
+  for (const GrowingPlace& grows : answer.study.growing) {
+    const SiteGroup& place = answer.study.places[grows.group];
+    if (const LeakGroup* const group = answer.study.kept_group(place); group == nullptr)
+      gone.push_back(grows);
+    else if (answer.heap.top == 0 || number < answer.heap.top)
+      out += entry(answer, ++number, *group, whole.bytes, style);
+  }
+  if (!out.empty())
+    out = rule("Growing: kept by something, and ever more of it", "", style) + out;
+  if (!gone.empty())
+    out += growing_text(gone, answer.study.places, answer.growth->generations(), answer.heap.top, style);
+  return out;
+}
+
+std::string suppressed_section(const LeaksAnswer& answer, const TextStyle& style) {
+  if (answer.report.suppressed.blocks == 0)
+    return "";
+  std::string out = rule("Suppressed", sum_text(answer.report.suppressed, style), style);
+  constexpr size_t kShown = 10;
+  for (size_t i = 0; i < std::min(answer.suppressed.size(), kShown); ++i) {
+    const SuppressionHits& hits = answer.suppressed[i];
+    out += "  " + pad_left(human_bytes(hits.sum.bytes, style), 12) + "  " +
+           pad_right(plural(hits.sum.blocks, "block"), 16) + "  " + printable(hits.name) + "  " +
+           style.dim(printable(hits.source)) + "\n";
+  }
+  if (answer.suppressed.size() > kShown)
+    out += style.dim("  " + with_thousands(answer.suppressed.size() - kShown) + " more rules") + "\n";
+  return out;
+}
+
 } // namespace
 
 std::string leaks_text(const LeaksAnswer& answer, const TextStyle& style) {
   const LeakReport& report = answer.report;
-  const std::vector<SiteGroup> places = group_sites(answer.heap.heap.result(), answer.heap.resolver, answer.heap.by);
-  const std::vector<LeakGroup> groups = group_leaks(report, places);
+  const std::vector<LeakGroup>& groups = answer.study.groups;
   std::string out = headline(answer.heap, style);
   for (const std::string& sentence : verdict(answer, groups, style))
     out += wrapped(sentence, "", "", style);
@@ -225,6 +274,7 @@ std::string leaks_text(const LeaksAnswer& answer, const TextStyle& style) {
   if (report.scanned)
     out += style.dim(wrapped(scan_line(answer), "", "", style));
   out += section(answer, groups, LeakClass::definite, "Lost: nothing points to these", lost_of(report), style);
+  out += growing_section(answer, style);
   out += section(answer, groups, LeakClass::possible, "Possibly lost: only pointers into their middle",
                  report.of(LeakClass::possible), style);
   out += section(answer, groups, LeakClass::unknown, report.scanned ? "Not seen by the scan" : "Not freed",
@@ -234,6 +284,9 @@ std::string leaks_text(const LeaksAnswer& answer, const TextStyle& style) {
   else if (report.of(LeakClass::reachable).blocks != 0)
     out += "\n" + style.dim("Still reachable: " + sum_text(report.of(LeakClass::reachable), style) +
                             " (--reachable lists it, and who keeps it)") + "\n";
+  if (answer.growth != nullptr && answer.growth->generations().kind == GenerationOption::Kind::marks)
+    out += iterations_text(answer.study.iterations, answer.growth->generations(), answer.study.places, style);
+  out += suppressed_section(answer, style);
   if (report.unknown_to_replay != 0)
     out += wrapped(plural(report.unknown_to_replay, "block") +
                        " of the scan cannot be found in the recorded events, and are left out.",
@@ -246,8 +299,7 @@ std::string leaks_line(const LeaksAnswer& answer, const TextStyle& style) {
   const LeakReport& report = answer.report;
   if (!report.scanned)
     return "";
-  const std::vector<SiteGroup> places = group_sites(answer.heap.heap.result(), answer.heap.resolver, answer.heap.by);
-  const std::vector<LeakGroup> groups = group_leaks(report, places);
+  const std::vector<LeakGroup>& groups = answer.study.groups;
   const BlockSum lost = lost_of(report);
   std::string text = lost.blocks == 0 ? "nothing lost" : "lost " + sum_text(lost, style);
   if (const BlockSum& possible = report.of(LeakClass::possible); possible.blocks != 0)
