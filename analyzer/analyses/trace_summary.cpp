@@ -46,7 +46,8 @@ TraceSummary summarize(const Trace& trace, const ProgressCallback& progress) {
       ++kinds[static_cast<size_t>(event.kind) & 7];
       if (event.stack != 0)
         named[event.stack] = true;
-      if (event.thread_index != last_thread)
+      // 0: a mark from outside.
+      if (event.thread_index != last_thread && event.thread_index != 0)
         threads.insert(last_thread = event.thread_index);
       if (event.kind != EventKind::extended) [[likely]]
         continue;

@@ -15,12 +15,16 @@ void LiveSet::complete(const std::function<void()>& while_at_it) {
   follow(true, while_at_it);
 }
 
-void LiveSet::follow(bool to_the_end, const std::function<void()>& while_at_it) {
+void LiveSet::open() {
   try {
     trace_ = Trace::open(path_);
   } catch (const TraceError& error) {
     throw ScanFailed(ScanFailure::incomplete, std::string("the trace cannot be read: ") + error.what());
   }
+}
+
+void LiveSet::follow(bool to_the_end, const std::function<void()>& while_at_it) {
+  open();
   EventStreamOptions options;
   options.from_ticks = replayed_below_;
   options.final_only = !to_the_end;

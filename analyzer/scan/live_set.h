@@ -23,6 +23,8 @@ class LiveSet {
   // Throws ScanFailed (incomplete) where the trace cannot be read.
   explicit LiveSet(std::string trace_path) : path_(std::move(trace_path)) {}
 
+  // Reads what the trace says of itself, but no events.
+  void open();
   // `while_at_it` is called now and then.
   void catch_up(const std::function<void()>& while_at_it);
   void complete(const std::function<void()>& while_at_it);

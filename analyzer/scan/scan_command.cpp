@@ -106,6 +106,8 @@ class Scan {
   Scan(const Arguments& arguments, ScanOutcome& outcome)
       : arguments_(arguments), outcome_(outcome), channel_(arguments.channel), live_(arguments.trace) {}
 
+  void open() { live_.open(); }
+
   // While the program runs; at its end, while it stands: its other threads must not go on for as long as this
   // takes, in a program whose destructors have run.
   void prepare() {
@@ -257,7 +259,9 @@ std::vector<uint8_t> scan(const Arguments& arguments) {
   };
   try {
     Scan scan(arguments, outcome);
-    if (!scan.is_end())
+    if (scan.is_end())
+      scan.open();
+    else
       scan.prepare();
     in_own_thread([&] { scan.look(); });
     const Classification found = classify(scan.graph());
