@@ -213,23 +213,24 @@ inline constexpr uint32_t kNodeDirectoryEntries = 4096;      // 8.4 M nodes
 inline constexpr uint32_t kModuleDirectoryEntries = 64;      // 4 032 module instances
 inline constexpr uint32_t kProcessTextBytes = 8192;
 
-// Where leak scans of a process are asked for, by the process itself or from outside, and answered by the
-// recorder. One request at a time: who asks takes `lock`, fills in cause and name and raises `requested`; the
-// recorder copies them and clears `lock`. A request that a recorder left open when it died is its successor's.
+// Where leak scans and marks of a process are asked for, by the process itself or from outside, and answered by
+// the recorder. One request at a time: who asks takes `lock`, fills in what and raises `requested`; the recorder
+// copies that and clears `lock`. A request that a recorder left open when it died is its successor's.
 struct ScanDesk {
   std::atomic<uint32_t> lock;             // who writes a request, or waits for it to be taken up: a thread id of
                                           // the process, kScanDeskOutside; 0 nobody
   std::atomic<uint32_t> requested;        // serial of the newest request (release, after cause and name)
   std::atomic<uint32_t> answered;         // its memory is no longer needed up to this serial; futex word
   std::atomic<uint32_t> completed;        // results are in the trace up to this serial; futex word
+  uint32_t wanted;                        // ScanDeskWants
   uint32_t cause;                         // ScanCause
-  std::atomic<uint32_t> way, failure;     // of the newest result: ScanWay, ScanFailure
-  uint32_t reserved;
+  std::atomic<uint32_t> way, failure;     // of the newest scan's result: ScanWay, ScanFailure
   std::atomic<uint64_t> pause_ns;
   std::atomic<uint64_t> class_blocks[4], class_bytes[4]; // as in LeakScanPayload
-  char name[64];                          // UTF-8, NUL-terminated
+  char name[472];                         // UTF-8, NUL-terminated
 };
-static_assert(sizeof(ScanDesk) == 168);
+static_assert(sizeof(ScanDesk) == 576);
+enum ScanDeskWants : uint32_t { kDeskScan = 1, kDeskMark = 2 /* an event with the name, before the scan */ };
 
 inline constexpr uint32_t kScanDeskOutside = 0xffffffff;
 

@@ -43,6 +43,11 @@ void ReallocScope::release_floor() {
 
 void ReallocScope::record(void* old, void* p, size_t size, const EntryRegisters& caller) {
   if (lost_) [[unlikely]] return;
+  if (g_process.paused.load(std::memory_order_relaxed)) [[unlikely]] {
+    g_process.unrecorded.fetch_add(1, std::memory_order_relaxed);
+    if (old != nullptr) record_free(old, caller);
+    return;
+  }
   EventWriter w(caller.rsp);
   if (!w) return;
   Event e;

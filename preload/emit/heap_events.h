@@ -44,6 +44,10 @@ namespace hl {
 template <typename Usable>
 [[gnu::always_inline]] inline void record_allocation(EventKind kind, void* p, size_t size, size_t alignment,
                                                      const EntryRegisters& caller, Usable usable) {
+  if (g_process.paused.load(std::memory_order_relaxed)) [[unlikely]] {
+    g_process.unrecorded.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
   EventWriter w(caller.rsp);
   if (!w) [[unlikely]] return;
   Event e;

@@ -41,6 +41,16 @@ void wake_all(std::atomic<uint32_t>& word) {
   syscall(SYS_futex, &word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
 }
 
+void show(ScanDesk& desk, const LeakScanPayload& result) {
+  desk.way.store(result.way, std::memory_order_relaxed);
+  desk.failure.store(result.failure, std::memory_order_relaxed);
+  desk.pause_ns.store(result.pause_ns, std::memory_order_relaxed);
+  for (size_t i = 0; i < std::size(result.class_blocks); i++) {
+    desk.class_blocks[i].store(result.class_blocks[i], std::memory_order_relaxed);
+    desk.class_bytes[i].store(result.class_bytes[i], std::memory_order_relaxed);
+  }
+}
+
 // In the child of vfork, whose memory is ours: system calls alone.
 [[noreturn]] void become_scanner(const char* program, char* const* argv, int channel, int result) {
   prctl(PR_SET_PDEATHSIG, SIGKILL); // its answer would reach nobody
@@ -109,10 +119,18 @@ void LeakScans::take_up(ProcessRecording& r, uint64_t now_ns) {
   // Acquire: pairs with the release of who asks; cause and name stand there.
   job.serial = desk.requested.load(std::memory_order_acquire);
   job.cause = static_cast<ScanCause>(std::min(desk.cause, static_cast<uint32_t>(ScanCause::outside)));
+  job.wanted = desk.wanted;
   job.name.assign(desk.name, strnlen(desk.name, sizeof(desk.name)));
   job.heard_ns = now_ns;
+  // An earlier recorder that took this up has set the mark.
+  if ((job.wanted & kDeskMark) != 0 && desk.lock.load(std::memory_order_relaxed) != 0) {
+    flush_(r);
+    r.write_mark(job.name);
+  }
   // Release: what stands there has been read.
   desk.lock.store(0, std::memory_order_release);
+  if ((job.wanted & kDeskScan) == 0)
+    return conclude(r, job, nullptr);
   // An earlier recorder has let the process go on, and died before the result was written.
   if (desk.answered.load(std::memory_order_relaxed) == job.serial)
     fail(r, job, ScanFailure::scanner_failed, "the recorder was killed before the result was written");
@@ -245,7 +263,7 @@ bool LeakScans::store_result(ProcessRecording& r, Job& job, std::string& why) {
     why = "the result makes no sense";
   munmap(map, bytes);
   if (valid)
-    conclude(r, job, head);
+    conclude(r, job, &head);
   return valid;
 }
 
@@ -267,18 +285,13 @@ void LeakScans::fail(ProcessRecording& r, Job& job, ScanFailure failure, const s
   payload.insert(payload.end(), job.name.begin(), job.name.end());
   payload.insert(payload.end(), reason.begin(), reason.end());
   r.append_scan(head, payload);
-  conclude(r, job, head);
+  conclude(r, job, &head);
 }
 
-void LeakScans::conclude(ProcessRecording& r, Job& job, const LeakScanPayload& result) {
+void LeakScans::conclude(ProcessRecording& r, Job& job, const LeakScanPayload* result) {
   ScanDesk& desk = r.scan_desk();
-  desk.way.store(result.way, std::memory_order_relaxed);
-  desk.failure.store(result.failure, std::memory_order_relaxed);
-  desk.pause_ns.store(result.pause_ns, std::memory_order_relaxed);
-  for (size_t i = 0; i < std::size(result.class_blocks); i++) {
-    desk.class_blocks[i].store(result.class_blocks[i], std::memory_order_relaxed);
-    desk.class_bytes[i].store(result.class_bytes[i], std::memory_order_relaxed);
-  }
+  if (result != nullptr)
+    show(desk, *result);
   // Release: the result is there.
   desk.completed.store(job.serial, std::memory_order_release);
   wake_all(desk.completed);

@@ -1,6 +1,7 @@
-// Leak scans of the recorded processes, from the request in a process's ScanDesk to the snapshot chunk in its
-// trace. The work is done by a program of its own, the scanner (`heapledger scan-process`, beside this
-// program): it may take long, need much memory, and die, while the recorder goes on draining.
+// Leak scans of the recorded processes (and marks that are set from outside), from the request in a process's
+// ScanDesk to the snapshot chunk in its trace. The work is done by a program of its own, the scanner
+// (`heapledger scan-process`, beside this program): it may take long, need much memory, and die, while the
+// recorder goes on draining.
 //
 //   waiting   taken up; at most two scanners run at a time
 //   running   the scanner talks to us over a socket (scan_channel.h) and writes its result into a memfd
@@ -53,6 +54,7 @@ class LeakScans {
     uint32_t serial = 0;
     ScanCause cause = ScanCause::unknown;
     std::string name;
+    uint32_t wanted = 0;
     pid_t scanner = 0; // 0: waiting
     int channel = -1, result = -1;
     bool hung_up = false, killed = false, gone = false;
@@ -65,7 +67,7 @@ class LeakScans {
   void listen(ProcessRecording& recording, Job& job, uint64_t now_ns);
   bool store_result(ProcessRecording& recording, Job& job, std::string& why);
   void fail(ProcessRecording& recording, Job& job, ScanFailure failure, const std::string& why);
-  void conclude(ProcessRecording& recording, Job& job, const LeakScanPayload& result);
+  void conclude(ProcessRecording& recording, Job& job, const LeakScanPayload* result);
   void answer(ProcessRecording& recording, const Job& job);
 
   const SessionHeader& session_;

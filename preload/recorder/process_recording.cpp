@@ -355,6 +355,36 @@ void ProcessRecording::flush(uint64_t low_water_ticks) {
   encoder.reset(static_cast<UsablePredictor>(process_.usable_predictor));
 }
 
+void ProcessRecording::write_mark(std::string_view name) {
+  const auto predictor = static_cast<UsablePredictor>(process_.usable_predictor);
+  const bool logical = static_cast<ClockKind>(process_.clock_kind) == ClockKind::logical;
+  uint8_t payload[512];
+  name = name.substr(0, sizeof(payload) - 10);
+  uint8_t* const text = block_codec::put_leb(payload, name.size());
+  std::memcpy(text, name.data(), name.size());
+  Event e;
+  e.kind = EventKind::extended;
+  e.extended_kind = ExtendedKind::mark;
+  e.payload = payload;
+  e.payload_bytes = static_cast<uint32_t>(text - payload + static_cast<ptrdiff_t>(name.size()));
+  e.ticks = e.ticks_before = logical ? shop_.session.header().logical_clock.fetch_add(1, std::memory_order_acq_rel)
+                                     : stamp_after();
+  // A stretch of a block that there is not: its number is taken, so that nobody else's is mistaken for it.
+  EventSegment segment{};
+  segment.process_slot = slot_;
+  segment.process_generation = generation_;
+  segment.sequence = process_.next_block_sequence.fetch_add(1, std::memory_order_relaxed);
+  segment.to_bytes = e.payload_bytes;
+  segment.flags = logical ? kBlockLogicalClock : 0u;
+  segment.base_ticks = e.ticks;
+  shop_.encoder.reset(predictor);
+  shop_.encoder.begin_segment(segment);
+  shop_.encoder.add(e);
+  tally_.count(e);
+  tally_.events++;
+  flush(announced_low_water_);
+}
+
 // After flush(): what is sealed and drained is in the trace.
 void ProcessRecording::return_drained() {
   std::vector<uint32_t> returned;

@@ -88,6 +88,8 @@ class ProcessRecording {
 
   // Drains everything committed. `pass_ticks`: a stamp taken before the caller looked for new blocks.
   void drain(uint64_t pass_ticks);
+  // After drain(): records a mark that no thread of the process has set.
+  void write_mark(std::string_view name);
   // After drain(): a leak scan reads the trace now. false: it does not hold everything that was recorded.
   bool ready_for_scan();
   // Appends what a leak scan found. false: it could not be written.

@@ -103,6 +103,7 @@ bool request_scan(ScanCause cause, const char* name) {
     return false;
   // Another recorder may have taken over since the process began.
   allow_scanner();
+  desk.wanted = kDeskScan;
   desk.cause = static_cast<uint32_t>(cause);
   size_t bytes = 0;
   if (name != nullptr) {

@@ -29,6 +29,8 @@ struct Process {
   uint32_t slot_index{};
   uint32_t generation{};                     // SessionProcess::generation of `slot`; never 0 once recording
   uint32_t flags{};                          // SessionFlags
+  std::atomic<bool> paused{};                // the program does not want its allocations recorded now
+  std::atomic<uint64_t> unrecorded{};        // allocations since then
   uint32_t exit_recorded_in{};               // `generation` of the process that has recorded its exit
   UsablePredictor predictor{};
   std::atomic<bool> several_threads{};       // since a second thread made an event

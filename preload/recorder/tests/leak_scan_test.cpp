@@ -38,6 +38,7 @@ struct ScanPlace : hl::Place {
 // What the shim does, but without waiting.
 uint32_t ask(hl::ScanDesk& desk, hl::ScanCause cause, const char* name) {
   desk.lock.store(1);
+  desk.wanted = hl::kDeskScan;
   desk.cause = static_cast<uint32_t>(cause);
   std::strncpy(desk.name, name, sizeof(desk.name) - 1);
   return desk.requested.fetch_add(1) + 1;
