@@ -40,32 +40,34 @@ const Resident kResidents[] = {
     {"libc: name services (users, groups, hosts)",
      Resident::libc,
      Resident::at_libc,
-     {"getpwnam*",       "getpwuid*",          "getpwent*",          "setpwent",       "endpwent",
-      "fgetpwent",       "getgrnam*",          "getgrgid*",          "getgrent*",      "setgrent",
-      "endgrent",        "fgetgrent",          "getgrouplist",       "initgroups",     "getspnam*",
-      "getspent*",       "setspent",           "getsgnam*",          "gethostby*",     "gethostent*",
-      "sethostent",      "getnetby*",          "getnetent*",         "setnetent",      "getservby*",
-      "getservent*",     "setservent",         "getprotoby*",        "getprotoent*",   "setprotoent",
-      "getrpcby*",       "getrpcent*",         "setnetgrent",        "getnetgrent*",   "innetgr",
-      "getaliasby*",     "getaliasent*",       "__nss_database_get", "__nss_module_*", "__nss_action_*",
-      "__nss_*_lookup*", "__nss_files_data_*", "gaiconf_init",       "getusershell",   "getttyent",
-      "ttyname"}},
+     {"getpwnam*",       "getpwuid*",          "getpwent*",      "setpwent",
+      "endpwent",        "fgetpwent",          "getgrnam*",      "getgrgid*",
+      "getgrent*",       "setgrent",           "endgrent",       "fgetgrent",
+      "getgrouplist",    "initgroups",         "getspnam*",      "getspent*",
+      "setspent",        "getsgnam*",          "gethostby*",     "gethostent*",
+      "sethostent",      "getnetby*",          "getnetent*",     "setnetent",
+      "getservby*",      "getservent*",        "setservent",     "getprotoby*",
+      "getprotoent*",    "setprotoent",        "getrpcby*",      "getrpcent*",
+      "setnetgrent",     "getnetgrent*",       "innetgr",        "getaliasby*",
+      "getaliasent*",    "__nss_database_get", "__nss_module_*", "__nss_action_*",
+      "__nss_*_lookup*", "__nss_files_data_*", "gaiconf_init",   "__check_pf",
+      "getusershell",    "getttyent",          "ttyname"}},
     {"libc: resolver state",
      Resident::libc,
      Resident::at_libc,
      {"__resolv_context_get*", "__resolv_conf_*", "__res_vinit", "__res_init", "res_init", "__res_maybe_init",
       "__resolv_conf_get_current"}},
-    {"libc: locales",
-     Resident::libc,
-     Resident::at_libc,
-     {"setlocale", "_nl_find_locale", "_nl_load_locale*", "_nl_intern_locale_data", "_nl_make_l10nflist",
-      "_nl_expand_alias", "_nl_load_locale_from_archive"}},
     {"libc: message catalogues (gettext)",
      Resident::libc,
      Resident::at_libc,
      {"gettext", "dgettext", "dcgettext", "ngettext", "dngettext", "dcngettext", "__dcigettext",
       "__dcgettext", "textdomain", "__textdomain", "bindtextdomain", "bind_textdomain_codeset",
       "_nl_find_domain", "_nl_load_domain"}},
+    {"libc: locales",
+     Resident::libc,
+     Resident::at_libc,
+     {"setlocale", "_nl_find_locale", "_nl_load_locale*", "_nl_intern_locale_data", "_nl_make_l10nflist",
+      "_nl_expand_alias", "_nl_load_locale_from_archive"}},
     {"libc: character set conversion",
      Resident::libc,
      Resident::at_libc,
@@ -223,6 +225,13 @@ std::vector<SuppressionRule> built_in_suppressions() {
   std::vector<SuppressionRule> rules;
   for (const Resident& resident : kResidents)
     rules.push_back(rule_of(resident));
+
+  // What newlocale itself allocates is its caller's; what functions within it read from files stays in libc.
+  SuppressionRule locales = rule_named("libc: locales (files read by newlocale)");
+  locales.frames.push_back(frames_of({}, modules_of(Resident::libc), true));
+  locales.frames.push_back(frames_of({}, modules_of(Resident::at_libc), false));
+  locales.frames.push_back(frames_of({"newlocale", "__newlocale"}, modules_of(Resident::at_libc), false));
+  rules.push_back(std::move(locales));
 
   // libstdc++ linked into the program: the same pool, known by the constructor function of its source file.
   SuppressionRule pool = rule_named("libstdc++: emergency pool for exceptions (linked statically)");

@@ -36,30 +36,4 @@ class SuppressionMatcher {
   std::unique_ptr<Index> index_;
 };
 
-// What each rule suppressed.
-class SuppressionTally {
- public:
-  struct Hits {
-    uint64_t sites = 0;
-    uint64_t blocks = 0;
-    uint64_t bytes = 0;
-  };
-
-  explicit SuppressionTally(size_t rules) : by_rule_(rules) {}
-  void add(size_t rule, uint64_t blocks, uint64_t bytes) {
-    for (Hits* hits : {&by_rule_.at(rule), &total_}) {
-      ++hits->sites;
-      hits->blocks += blocks;
-      hits->bytes += bytes;
-    }
-  }
-  const Hits& of(size_t rule) const { return by_rule_.at(rule); }
-  const Hits& total() const { return total_; }
-  size_t size() const { return by_rule_.size(); }
-
- private:
-  std::vector<Hits> by_rule_;
-  Hits total_;
-};
-
 } // namespace hl
