@@ -2,11 +2,30 @@
 #include "scan/live_set.h"
 
 #include <algorithm>
+#include <thread>
 
 #include "scan/process_modules.h"
 #include "scan/scan_failed.h"
 
 namespace hl {
+namespace {
+
+void sort_by_address(std::vector<ScanBlock>& blocks) {
+  const auto by_address = [](const ScanBlock& a, const ScanBlock& b) { return a.address < b.address; };
+  // Of that many, two threads' halves and a merge take less than one thread's whole.
+  constexpr size_t kWorthTwoThreads = 1u << 20;
+  if (blocks.size() < kWorthTwoThreads) {
+    std::sort(blocks.begin(), blocks.end(), by_address);
+    return;
+  }
+  const auto middle = blocks.begin() + static_cast<ptrdiff_t>(blocks.size() / 2);
+  std::thread helper([&] { std::sort(middle, blocks.end(), by_address); });
+  std::sort(blocks.begin(), middle, by_address);
+  helper.join();
+  std::inplace_merge(blocks.begin(), middle, blocks.end(), by_address);
+}
+
+} // namespace
 
 void LiveSet::catch_up(const std::function<void()>& while_at_it) {
   follow(false, while_at_it);
@@ -33,6 +52,8 @@ void LiveSet::follow(bool to_the_end, const std::function<void()>& while_at_it) 
   for (uint64_t batches = 0; stream.next(batch); ++batches) {
     // Chunks are read again where they reach into what is new.
     std::erase_if(batch.events, [this](const TraceEvent& e) { return e.ticks < replayed_below_; });
+    if (is_sorted_)
+      note_touched(batch);
     replay_.consume(batch);
     if (batches % 16 == 0)
       while_at_it();
@@ -67,19 +88,56 @@ LiveSet::Caller LiveSet::caller_of(uint32_t site) const {
   return {node.pc & kNodePcMask, trace_->modules().find(node.module)};
 }
 
-std::vector<ScanBlock> LiveSet::blocks() {
-  std::vector<uint8_t> by_loader(replay_.result().site_stacks.size());
-  for (uint32_t site = 0; site < by_loader.size(); ++site) {
+bool LiveSet::is_by_loader(uint32_t site) {
+  if (site >= by_loader_.size())
+    by_loader_.resize(replay_.result().site_stacks.size());
+  if (by_loader_[site] == 0) {
     const TraceModule* const module = caller_of(site).module;
-    by_loader[site] = module != nullptr && is_loader(module->path);
+    by_loader_[site] = module != nullptr && is_loader(module->path) ? 2 : 1;
   }
+  return by_loader_[site] == 2;
+}
+
+void LiveSet::sort_ahead() {
+  sorted_ = blocks();
+  touched_.clear();
+  is_sorted_ = true;
+}
+
+void LiveSet::note_touched(const EventBatch& batch) {
+  for (const TraceEvent& event : batch.events)
+    if (event.kind != EventKind::extended)
+      touched_.push_back(event.address);
+}
+
+std::vector<ScanBlock> LiveSet::blocks() {
+  const auto as_scanned = [this](const LiveBlock& block) {
+    return ScanBlock{block.address, block.size, block.birth_ticks, is_by_loader(block.site)};
+  };
   std::vector<ScanBlock> blocks;
+  if (is_sorted_ && touched_.empty()) {
+    is_sorted_ = false;
+    return std::move(sorted_);
+  }
   blocks.reserve(replay_.live().size());
-  replay_.live().for_each([&](const LiveBlock& block) {
-    blocks.push_back({block.address, block.size, block.birth_ticks, by_loader[block.site] != 0});
-  });
-  std::sort(blocks.begin(), blocks.end(),
-            [](const ScanBlock& a, const ScanBlock& b) { return a.address < b.address; });
+  if (!is_sorted_) {
+    replay_.live().for_each([&](const LiveBlock& block) { blocks.push_back(as_scanned(block)); });
+    sort_by_address(blocks);
+    return blocks;
+  }
+  // What was sorted before, but for the addresses where something happened since: those are looked up.
+  std::sort(touched_.begin(), touched_.end());
+  touched_.erase(std::unique(touched_.begin(), touched_.end()), touched_.end());
+  auto old = sorted_.begin();
+  for (const uint64_t address : touched_) {
+    for (; old != sorted_.end() && old->address < address; ++old)
+      blocks.push_back(*old);
+    if (old != sorted_.end() && old->address == address)
+      ++old;
+    if (const LiveBlock* const block = replay_.live().find(address); block != nullptr)
+      blocks.push_back(as_scanned(*block));
+  }
+  blocks.insert(blocks.end(), old, sorted_.end());
   return blocks;
 }
 

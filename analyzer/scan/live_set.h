@@ -29,7 +29,10 @@ class LiveSet {
   void catch_up(const std::function<void()>& while_at_it);
   void complete(const std::function<void()>& while_at_it);
 
-  // As of the last of the two. By address; sizes as requested.
+  // Before complete(): puts what is live by now in order, so that blocks() need not do it while the program stands
+  // still.
+  void sort_ahead();
+  // As of the last of catch_up and complete. By address; sizes as requested.
   std::vector<ScanBlock> blocks();
   std::vector<ApplicationMapping> mappings();
   uint64_t live_blocks() const { return replay_.live().size(); }
@@ -50,6 +53,8 @@ class LiveSet {
     const TraceModule* module = nullptr; // nullptr: unknown
   };
   Caller caller_of(uint32_t site) const;
+  void note_touched(const EventBatch& batch);
+  bool is_by_loader(uint32_t site);
 
   std::string path_;
   std::unique_ptr<Trace> trace_;
@@ -57,6 +62,10 @@ class LiveSet {
   uint64_t replayed_below_ = 0; // steps with stamps below have been replayed
   uint64_t last_ticks_ = 0;
   uint64_t damaged_events_ = 0;
+  std::vector<ScanBlock> sorted_;  // by sort_ahead()
+  bool is_sorted_ = false;
+  std::vector<uint64_t> touched_;  // addresses of blocks that came or went since
+  std::vector<uint8_t> by_loader_; // by site: 0 not known, 1 no, 2 yes
 };
 
 } // namespace hl

@@ -119,6 +119,7 @@ class Scan {
       if (now_ns() - began_ns < kShortCatchUpNs)
         break;
     }
+    live_.sort_ahead();
     const uint64_t available = std::min(available_memory_bytes(), arguments_.memory_limit);
     const uint64_t needed = scan_needs_bytes(live_.live_blocks(), live_.live_bytes());
     if (needed > available - available / 4)
