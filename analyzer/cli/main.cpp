@@ -21,9 +21,12 @@ usage: heapledger record [OPTIONS] [--] APP [ARGS...]    record a program
   metrics   the numbers that --max can limit
   dump      every event as a line of text
 
+  mark      name this moment in the trace of a running program: heapledger mark PID NAME
+  snapshot  the same, and look for leaks in it: heapledger snapshot PID --leaks
+
 TRACE is a trace file or a run directory; none: the newest run in $HEAPLEDGER_DIR or here.
 A moment may follow it: TRACE@peak, TRACE@+90s, TRACE@14:03:07, TRACE@mark:NAME, TRACE@exit.
-With --json every verb but record prints one JSON object.
+With --json every verb that reads a trace prints one JSON object.
 
 Exit status: 0 fine, 1 a limit (--max) was exceeded, 2 wrong usage, 3 unusable trace;
 of record: the program's own.
@@ -37,7 +40,8 @@ struct Verb {
 };
 
 constexpr Verb kVerbs[] = {{"record", hl::run_record}, {"report", hl::run_report}, {"leaks", hl::run_leaks},   {"live", hl::run_live},
-                           {"info", hl::run_info},     {"metrics", hl::run_metrics}, {"dump", hl::run_dump}};
+                           {"info", hl::run_info},     {"metrics", hl::run_metrics}, {"dump", hl::run_dump},
+                           {"mark", hl::run_mark},     {"snapshot", hl::run_snapshot}};
 
 } // namespace
 

@@ -18,6 +18,8 @@ int run_report(int argc, char** argv);
 int run_live(int argc, char** argv);
 int run_dump(int argc, char** argv);
 int run_metrics(int argc, char** argv);
+int run_mark(int argc, char** argv);
+int run_snapshot(int argc, char** argv);
 // Becomes the recorder's program; returns only if that fails.
 int run_record(int argc, char** argv);
 

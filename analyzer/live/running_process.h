@@ -1,0 +1,51 @@
+// A process that is being recorded at this moment: found by its pid, through the session file that it maps.
+// Asks its recorder for marks and leak scans at the process's ScanDesk (session_layout.h). Linux only.
+//
+// The session file was written by others: every index in it is bounded before it is used.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <stdexcept>
+#include <string>
+
+#include "heapledger/session_layout.h"
+
+namespace hl {
+
+// Why a process cannot be spoken to, in words for the user.
+class NotRecorded : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+class RunningProcess {
+ public:
+  // Throws NotRecorded.
+  explicit RunningProcess(uint32_t pid);
+  ~RunningProcess();
+  RunningProcess(const RunningProcess&) = delete;
+  RunningProcess& operator=(const RunningProcess&) = delete;
+
+  // Asks for a mark under `name` ("": none is asked for under that name; one is made up) and, with `leaks`,
+  // for a scan; waits until both are in the trace. `waiting` is called now and then with the seconds so far.
+  // Returns the name. Throws NotRecorded where the recorder does not answer any more.
+  std::string ask(std::string name, bool leaks, const std::function<void(double)>& waiting);
+  // With the newest scan's result.
+  const ScanDesk& desk() const { return process_->scans; }
+
+ private:
+  void map_session(uint32_t pid);
+  void find_slot(uint32_t pid);
+  void require_recorder();
+  // Until `done()`, as long as the recorder's heart beats.
+  void wait(const std::atomic<uint32_t>& word, const std::function<bool()>& done,
+            const std::function<void(double)>& waiting);
+
+  char* base_ = nullptr;
+  uint64_t mapped_bytes_ = 0;
+  SessionHeader* session_ = nullptr;
+  SessionProcess* process_ = nullptr;
+};
+
+} // namespace hl
