@@ -122,6 +122,8 @@ bool tell_by_function(const Siblings& siblings, const Replay& replay, const Stac
 }
 
 bool tell_by_thread(const Counts& leaked, const Counts& freed, Distinction& found) {
+  if (total(freed) == 0)
+    return false;
   for (const auto& [thread, blocks] : leaked) {
     const double of_leaked = share(blocks, total(leaked));
     const double of_freed = share(within(freed, thread, thread), total(freed));
@@ -137,6 +139,8 @@ bool tell_by_thread(const Counts& leaked, const Counts& freed, Distinction& foun
 }
 
 bool tell_by_range(const Counts& leaked, const Counts& freed, Range& range, Distinction& found) {
+  if (total(freed) == 0)
+    return false;
   range = most_of(leaked);
   const double of_leaked = share(within(leaked, range.from, range.to), total(leaked));
   const double of_freed = share(within(freed, range.from, range.to), total(freed));
@@ -265,7 +269,7 @@ MissingFree missing_free(const Replay& replay, const Generations& generations, c
       tell_by_thread(leaked_threads, freed_threads, found))
     return answer;
   Range range{};
-  if (total(freed_sizes) != 0 && tell_by_range(leaked_sizes, freed_sizes, range, found)) {
+  if (tell_by_range(leaked_sizes, freed_sizes, range, found)) {
     found.kind = Distinction::Kind::size;
     found.from_bytes = range.from == 0 ? 0 : (uint64_t{1} << (range.from - 1)) + 1;
     found.to_bytes = uint64_t{1} << range.to;

@@ -86,6 +86,10 @@ void StackResolver::resolve(std::span<const StackId> stacks) {
       if (is_new)
         found->second = classify_frame(resolved.function, module.path, module.is_main);
       resolved.frame_class = found->second;
+      // Members of std that were inlined have lost their namespace: "allocate". Their files tell.
+      if (resolved.frame_class == FrameClass::kOwn &&
+          resolved.file.find("/include/c++/") != std::string_view::npos)
+        resolved.frame_class = FrameClass::kRuntime;
       frames_.push_back(resolved);
     }
     extents_.push_back({first, static_cast<uint32_t>(frames_.size()) - first});

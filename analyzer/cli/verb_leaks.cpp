@@ -1,4 +1,6 @@
 // `heapledger leaks`: what is lost, what grows, from where, what to mend first.
+#include <numeric>
+
 #include "analyses/leak_study.h"
 #include "cli/gate.h"
 #include "cli/leak_rules.h"
@@ -70,7 +72,7 @@ int answer_leaks(const LeaksOptions& options) {
   const bool free_stacks = (trace.metadata().header.session_flags & kSessionFreeStacks) != 0;
   const HeapReplay heap =
       replay_heap(trace, *replay_limits, progress.callback(),
-                  generations ? history_options(*generations, free_stacks) : ReplayOptions{});
+                  generations ? history_options(*generations, true) : ReplayOptions{});
   StackResolver resolver(trace, options.common.symbolizer_options());
   resolver.resolve(wanted_stacks(heap.result(), with_growth));
   RootNames roots(trace, options.common.symbolizer_options());
@@ -81,10 +83,9 @@ int answer_leaks(const LeaksOptions& options) {
   std::optional<GrowthAnalysis> growth;
   if (generations) {
     growth.emplace(*generations, *heap.replay, trace.clock());
-    if (free_stacks) {
-      std::vector<uint32_t> sites;
-      for (const LeakSite& site : report.sites)
-        sites.push_back(site.site);
+    if (free_stacks) { // of all sites: siblings of what leaks may have come another way and all be freed
+      std::vector<uint32_t> sites(heap.result().sites.size());
+      std::iota(sites.begin(), sites.end(), 0);
       resolver.resolve(freeing_stacks(*heap.replay, sites));
     }
   }

@@ -60,7 +60,8 @@ void HeapHistory::old_block_died(const LiveBlock& block) {
 void HeapHistory::block_freed(const LiveBlock& block, StackId stack, bool through_realloc) {
   if (!options_.frees || block.site >= 1u << 31)
     return;
-  by_stack_.add((through_realloc ? kThroughRealloc : 0) | uint64_t{block.site} << 32 | stack, block.size);
+  if (stack != 0)
+    by_stack_.add((through_realloc ? kThroughRealloc : 0) | uint64_t{block.site} << 32 | stack, block.size);
   if (!through_realloc)
     kin_.add(uint64_t{block.site} << 32 | uint64_t{block.thread} << 8 | size_class_of(block.size),
              block.size);

@@ -108,7 +108,7 @@ class HeapHistory {
   const Census& census(size_t index) const { return censuses_[index]; }
   const Census& census_at_end() const { return at_end_; }
 
-  // Most blocks first. Frees without a stack have stack 0.
+  // Most blocks first; frees without a stack are not among them.
   std::vector<FreedByStack> freed_by_stack(uint32_t site) const;
   std::vector<FreedKin> freed_kin(uint32_t site) const;
   uint64_t frees_left_out() const { return by_stack_.left_out() + kin_.left_out(); }
