@@ -7,7 +7,8 @@
 #   scripts/test.sh --quick  setup, release build, all of ctest
 #
 # Ends with ctest's own summary; exit status 0 only if every part passed. Every part runs even when an earlier one
-# failed, so that one look shows all. HEAPLEDGER_TEST_SCALE (default 1) lengthens the randomised tests: nightly.sh.
+# failed, so that one look shows all. HEAPLEDGER_TEST_SCALE (default 1) lengthens the randomised tests, and
+# HEAPLEDGER_FUZZ_SECONDS (default 60 for each fuzzer, times the scale) the fuzzers: nightly.sh.
 set -uo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -16,9 +17,10 @@ quick=no
 case "${1:-}" in
   --quick) quick=yes ;;
   "") ;;
-  *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 scale=${HEAPLEDGER_TEST_SCALE:-1}
+fuzz_seconds=${HEAPLEDGER_FUZZ_SECONDS:-$((60 * scale))}
 jobs=$(nproc)
 failed=()
 
@@ -83,7 +85,7 @@ scripts/setup.sh || exit 1
 step "release build" build_quietly release all
 if [[ $quick = no ]]; then
   if command -v clang++ >/dev/null; then
-    step "fuzzers, $((60 * scale)) s each" fuzz $((60 * scale))
+    step "fuzzers, $fuzz_seconds s each" fuzz "$fuzz_seconds"
   fi
   # The asan preset has the undefined-behaviour sanitizer too; what runs threads goes under tsan as well.
   step "unit tests under asan and ubsan" sanitized asan
