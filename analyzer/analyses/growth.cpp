@@ -160,8 +160,7 @@ double share_with(const std::vector<uint64_t>& survivors, const std::vector<bool
 
 } // namespace
 
-bool GrowthAnalysis::slows_down(const std::vector<uint64_t>& survivors, size_t first_judged,
-                                size_t last) const {
+bool GrowthAnalysis::slows_down(const std::vector<uint64_t>& survivors, size_t first_judged) const {
   // Against work, not time: iterations where the user marked them, allocation calls otherwise, for the
   // machine's load changes what a second holds.
   const bool marked = generations_.kind == GenerationOption::Kind::marks;
@@ -180,7 +179,8 @@ bool GrowthAnalysis::slows_down(const std::vector<uint64_t>& survivors, size_t f
     const double done = work(to) - work(from);
     return Part{kept, done > 0 ? kept / done : 0};
   };
-  const size_t end = last - 1; // what the newest generation holds may be in flight
+  // The newest generations may hold what is just not replaced yet; it would hide that the rest slows down.
+  const size_t end = history_.options().censuses.front();
   const size_t start = std::min<size_t>(1, first_judged);
   const Part early = part(start, boundary_at(start, end, 1.0 / 3));
   const Part late = part(boundary_at(start, end, 2.0 / 3), end);
@@ -279,7 +279,7 @@ Growth GrowthAnalysis::judge_series(const Series& series) const {
       while (series.last_blocks[first] == 0)
         ++first;
       growth.since_ns = static_cast<uint64_t>(boundary_seconds_[first - 1] * 1e9);
-      if (slows_down(series.last_blocks, window.first, window.last)) {
+      if (slows_down(series.last_blocks, window.first)) {
         growth.confidence = GrowthConfidence::low;
         growth.reason = "it grows ever more slowly: perhaps a cache that is still filling";
       }

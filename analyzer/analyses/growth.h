@@ -108,8 +108,8 @@ class GrowthAnalysis {
   struct Series;
   Series series_of(std::span<const uint32_t> sites) const;
   Growth judge_series(const Series& series) const;
-  // `survivors` by generation of birth; judged are the generations from first_judged + 1 to last.
-  bool slows_down(const std::vector<uint64_t>& survivors, size_t first_judged, size_t last) const;
+  // `survivors` by generation of birth; judged are the generations from first_judged + 1 on.
+  bool slows_down(const std::vector<uint64_t>& survivors, size_t first_judged) const;
 
   const Generations& generations_;
   const Replay& replay_;
