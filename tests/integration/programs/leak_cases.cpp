@@ -1,9 +1,9 @@
-// Blocks that are lost and blocks that are kept, one way to be so in each function: whoever looks for leaks in this
-// program tells by the function what class its blocks must have. All stand side by side in one process, which ends
-// by returning from main with threads still waiting.
+// Blocks that are lost and blocks that are kept, one way to be so in each function: whoever looks for leaks
+// in this program tells by the function what class its blocks must have. All stand side by side in one
+// process, which ends by returning from main with threads still waiting.
 //
-// A pointer that must be found in one place alone is inverted everywhere else, and what earlier calls left on the
-// stack is wiped out.
+// A pointer that must be found in one place alone is inverted everywhere else, and what earlier calls left on
+// the stack is wiped out.
 #include <dlfcn.h>
 #include <pthread.h>
 #include <sched.h>
@@ -30,7 +30,9 @@ struct Node {
 
 // Roots. Index by case.
 Node* volatile g_root[32];
-Node* interior(Node* node) { return reinterpret_cast<Node*>(reinterpret_cast<char*>(node) + 48); }
+Node* interior(Node* node) {
+  return reinterpret_cast<Node*>(reinterpret_cast<char*>(node) + 48);
+}
 
 [[gnu::always_inline]] inline void* take(size_t bytes) {
   void* block = malloc(bytes);
@@ -38,7 +40,9 @@ Node* interior(Node* node) { return reinterpret_cast<Node*>(reinterpret_cast<cha
   memset(block, 0, bytes);
   return block;
 }
-[[gnu::always_inline]] inline Node* node() { return static_cast<Node*>(take(sizeof(Node))); }
+[[gnu::always_inline]] inline Node* node() {
+  return static_cast<Node*>(take(sizeof(Node)));
+}
 
 [[gnu::noinline]] void wipe_stack() {
   volatile char room[32768];
@@ -62,15 +66,24 @@ void start(void* (*body)(void*)) {
 
 } // namespace
 
-// The nine ways from a root over a block to another (Valgrind's manual, "Memcheck: Detailed Memory Leak Checking").
-CASE nine_1_start() { g_root[1] = node(); }
+// The nine ways from a root over a block to another (Valgrind's manual, "Memcheck: Detailed Memory Leak
+// Checking").
+CASE nine_1_start() {
+  g_root[1] = node();
+}
 CASE nine_2_start_start() {
   g_root[2] = node();
   g_root[2]->left = node();
 }
-CASE nine_3_nothing() { node(); }
-CASE nine_4_lost_start() { node()->left = node(); }
-CASE nine_5_interior() { g_root[5] = interior(node()); }
+CASE nine_3_nothing() {
+  node();
+}
+CASE nine_4_lost_start() {
+  node()->left = node();
+}
+CASE nine_5_interior() {
+  g_root[5] = interior(node());
+}
 CASE nine_6_start_interior() {
   g_root[6] = node();
   g_root[6]->left = interior(node());
@@ -85,7 +98,9 @@ CASE nine_8_interior_interior() {
   first->left = interior(node());
   g_root[8] = interior(first);
 }
-CASE nine_9_lost_interior() { node()->left = interior(node()); }
+CASE nine_9_lost_interior() {
+  node()->left = interior(node());
+}
 
 // Shapes of what is lost.
 CASE lost_cycle() {
@@ -131,8 +146,12 @@ CASE kept_cycle() {
   first->left->left = first;
   g_root[9] = first;
 }
-CASE lost_empty() { take(0); }
-CASE kept_empty() { g_root[10] = static_cast<Node*>(take(0)); }
+CASE lost_empty() {
+  take(0);
+}
+CASE kept_empty() {
+  g_root[10] = static_cast<Node*>(take(0));
+}
 
 // Pointers into the middle that stand for the whole.
 CASE middle_of_string() {
@@ -181,7 +200,9 @@ __thread Node* volatile t_kept;
 Node** g_mapping;
 Node** g_shared_mapping;
 
-[[gnu::noinline]] uintptr_t inverted_node() { return ~reinterpret_cast<uintptr_t>(node()); }
+[[gnu::noinline]] uintptr_t inverted_node() {
+  return ~reinterpret_cast<uintptr_t>(node());
+}
 } // namespace
 
 CASE at_odd_address() {
@@ -207,21 +228,25 @@ CASE on_dead_stack() {
   Node* volatile kept = node();
   (void)kept;
 }
-CASE in_own_thread_local() { t_kept = node(); }
+CASE in_own_thread_local() {
+  t_kept = node();
+}
 CASE in_live_thread_local() {
   t_kept = node();
   wipe_stack();
   wait_for_ever();
 }
-CASE in_dead_thread_local() { t_kept = node(); }
+CASE in_dead_thread_local() {
+  t_kept = node();
+}
 CASE in_mapping() {
-  g_mapping = static_cast<Node**>(
-      mmap(nullptr, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  g_mapping =
+      static_cast<Node**>(mmap(nullptr, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   g_mapping[5000] = node();
 }
 CASE in_shared_mapping() {
-  g_shared_mapping = static_cast<Node**>(
-      mmap(nullptr, 65536, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  g_shared_mapping =
+      static_cast<Node**>(mmap(nullptr, 65536, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   g_shared_mapping[5000] = node();
 }
 CASE behind_requested_bytes() {
@@ -260,14 +285,20 @@ void run_fiber(int which, void (*body)(), void* stack, size_t bytes) {
 }
 } // namespace
 
-CASE in_library_thread_local() { *static_cast<Node**>(g_library_slot()) = node(); }
+CASE in_library_thread_local() {
+  *static_cast<Node**>(g_library_slot()) = node();
+}
 CASE in_library_live_thread_local() {
   *static_cast<Node**>(g_library_slot()) = node();
   wipe_stack();
   wait_for_ever();
 }
-CASE in_first_key() { pthread_setspecific(key_number(0), node()); }
-CASE in_late_key() { pthread_setspecific(key_number(70), node()); }
+CASE in_first_key() {
+  pthread_setspecific(key_number(0), node());
+}
+CASE in_late_key() {
+  pthread_setspecific(key_number(70), node());
+}
 CASE in_fiber_on_heap() {
   Node* volatile kept = reinterpret_cast<Node*>(~inverted_node());
   (void)kept;
@@ -314,13 +345,38 @@ int main(int, char** argv) {
 
   in_thread_that_ends<on_dead_stack>();
   in_thread_that_ends<in_dead_thread_local>();
-  for (void (*one)() :
-       {nine_1_start, nine_2_start_start, nine_3_nothing, nine_4_lost_start, nine_5_interior,
-        nine_6_start_interior, nine_7_interior_start, nine_8_interior_interior, nine_9_lost_interior, lost_cycle,
-        lost_cycle_with_tail, lost_way_into_cycle, lost_tree, lost_two_parents, lost_points_to_itself, kept_cycle,
-        lost_empty, kept_empty, middle_of_string, middle_of_length64, middle_of_new_array, middle_of_two_bases,
-        at_odd_address, in_own_thread_local, in_mapping, in_shared_mapping, behind_requested_bytes, in_freed_block,
-        in_library_thread_local, in_first_key, in_late_key, kept_fiber_stack}) {
+  for (void (*one)() : {nine_1_start,
+                        nine_2_start_start,
+                        nine_3_nothing,
+                        nine_4_lost_start,
+                        nine_5_interior,
+                        nine_6_start_interior,
+                        nine_7_interior_start,
+                        nine_8_interior_interior,
+                        nine_9_lost_interior,
+                        lost_cycle,
+                        lost_cycle_with_tail,
+                        lost_way_into_cycle,
+                        lost_tree,
+                        lost_two_parents,
+                        lost_points_to_itself,
+                        kept_cycle,
+                        lost_empty,
+                        kept_empty,
+                        middle_of_string,
+                        middle_of_length64,
+                        middle_of_new_array,
+                        middle_of_two_bases,
+                        at_odd_address,
+                        in_own_thread_local,
+                        in_mapping,
+                        in_shared_mapping,
+                        behind_requested_bytes,
+                        in_freed_block,
+                        in_library_thread_local,
+                        in_first_key,
+                        in_late_key,
+                        kept_fiber_stack}) {
     one();
     wipe_stack();
   }
