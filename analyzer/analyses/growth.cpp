@@ -161,10 +161,9 @@ double share_with(const std::vector<uint64_t>& survivors, const std::vector<bool
 } // namespace
 
 bool GrowthAnalysis::slows_down(const std::vector<uint64_t>& survivors, size_t first_judged) const {
-  // Against work, not time: iterations where the user marked them, allocation calls otherwise, for the
-  // machine's load changes what a second holds.
-  const bool marked = generations_.kind == GenerationOption::Kind::marks;
-  const auto work = [&](size_t b) { return marked ? static_cast<double>(b) : boundary_calls_[b]; };
+  // Against work, not time, and the measure of work is allocation calls: the machine's load changes what a second
+  // holds, and other threads' requests what lies between two marks of one.
+  const auto work = [&](size_t b) { return boundary_calls_[b]; };
   const auto boundary_at = [&](size_t from, size_t to, double share) {
     size_t b = from + 1;
     while (b + 1 < to && work(b) - work(from) < share * (work(to) - work(from)))

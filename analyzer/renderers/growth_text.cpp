@@ -125,7 +125,7 @@ std::string iterations_text(const std::vector<GrowthAnalysis::Iteration>& iterat
            style.dim("  live at the end of each, at most " + human_bytes(most, style)) + "\n";
   constexpr size_t kNameWidth = 20;
   out += style.dim("  " + pad_right("", kNameWidth) + pad_left("live at its end", 16) +
-                   pad_left("allocations", 14) + pad_left("stayed", 11) + pad_left("blocks", 10) +
+                   pad_left("allocations", 14) + pad_left("stayed", 11) + pad_left("blocks", 12) +
                    "  most of it from") +
          "\n";
   for (size_t g = 0; g < iterations.size(); ++g) {
@@ -139,13 +139,13 @@ std::string iterations_text(const std::vector<GrowthAnalysis::Iteration>& iterat
     if (!iteration.top.empty()) {
       const SiteGroup& group = groups[iteration.top.front().group];
       from = "  " +
-             fit(printable(short_function(group.function)), style.width > 97 ? style.width - 75 : 22, style);
+             fit(printable(short_function(group.function)), style.width > 99 ? style.width - 77 : 22, style);
     }
     out += "  " + pad_right(fit(printable(iteration.name), kNameWidth, style), kNameWidth) +
            pad_left(human_bytes(iteration.live_bytes, style), 16) +
            pad_left(with_thousands(iteration.allocation_calls), 14) +
            pad_left(human_bytes(iteration.survivor_bytes, style), 11) +
-           pad_left(with_thousands(iteration.survivor_blocks), 10) + from + "\n";
+           pad_left(with_thousands(iteration.survivor_blocks), 12) + from + "\n";
   }
   if (generations.boundaries.size() > 1)
     out += style.dim("  Stayed: born in it and still there at the last " +

@@ -252,8 +252,9 @@ std::string suppressed_section(const LeaksAnswer& answer, const TextStyle& style
   for (size_t i = 0; i < std::min(answer.suppressed.size(), kShown); ++i) {
     const SuppressionHits& hits = answer.suppressed[i];
     out += "  " + pad_left(human_bytes(hits.sum.bytes, style), 12) + "  " +
-           pad_right(plural(hits.sum.blocks, "block"), 16) + "  " + printable(hits.name) + "  " +
-           style.dim(printable(hits.source)) + "\n";
+           pad_right(plural(hits.sum.blocks, "block"), 16) + "  " +
+           fit(printable(hits.name), style.width > 90 ? style.width - 52 : 38, style) + "  " +
+           style.dim(fit(printable(hits.source), 16, style)) + "\n";
   }
   if (answer.suppressed.size() > kShown)
     out += style.dim("  " + with_thousands(answer.suppressed.size() - kShown) + " more rules") + "\n";
