@@ -19,8 +19,8 @@ sanitized() {
     return 1
   fi
   # Left out: what limits address space (a sanitizer reserves terabytes of it), what reads the shim's file, and what
-  # builds for itself. Leaks are not looked for: a recorder that is killed or traced cannot.
-  ASAN_OPTIONS="detect_leaks=0:detect_stack_use_after_return=1:log_path=$PWD/build/asan/report" \
+  # builds for itself. Leaks are not looked for: a recorder that is killed or traced cannot. Tests preload libraries.
+  ASAN_OPTIONS="verify_asan_link_order=0:detect_leaks=0:detect_stack_use_after_return=1:log_path=$PWD/build/asan/report" \
     UBSAN_OPTIONS="print_stacktrace=1:log_path=$PWD/build/asan/report" HEAPLEDGER_TEST_SCALE=1 \
     ctest --test-dir build/asan -R '^integration\.' -E '^integration\.(bad_input|scripts|shim_binary)$' \
     --output-on-failure -j "$(nproc)" --timeout 1800 --no-tests=error
