@@ -10,7 +10,7 @@ int run_mark(int argc, char** argv) {
                "heapledger mark");
   uint32_t pid = 0;
   std::string name;
-  app.add_option("PID", pid, "the process")->required()->check(CLI::PositiveNumber);
+  app.add_option("PID", pid, "the process")->required()->check(CLI::Range(1u, 1u << 22));
   app.add_option("NAME", name, "at most 470 bytes")->required()->check(CLI::TypeValidator<std::string>());
   return guarded_main(app, argc, argv, [&] {
     if (name.empty())

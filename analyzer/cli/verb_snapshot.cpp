@@ -49,7 +49,7 @@ int run_snapshot(int argc, char** argv) {
   uint32_t pid = 0;
   std::string name;
   bool leaks = false;
-  app.add_option("PID", pid, "the process")->required()->check(CLI::PositiveNumber);
+  app.add_option("PID", pid, "the process")->required()->check(CLI::Range(1u, 1u << 22));
   app.add_flag("--leaks", leaks,
                "class each live block by whether it can still be reached; stops the program for a moment");
   app.add_option("--name", name, "of the mark; without it snapshot-N")->option_text("NAME");

@@ -166,6 +166,11 @@ bool try_attach() {
   start_stack_capture();
   prepare_thread_exit();
   g_process.fork_word->store(g_process.generation, std::memory_order_release);
+  // The recorder may learn too late who was asked for: such a program, and what it becomes by exec, may be over first.
+  uint32_t nobody = 0;
+  if (slot->generation == 1 && slot->pid_namespace == session->pid_namespace) {
+    session->root_pid.compare_exchange_strong(nobody, slot->pid, std::memory_order_relaxed);
+  }
   show_recorder(slot);
   allow_scanner();
   return true;

@@ -8,6 +8,8 @@
 
 #include <fmt/format.h>
 
+#include "heapledger/trace_format.h"
+
 namespace hl {
 
 namespace {
@@ -45,6 +47,23 @@ std::string end_text(int status, uint32_t oom_kills) {
   const char* const name = sigabbrev_np(WTERMSIG(status));
   const std::string oom = oom_kills == 0 ? "" : fmt::format(", cgroup oom_kill +{}", oom_kills);
   return fmt::format("killed (SIG{}{})", name == nullptr ? std::to_string(WTERMSIG(status)) : name, oom);
+}
+
+// What the scan right before the program's end has found; "" where there was none.
+std::string leaks_text(const ControlMessage& m) {
+  if (m.scan_way == static_cast<uint32_t>(ScanWay::none))
+    return m.scan_failure == 0 ? "" : fmt::format("not scanned for leaks: {}\n", m.scan_reason);
+  const auto part = [&m](LeakClass c, const char* words) {
+    const size_t i = static_cast<size_t>(c) - 1;
+    return m.class_blocks[i] == 0
+               ? ""
+               : fmt::format("{} in {} block{} {}, ", bytes_text(m.class_bytes[i]),
+                             count_text(m.class_blocks[i]), m.class_blocks[i] == 1 ? "" : "s", words);
+  };
+  const std::string lost = part(LeakClass::definite, "lost (definitely)") +
+                           part(LeakClass::indirect, "with them") +
+                           part(LeakClass::possible, "possibly lost");
+  return fmt::format("{}kept {}\n", lost.empty() ? "nothing lost, " : lost, bytes_text(m.class_bytes[3]));
 }
 
 } // namespace
@@ -88,7 +107,10 @@ std::string closing_lines(const ClosingFacts& f) {
     out += fmt::format(" ({} still running and recorded)", m.still_recording);
   if (!has_trace)
     return out + fmt::format("\n{} could not be written: there is no trace\n", f.path);
-  out += fmt::format("\n{}  {}  →  heapledger report {}\n", f.path, bytes_text(m.trace_bytes), f.path);
+  out += "\n" + leaks_text(m);
+  const bool leaked = m.class_blocks[0] + m.class_blocks[2] != 0;
+  out += fmt::format("{}  {}  →  heapledger {} {}\n", f.path, bytes_text(m.trace_bytes),
+                     leaked ? "leaks" : "report", f.path);
   return out;
 }
 
