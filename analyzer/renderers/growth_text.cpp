@@ -111,7 +111,7 @@ std::string iterations_text(const std::vector<GrowthAnalysis::Iteration>& iterat
                             const TextStyle& style) {
   if (iterations.empty())
     return "";
-  constexpr size_t kMostRows = 26, kFirstRows = 4, kLastRows = 18;
+  constexpr size_t kMostRows = 16, kFirstRows = 4, kLastRows = 9;
   std::string out =
       "\n" +
       style.title(generations.kind == GenerationOption::Kind::marks ? "What stayed after each iteration"

@@ -223,6 +223,12 @@ std::string section(const LeaksAnswer& answer, const std::vector<LeakGroup>& gro
   return out;
 }
 
+bool is_lost(const LeakStudy& study, const SiteGroup& place) {
+  return std::any_of(study.groups.begin(), study.groups.end(), [&place](const LeakGroup& group) {
+    return group.place == &place && (group.leak_class == LeakClass::definite || group.leak_class == LeakClass::possible);
+  });
+}
+
 // What grows without end, though something may keep it: a leak that no scan can see. Lost places are listed already.
 std::string growing_section(const LeaksAnswer& answer, const TextStyle& style) {
   std::string out;
@@ -232,6 +238,8 @@ std::string growing_section(const LeaksAnswer& answer, const TextStyle& style) {
   size_t number = 0;
   for (const GrowingPlace& grows : answer.study.growing) {
     const SiteGroup& place = answer.study.places[grows.group];
+    if (is_lost(answer.study, place))
+      continue;
     if (const LeakGroup* const group = answer.study.kept_group(place); group == nullptr)
       gone.push_back(grows);
     else if (answer.heap.top == 0 || number < answer.heap.top)
