@@ -53,6 +53,7 @@ void show(ScanDesk& desk, const LeakScanPayload& result) {
 
 // In the child of vfork, whose memory is ours: system calls alone.
 [[noreturn]] void become_scanner(const char* program, char* const* argv, int channel, int result) {
+  prctl(PR_SET_NAME, "hl-scanner");
   prctl(PR_SET_PDEATHSIG, SIGKILL); // its answer would reach nobody
   for (int signal = 1; signal < 32; signal++) {
     struct sigaction normal {};

@@ -138,7 +138,8 @@ class Trouble(Scans):
 
     def start(self, *command):
         process = subprocess.Popen([str(word) for word in self.command(*command, options=("-q",))],
-                                   env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                                   env=clean_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
         self.addCleanup(process.communicate)
         self.addCleanup(process.kill)
         return process
@@ -166,6 +167,8 @@ class Trouble(Scans):
         recorder = recorder_below(process.pid)
         os.kill(recorder, signal.SIGSTOP)
         try:
+            process.stdin.close()
+            process.stdin = None
             # The program has ended, though nobody has recorded it yet.
             self.until(lambda: not any(name.startswith("python") for name in processes_below(process.pid).values()))
         finally:
