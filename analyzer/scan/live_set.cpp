@@ -28,10 +28,10 @@ void sort_by_address(std::vector<ScanBlock>& blocks) {
 } // namespace
 
 void LiveSet::catch_up(const std::function<void()>& while_at_it) {
-  follow(false, while_at_it);
+  follow(false, UINT64_MAX, while_at_it);
 }
-void LiveSet::complete(const std::function<void()>& while_at_it) {
-  follow(true, while_at_it);
+void LiveSet::complete(const std::function<void()>& while_at_it, uint64_t until_ticks) {
+  follow(true, until_ticks, while_at_it);
 }
 
 void LiveSet::open() {
@@ -42,7 +42,7 @@ void LiveSet::open() {
   }
 }
 
-void LiveSet::follow(bool to_the_end, const std::function<void()>& while_at_it) {
+void LiveSet::follow(bool to_the_end, uint64_t until_ticks, const std::function<void()>& while_at_it) {
   open();
   EventStreamOptions options;
   options.from_ticks = replayed_below_;
@@ -51,7 +51,9 @@ void LiveSet::follow(bool to_the_end, const std::function<void()>& while_at_it) 
   EventBatch batch;
   for (uint64_t batches = 0; stream.next(batch); ++batches) {
     // Chunks are read again where they reach into what is new.
-    std::erase_if(batch.events, [this](const TraceEvent& e) { return e.ticks < replayed_below_; });
+    std::erase_if(batch.events, [this, until_ticks](const TraceEvent& e) {
+      return e.ticks < replayed_below_ || e.ticks > until_ticks;
+    });
     if (is_sorted_)
       note_touched(batch);
     replay_.consume(batch);

@@ -27,10 +27,11 @@ class LiveSet {
   void open();
   // `while_at_it` is called now and then.
   void catch_up(const std::function<void()>& while_at_it);
-  void complete(const std::function<void()>& while_at_it);
+  // Without events that have later stamps.
+  void complete(const std::function<void()>& while_at_it, uint64_t until_ticks = UINT64_MAX);
 
-  // Before complete(): puts what is live by now in order, so that blocks() need not do it while the program stands
-  // still.
+  // Before complete(): puts what is live by now in order, so that blocks() need not do it while the program
+  // stands still.
   void sort_ahead();
   // As of the last of catch_up and complete. By address; sizes as requested.
   std::vector<ScanBlock> blocks();
@@ -47,7 +48,7 @@ class LiveSet {
   std::string what_is_missing() const;
 
  private:
-  void follow(bool to_the_end, const std::function<void()>& while_at_it);
+  void follow(bool to_the_end, uint64_t until_ticks, const std::function<void()>& while_at_it);
   struct Caller {
     uint64_t address = 0;
     const TraceModule* module = nullptr; // nullptr: unknown
@@ -62,7 +63,7 @@ class LiveSet {
   uint64_t replayed_below_ = 0; // steps with stamps below have been replayed
   uint64_t last_ticks_ = 0;
   uint64_t damaged_events_ = 0;
-  std::vector<ScanBlock> sorted_;  // by sort_ahead()
+  std::vector<ScanBlock> sorted_; // by sort_ahead()
   bool is_sorted_ = false;
   std::vector<uint64_t> touched_;  // addresses of blocks that came or went since
   std::vector<uint8_t> by_loader_; // by site: 0 not known, 1 no, 2 yes

@@ -20,6 +20,7 @@
 #include <thread>
 
 #include "scan/calls_in_progress.h"
+#include "scan/copied_process.h"
 #include "scan/live_set.h"
 #include "scan/memory_budget.h"
 #include "scan/process_memory.h"
@@ -157,24 +158,12 @@ class Scan {
     const uint64_t at_end_ns = is_end() ? kPauseLimitAtEndNs : kPauseLimitNs;
     ProcessMemory memory(arguments_.pid, ProcessMemory::Pages::touched, stopped_ns + at_end_ns);
     ProcessMemory headers(arguments_.pid, ProcessMemory::Pages::all);
-
     RootSources sources;
     sources.pid = arguments_.pid;
     sources.maps = parse_maps(read_small_file("/proc/" + std::to_string(arguments_.pid) + "/maps"));
-    require_same_program(sources.maps);
-    sources.modules = loaded_modules(sources.maps, headers);
     sources.threads = process.contexts();
-    sources.mappings = live_.mappings();
-    sources.session_path = live_.trace().metadata().session_path;
-    sources.options = arguments_.options;
-    std::vector<ScanBlock> blocks = live_.blocks();
-    sources.blocks = blocks;
-    const std::vector<RootRange> roots = find_roots(sources, memory);
-    sources.blocks = {};
-    outcome_.threads = static_cast<uint32_t>(sources.threads.size());
+    build_graph(std::move(sources), memory, headers);
     outcome_.ticks = stamp(stopped_ticks);
-    graph_ =
-        build_pointer_graph(std::move(blocks), roots, file_ranges(sources.maps), memory, arguments_.options);
     if (!process.exists())
       throw ScanFailed(ScanFailure::gone, "the process ended during the scan");
     process.release();
@@ -184,6 +173,29 @@ class Scan {
     outcome_.way = ScanWay::stopped;
   }
 
+  // At a forked copy instead. Whoever asked for the scan must be waiting for it: it forks.
+  void look_at_copy() {
+    const uint64_t began_ns = now_ns();
+    CopiedProcess copy(live_.trace().metadata().session_path, live_.trace().metadata().uuid);
+    if (is_end())
+      prepare();
+    channel_.flush();
+    // The copy does not change any more, and the program may go on.
+    channel_.released();
+    outcome_.pause_ns = now_ns() - began_ns;
+    live_.complete([] {}, copy.fork_ticks());
+    RootSources sources;
+    sources.maps = copy.maps();
+    sources.threads = copy.contexts();
+    sources.pid = copy.main_tid();
+    build_graph(std::move(sources), copy, copy);
+    outcome_.ticks = std::min(copy.fork_ticks(), stamp(0));
+    outcome_.reason = live_.what_is_missing();
+    outcome_.way = ScanWay::copy;
+  }
+  // There is somebody who could fork.
+  bool may_have_copy() const { return is_end() || arguments_.cause == ScanCause::program; }
+
   const PointerGraph& graph() const { return *graph_; }
   bool is_end() const {
     return arguments_.cause == ScanCause::exit || arguments_.cause == ScanCause::abort ||
@@ -191,6 +203,20 @@ class Scan {
   }
 
  private:
+  void build_graph(RootSources sources, MemoryReader& memory, MemoryReader& headers) {
+    require_same_program(sources.maps);
+    sources.modules = loaded_modules(sources.maps, headers);
+    sources.mappings = live_.mappings();
+    sources.session_path = live_.trace().metadata().session_path;
+    sources.options = arguments_.options;
+    std::vector<ScanBlock> blocks = live_.blocks();
+    sources.blocks = blocks;
+    const std::vector<RootRange> roots = find_roots(sources, memory);
+    outcome_.threads = static_cast<uint32_t>(sources.threads.size());
+    graph_ =
+        build_pointer_graph(std::move(blocks), roots, file_ranges(sources.maps), memory, arguments_.options);
+  }
+
   // More than is there is an error that can be told, not a reason to kill anybody.
   static void limit_memory(uint64_t available) {
     if (available == UINT64_MAX)
@@ -264,7 +290,19 @@ std::vector<uint8_t> scan(const Arguments& arguments) {
       scan.open();
     else
       scan.prepare();
-    in_own_thread([&] { scan.look(); });
+    try {
+      in_own_thread([&] { scan.look(); });
+    } catch (const ScanFailed& problem) {
+      if (problem.failure() != ScanFailure::refused || !scan.may_have_copy())
+        throw;
+      try {
+        scan.look_at_copy();
+      } catch (const ScanFailed& second) {
+        if (second.failure() != ScanFailure::refused)
+          throw;
+        return failed(problem.failure(), std::string(problem.what()) + "; " + second.what());
+      }
+    }
     const Classification found = classify(scan.graph());
     outcome.duration_ns = now_ns() - began_ns;
     return scan_payload(outcome, &scan.graph(), &found);

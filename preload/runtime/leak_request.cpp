@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 
 #include "platform/syscalls.h"
+#include "runtime/copy_server.h"
 #include "runtime/process.h"
 
 namespace hl {
@@ -56,7 +57,10 @@ bool wait_for_recorder(const std::atomic<uint32_t>& word, const Pending& pending
 bool wait_until_answered(uint32_t serial) {
   const ScanDesk& desk = g_process.slot->scans;
   return wait_for_recorder(desk.answered, [&desk, serial] {
-    return static_cast<int32_t>(desk.answered.load(std::memory_order_acquire) - serial) < 0;
+    if (static_cast<int32_t>(desk.answered.load(std::memory_order_acquire) - serial) >= 0)
+      return false;
+    fork_copy_if_wanted();
+    return true;
   });
 }
 

@@ -106,6 +106,19 @@ class LeakClasses(TestCase):
                 self.assertEqual(leaks[kind][what],
                                  sum(site[what] for site in leaks["sites"] if site["class"] == kind))
 
+    @require("strace")
+    def test_a_copy_is_scanned_where_ptrace_is_refused(self):
+        """strace traces the program, so nobody else may. What the copy lacks is the registers of other threads."""
+        recorded = self.record("strace", "-qq", "-o", "/dev/null", program("leak_cases"), options=["--leaks", "all"])
+        self.assertEqual(recorded.stdout, b"done\n")
+        [trace] = [path for path in recorded.children() if any(
+            scan["way"] == "copy" for scan in analyze("leaks", path)["scans"])]
+        leaks = analyze("leaks", trace)
+        self.assertTrue(leaks["scanned"], leaks["reason"])
+        self.assert_classes(classes(leaks), {**EXPECTED, "in_register": {DEFINITE: 1}})
+        self.assertEqual(leaks["scan"]["threads"], 5)
+        self.assertEqual([path.name for path in self.scratch.iterdir() if ".copy" in path.name], [])
+
     @require("valgrind")
     def test_as_valgrind_says(self):
         out = self.scratch / "valgrind.xml"

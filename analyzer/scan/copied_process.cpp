@@ -1,0 +1,197 @@
+// See copied_process.h.
+#include "scan/copied_process.h"
+
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+namespace hl {
+namespace {
+
+constexpr uint64_t kPage = 4096;
+constexpr uint64_t kMs = 1'000'000;
+constexpr uint64_t kForkLimitNs = 10'000 * kMs, kAnswerLimitNs = 30'000 * kMs;
+constexpr uint64_t kSwappedOrPresent = uint64_t{3} << 62;
+// struct pthread of glibc, x86_64: it begins with a pointer to itself, has another one 16 bytes on, and the
+// thread's number further on, 0 once it has ended.
+constexpr uint64_t kSelfOffset = 16, kTidOffset = 720, kDescriptorAlignment = 64;
+// What lies above a thread's descriptor in its mapping is less.
+constexpr uint64_t kDescriptorWithin = 16384;
+
+uint64_t now_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+// Waits until the word has that value; false: not within the time.
+bool wait_for(std::atomic<uint32_t>& word, uint32_t wanted, const std::atomic<uint32_t>& failed,
+              uint64_t limit_ns) {
+  const uint64_t began_ns = now_ns();
+  while (true) {
+    // Acquire: pairs with the copy's release; what it filled in is there.
+    const uint32_t seen = word.load(std::memory_order_acquire);
+    if (seen == wanted)
+      return true;
+    if (failed.load(std::memory_order_acquire) != 0 || now_ns() - began_ns > limit_ns)
+      return false;
+    const timespec slice{0, static_cast<long>(20 * kMs)};
+    ::syscall(SYS_futex, &word, FUTEX_WAIT, seen, &slice, nullptr, 0);
+  }
+}
+
+} // namespace
+
+CopiedProcess::CopiedProcess(const std::string& session_path, const Uuid& trace_uuid)
+    : path_(session_path + kCopySuffix), pages_(kWindowPages) {
+  const std::string unfinished = path_ + ".new";
+  descriptor_ = ::open(unfinished.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  const bool room = descriptor_ >= 0 &&
+                    ::fallocate(descriptor_, 0, 0, static_cast<off_t>(kCopyDataOffset + kCopyDataBytes)) == 0;
+  void* const map = room
+                        ? ::mmap(nullptr, kCopyDataOffset, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_, 0)
+                        : MAP_FAILED;
+  if (map != MAP_FAILED) {
+    window_ = new (map) CopyWindow{};
+    window_->magic = kCopyMagic;
+    std::memcpy(window_->uuid, trace_uuid.data(), sizeof window_->uuid);
+  }
+  const bool shown = window_ != nullptr && ::rename(unfinished.c_str(), path_.c_str()) == 0;
+  const bool served = shown && wait_for(window_->ready, 1, window_->failed, kForkLimitNs);
+  ::unlink(shown ? path_.c_str() : unfinished.c_str()); // whoever serves it has it open
+  if (!served) {
+    if (window_ != nullptr)
+      ::munmap(map, kCopyDataOffset);
+    if (descriptor_ >= 0)
+      ::close(descriptor_);
+    throw ScanFailed(ScanFailure::refused, "no copy of it could be made to look at instead");
+  }
+  std::string text;
+  std::vector<uint8_t> part(kCopyDataBytes);
+  for (uint64_t got = part.size(); got == part.size();) {
+    got = fetch(CopyRequest::maps, text.size(), part.data(), part.size());
+    text.append(reinterpret_cast<const char*>(part.data()), got);
+  }
+  maps_ = parse_maps(text);
+}
+
+CopiedProcess::~CopiedProcess() {
+  window_->kind = CopyRequest::end;
+  window_->asked.fetch_add(1, std::memory_order_release);
+  ::syscall(SYS_futex, &window_->asked, FUTEX_WAKE, 1, nullptr, nullptr, 0);
+  ::munmap(static_cast<void*>(window_), kCopyDataOffset);
+  ::close(descriptor_);
+}
+
+uint64_t CopiedProcess::ask(CopyRequest kind, uint64_t address, uint64_t bytes) {
+  window_->kind = kind;
+  window_->address = address;
+  window_->bytes = bytes;
+  // Release: the request is filled in.
+  const uint32_t serial = window_->asked.fetch_add(1, std::memory_order_release) + 1;
+  ::syscall(SYS_futex, &window_->asked, FUTEX_WAKE, 1, nullptr, nullptr, 0);
+  if (!wait_for(window_->answered, serial, window_->failed, kAnswerLimitNs))
+    throw ScanFailed(ScanFailure::gone, "the copy of the process that was looked at has ended");
+  return std::min(window_->answered_bytes, bytes);
+}
+
+uint64_t CopiedProcess::fetch(CopyRequest kind, uint64_t address, uint8_t* to, uint64_t bytes) {
+  uint64_t done = 0;
+  while (done < bytes) {
+    const uint64_t want = std::min(bytes - done, kCopyDataBytes);
+    const uint64_t got = ask(kind, address + (kind == CopyRequest::pages ? done / 8 : done), want);
+    if (::pread(descriptor_, to + done, got, static_cast<off_t>(kCopyDataOffset)) !=
+        static_cast<ssize_t>(got))
+      break;
+    done += got;
+    if (got < want)
+      break;
+  }
+  return done;
+}
+
+bool CopiedProcess::has_page(uint64_t page) {
+  if (page - window_page_ >= kWindowPages) {
+    window_page_ = page;
+    const uint64_t known =
+        fetch(CopyRequest::pages, page, reinterpret_cast<uint8_t*>(pages_.data()), kWindowPages * 8) / 8;
+    std::fill(pages_.begin() + static_cast<ptrdiff_t>(known), pages_.end(), kSwappedOrPresent);
+  }
+  return (pages_[page - window_page_] & kSwappedOrPresent) != 0;
+}
+
+void CopiedProcess::read(std::span<Piece> pieces) {
+  for (Piece& piece : pieces) {
+    const uint64_t end = piece.address + piece.to.size();
+    uint64_t at = piece.address;
+    while (at < end) {
+      // A fork does not copy the tables of pages that come from files: those are there when asked for.
+      const MapsEntry* const entry = entry_at(maps_, at);
+      const bool all = entry != nullptr && entry->is_file();
+      const bool there = all || has_page(at / kPage);
+      uint64_t run_end = std::min(end, (at / kPage + 1) * kPage);
+      while (run_end < end && (all ? entry->holds(run_end) : has_page(run_end / kPage) == there))
+        run_end = std::min(end, (run_end / kPage + 1) * kPage);
+      uint8_t* const to = piece.to.data() + (at - piece.address);
+      if (!there) {
+        std::memset(to, 0, run_end - at);
+        at = run_end;
+        continue;
+      }
+      at += fetch(CopyRequest::memory, at, to, run_end - at);
+      if (at < run_end)
+        break;
+    }
+    piece.read_bytes = at - piece.address;
+  }
+}
+
+std::vector<ThreadContext> CopiedProcess::contexts() {
+  ThreadContext forked;
+  forked.tid = forked.own_tid = window_->tid;
+  forked.has_registers = true;
+  forked.stack_pointer = window_->stack_pointer;
+  forked.thread_pointer = window_->thread_pointer;
+  forked.words.assign(std::begin(window_->saved_registers), std::end(window_->saved_registers));
+  const MapsEntry* const stack = entry_at(maps_, forked.stack_pointer);
+  main_tid_ = stack != nullptr && stack->path == "[stack]" ? forked.tid : 0;
+  std::vector<ThreadContext> found = {forked};
+  add_other_threads(found);
+  return found;
+}
+
+void CopiedProcess::add_other_threads(std::vector<ThreadContext>& found) {
+  for (const MapsEntry& entry : maps_) {
+    if (!entry.readable || !entry.writable || entry.is_file())
+      continue;
+    const uint64_t bytes = std::min(entry.end - entry.start, kDescriptorWithin);
+    std::vector<uint64_t> words(bytes / 8);
+    const uint64_t from = entry.end - bytes;
+    Piece piece{from, {reinterpret_cast<uint8_t*>(words.data()), bytes}};
+    read({&piece, 1});
+    const auto word = [&](uint64_t offset) { return offset / 8 < words.size() ? words[offset / 8] : 0; };
+    for (uint64_t at = 0; at < piece.read_bytes; at += kDescriptorAlignment) {
+      const uint64_t tid = word(at + kTidOffset) & 0xffffffff;
+      if (word(at) != from + at || word(at + kSelfOffset) != from + at || tid == 0 || tid == found[0].tid)
+        continue;
+      ThreadContext thread;
+      thread.tid = thread.own_tid = static_cast<uint32_t>(tid);
+      thread.stack_pointer = entry.start;
+      thread.thread_pointer = from + at;
+      // The main thread's descriptor stands alone; its stack is known by name.
+      for (const MapsEntry& other : maps_)
+        if (other.path == "[stack]" && (&entry == &maps_[0] || (&entry)[-1].readable))
+          thread.stack_pointer = other.start;
+      found.push_back(std::move(thread));
+    }
+  }
+}
+
+} // namespace hl
