@@ -1,5 +1,5 @@
 // The lines `heapledger record` ends with: how the application ended, what recording cost, what was lost,
-// where the trace is. From counters alone, at once; never from a replay.
+// where the trace is. From counters, at once; which site leaks most is told by others (top_leak.h).
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,7 @@ struct ClosingFacts {
   ControlMessage figures;          // kind root_complete
   uint32_t recorder_restarts = 0;
   std::string session;
+  std::string leaks; // what leaked, in a line, where the analyzer could tell in time
   std::string path; // file or directory to analyse
 };
 

@@ -20,6 +20,7 @@
 #include "record_options.h"
 #include "run_place.h"
 #include "supervisor.h"
+#include "top_leak.h"
 
 namespace hl {
 
@@ -164,6 +165,8 @@ int supervise_command(int argc, char** argv) {
     facts.has_figures = end.figures.has_value();
     if (end.figures)
       facts.figures = *end.figures;
+    if (facts.figures.class_blocks[0] != 0 && facts.figures.text[0] != 0)
+      facts.leaks = describe_leaks(program, facts.figures.text, 1'000'000'000);
     facts.recorder_restarts = end.recorder_restarts;
     facts.session = recorder.session;
     facts.path =
