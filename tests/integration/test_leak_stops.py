@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+import unittest
 from pathlib import Path
 
 from harness import HEAPLEDGER, SCALE, TestCase, analyze, clean_environment, main, program, require, run
@@ -145,6 +146,19 @@ class LeakStops(TestCase):
         self.assertEqual(running.process.returncode, 0)
         for scan in self.assert_scanned(running.trace, names):
             self.assertGreaterEqual(scan["threads"], 5)
+
+    @unittest.skipIf(SCALE == 1, "measures: with HEAPLEDGER_TEST_SCALE alone")
+    def test_a_large_heap_is_scanned_quickly(self):
+        """1 GiB in four million blocks: the program stands still for less than two seconds."""
+        recorded = self.record(program("leak_large_heap"), 1024)
+        blocks = int(recorded.stdout)
+        leaks = analyze("leaks", recorded.trace)
+        [scan] = leaks["scans"]
+        # But for libc's buffer of the output, which a rule knows.
+        self.assertEqual(leaks["reachable"]["blocks"], blocks)
+        self.assertEqual(scan["blocks"], blocks + 1)
+        self.assertEqual(scan["unreadable_bytes"], 0)
+        self.assertLess(scan["pause_ns"], 2_000_000_000)
 
 
 if __name__ == "__main__":
