@@ -128,6 +128,13 @@ print(libc.prctl(38, 1, 0, 0, 0))  # PR_SET_NO_NEW_PRIVS"""), options=("--leaks=
         self.assertIn(b"not scanned for leaks: the scanner ended with status 7\n", self.record("/bin/true").stderr)
 
 
+class RealScanner(harness.TestCase):
+    def test_the_closing_lines_name_the_worst_leak(self):
+        recorded = self.record(program("last_moments"), "lose")
+        self.assertRegex(recorded.stderr, rb"\nlost 11\.7 KiB in 12 blocks, .*; top: 11\.7 KiB lose ")
+        self.assertIn(b"  heapledger leaks ", recorded.stderr)
+
+
 class Trouble(Scans):
     def test_a_scanner_that_fails_changes_nothing_for_the_program(self):
         for word in ("fail", "die", "empty", "nonsense"):

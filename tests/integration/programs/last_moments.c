@@ -3,6 +3,7 @@
 //   busy       returns from main while three threads go on allocating
 //   jump       leaves its handler of SIGABRT by longjmp, then returns from main
 //   crash      its handler of SIGSEGV says so and ends by _exit
+//   lose       twelve blocks of 1000 bytes that nothing points to
 //   snapshots  speaks to heapledger: a snapshot, one with leaks, a pause with 100 allocations in it, nine of them freed
 #include <heapledger/heapledger.h>
 #include <pthread.h>
@@ -54,6 +55,13 @@ __attribute__((noinline)) static void* unseen(void) {
   return p;
 }
 
+__attribute__((noinline)) static void lose(void) {
+  for (int i = 0; i < 12; i++) {
+    void* p = malloc(1000);
+    __asm__ volatile("" : : "r"(p) : "memory");
+  }
+}
+
 static void speak(void) {
   void* blocks[101];
   for (int i = 0; i < 10; i++) blocks[i] = early();
@@ -94,6 +102,8 @@ int main(int argc, char** argv) {
     signal(SIGSEGV, report);
     *(volatile int*)(long)(8 + zero) = 1;
   }
+  if (strcmp(way, "lose") == 0)
+    lose();
   if (strcmp(way, "snapshots") == 0)
     speak();
   return 0;
