@@ -6,28 +6,32 @@ namespace hl {
 BlockIndex::BlockIndex(const std::vector<ScanBlock>& blocks) : blocks_(blocks) {
   if (blocks.empty())
     return;
-  const auto last_page_of = [](const ScanBlock& b) {
-    return (b.address + std::max<uint64_t>(b.bytes, 1) - 1) >> kPageShift;
-  };
   lowest_ = blocks.front().address;
-  span_bytes_ = ((last_page_of(blocks.back()) + 1) << kPageShift) - lowest_;
-  for (size_t i = 0; i < blocks.size();) {
-    const uint64_t first = blocks[i].address >> kPageShift;
-    uint64_t last = last_page_of(blocks[i]);
-    size_t end = i + 1;
-    for (; end < blocks.size() && blocks[end].address >> kPageShift <= last + kMaxGapPages; ++end)
-      last = std::max(last, last_page_of(blocks[end]));
-    stretches_.push_back({first, last + 1, pages_.size()});
-    for (uint64_t number = first; number <= last; ++number) {
-      Page page{};
-      page.first = static_cast<uint32_t>(i);
-      for (; i < end && blocks[i].address >> kPageShift == number; ++i) {
-        const unsigned granule = (blocks[i].address >> kGranuleShift) % kGranules;
-        page.irregular |= blocks[i].address % kGranule != 0 ? 1 : 0;
-        page.starts[granule / 64] |= uint64_t{1} << (granule % 64);
-      }
-      pages_.push_back(page);
+  span_bytes_ = blocks.back().address + std::max<uint64_t>(blocks.back().bytes, 1) - lowest_;
+  for (uint32_t i = 0; i < blocks.size(); ++i) {
+    const uint64_t start = blocks[i].address, end = start + std::max<uint64_t>(blocks[i].bytes, 1);
+    const uint64_t first = start >> kPageShift, last = (end - 1) >> kPageShift;
+    if (stretches_.empty() || first > stretches_.back().end_page + kMaxGapPages)
+      stretches_.push_back({first, first, pages_.size(), kNone});
+    cover(first, i);
+    Page& page = pages_.back();
+    const unsigned granule = (start >> kGranuleShift) % kGranules;
+    page.irregular |= start % kGranule != 0 ? 1 : 0;
+    page.starts[granule / 64] |= uint64_t{1} << (granule % 64);
+    if (last - first > kSolidPages) {
+      stretches_.push_back({first + 1, last, 0, i});
+      stretches_.push_back({last, last, pages_.size(), kNone});
     }
+    cover(last, i + 1);
+  }
+}
+
+// Entries of the last stretch up to `page`; those that are new have so many blocks before them.
+void BlockIndex::cover(uint64_t page, uint32_t blocks_before) {
+  Stretch& stretch = stretches_.back();
+  for (; stretch.end_page <= page; ++stretch.end_page) {
+    pages_.push_back({});
+    pages_.back().first = blocks_before;
   }
 }
 

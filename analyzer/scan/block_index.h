@@ -28,7 +28,8 @@ class BlockIndex {
   bool in_range(uint64_t address) const { return address - lowest_ < span_bytes_; }
   // For an address in range, ahead of find().
   void prefetch(uint64_t address) const {
-    if (const Page* const page = page_of(address); page != nullptr) {
+    if (const Stretch* const s = stretch_of(address); s != nullptr && s->solid == kNone) {
+      const Page* const page = page_in(*s, address);
       __builtin_prefetch(page);
       __builtin_prefetch(reinterpret_cast<const char*>(page + 1) - 1);
     }
@@ -36,9 +37,12 @@ class BlockIndex {
 
   // The block whose [address, address + max(bytes, 1)) holds `address`.
   Hit find(uint64_t address) const {
-    const Page* const page = in_range(address) ? page_of(address) : nullptr;
-    if (page == nullptr)
+    const Stretch* const stretch = in_range(address) ? stretch_of(address) : nullptr;
+    if (stretch == nullptr)
       return {kNone, false};
+    if (stretch->solid != kNone)
+      return inside(stretch->solid, address);
+    const Page* const page = page_in(*stretch, address);
     if (page->irregular)
       return find_by_halving(*page, address);
     const unsigned granule = (address >> kGranuleShift) % kGranules, word = granule / 64;
@@ -61,21 +65,25 @@ class BlockIndex {
     uint32_t first;                  // blocks that start before the page
     uint32_t irregular;              // a block starts elsewhere than at a multiple of 16: the bits say nothing
   };
-  // Pages without a gap of more than kMaxGapPages; their entries follow each other in pages_.
+  // Pages without a gap of more than kMaxGapPages; their entries follow each other in pages_. Or the pages in the
+  // middle of one large block (`solid`), which need no entries: blocks may be larger than memory.
   struct Stretch {
     uint64_t page, end_page;
     size_t first_page;
+    uint32_t solid;
   };
-  static constexpr uint64_t kMaxGapPages = 256;
+  static constexpr uint64_t kMaxGapPages = 256, kSolidPages = 64;
 
-  const Page* page_of(uint64_t address) const {
+  const Stretch* stretch_of(uint64_t address) const {
     const uint64_t page = address >> kPageShift;
     const auto after = std::upper_bound(stretches_.begin(), stretches_.end(), page,
                                         [](uint64_t p, const Stretch& s) { return p < s.page; });
-    if (after == stretches_.begin() || page >= (after - 1)->end_page)
-      return nullptr;
-    return &pages_[(after - 1)->first_page + (page - (after - 1)->page)];
+    return after == stretches_.begin() || page >= (after - 1)->end_page ? nullptr : &*(after - 1);
   }
+  const Page* page_in(const Stretch& stretch, uint64_t address) const {
+    return &pages_[stretch.first_page + ((address >> kPageShift) - stretch.page)];
+  }
+  void cover(uint64_t page, uint32_t blocks_before);
   Hit inside(uint32_t block, uint64_t address) const {
     const uint64_t offset = address - blocks_[block].address;
     if (offset >= std::max<uint64_t>(blocks_[block].bytes, 1))

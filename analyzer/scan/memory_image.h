@@ -37,6 +37,9 @@ class MemoryReader {
   };
   // Reads what can be read of every piece.
   virtual void read(std::span<Piece> pieces) = 0;
+  // The first address of [address, end) from which on there may be something else than zeros; end: none. A program
+  // may map terabytes that it never touches.
+  virtual uint64_t next_data(uint64_t address, uint64_t end) { return end > address ? address : end; }
   // Another reader of the same memory, for another thread; nullptr: there can be but one.
   virtual std::unique_ptr<MemoryReader> twin() const { return nullptr; }
 };

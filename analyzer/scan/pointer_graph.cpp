@@ -42,6 +42,8 @@ class Window {
       at = next;
     }
   }
+  // Where reading goes on: what lies before is nothing but zeros.
+  uint64_t next_data(uint64_t address, uint64_t end) { return memory_.next_data(address, end); }
   uint64_t word(uint64_t at) const {
     uint64_t word;
     std::memcpy(&word, bytes_.data() + at, kWord);
@@ -103,9 +105,10 @@ class BlockPass {
 
   void look_at_large(size_t block) {
     const ScanBlock& b = blocks_[block];
-    for (uint64_t at = 0; at < b.bytes; at += kWindowBytes) {
-      const uint64_t bytes = std::min(kWindowBytes, b.bytes - at);
-      window_.read(b.address + at, bytes);
+    const uint64_t end = b.address + b.bytes;
+    for (uint64_t at = b.address; (at = window_.next_data(at, end)) < end; at += kWindowBytes) {
+      const uint64_t bytes = std::min(kWindowBytes, end - at);
+      window_.read(at, bytes);
       gather(block, 0, bytes);
     }
   }
@@ -256,7 +259,7 @@ class Builder {
 
   void add_root_stretch(const RootRange& root, uint64_t from, uint64_t end) {
     from = (from + step_ - 1) / step_ * step_;
-    for (; from < end; from += kWindowBytes) {
+    for (; (from = window_.next_data(from, end)) < end; from += kWindowBytes) {
       const uint64_t bytes = std::min(kWindowBytes, end - from);
       window_.read(from, bytes);
       graph_.root_bytes += bytes;

@@ -2,6 +2,7 @@
 #include "scan/process_memory.h"
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -48,6 +49,49 @@ bool ProcessMemory::has_page(uint64_t page) {
   return (window_[page - window_page_] & kSwappedOrPresent) != 0;
 }
 
+// Since Linux 6.7 the kernel skips holes by itself, a GiB at a step.
+std::optional<uint64_t> ProcessMemory::ask_kernel(uint64_t address, uint64_t end) {
+  // As in <linux/fs.h>, which is older here than the kernel may be.
+  struct Region {
+    uint64_t start, end, categories;
+  };
+  struct Question {
+    uint64_t size, flags, start, end, walk_end, regions, region_count, max_pages;
+    uint64_t inverted, all_of, any_of, returned;
+  };
+  constexpr uint64_t kPresent = 1u << 3, kSwapped = 1u << 4;
+  constexpr unsigned long kPagemapScan = _IOWR('f', 16, Question);
+  if (pagemap_ < 0 || scan_unknown_)
+    return std::nullopt;
+  Region region{};
+  Question question{};
+  question.size = sizeof question;
+  question.start = address & ~(kPage - 1);
+  question.end = (end + kPage - 1) & ~(kPage - 1);
+  question.regions = reinterpret_cast<uint64_t>(&region);
+  question.region_count = 1;
+  question.max_pages = 1;
+  question.any_of = question.returned = kPresent | kSwapped;
+  const int found = ::ioctl(pagemap_, kPagemapScan, &question);
+  scan_unknown_ = found < 0;
+  if (found < 0)
+    return std::nullopt;
+  return found == 0 ? end : std::clamp(region.start, address, end);
+}
+
+uint64_t ProcessMemory::next_data(uint64_t address, uint64_t end) {
+  if (address >= end || has_page(address / kPage))
+    return std::min(address, end);
+  if (const auto found = ask_kernel(address, end))
+    return *found;
+  while (address < end && !has_page(address / kPage)) {
+    if (address % (kPage * kWindowPages) < kPage)
+      require_time();
+    address = (address / kPage + 1) * kPage;
+  }
+  return std::min(address, end);
+}
+
 uint64_t ProcessMemory::read_bytes(uint64_t address, uint8_t* to, uint64_t bytes) {
   uint64_t done = 0;
   while (done < bytes && !vm_refused_) {
@@ -76,13 +120,17 @@ uint64_t ProcessMemory::read_bytes(uint64_t address, uint8_t* to, uint64_t bytes
   return done;
 }
 
-void ProcessMemory::read(std::span<Piece> pieces) {
+void ProcessMemory::require_time() const {
   if (deadline_ns_ != 0) {
     timespec now{};
     ::clock_gettime(CLOCK_MONOTONIC, &now);
     if (static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec) > deadline_ns_)
       throw ScanFailed(ScanFailure::too_long, "the program stood still for longer than the scan's limit");
   }
+}
+
+void ProcessMemory::read(std::span<Piece> pieces) {
+  require_time();
   for (Piece& piece : pieces) {
     const uint64_t end = piece.address + piece.to.size();
     uint64_t at = piece.address;

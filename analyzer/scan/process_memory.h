@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "scan/memory_image.h"
@@ -22,6 +23,7 @@ class ProcessMemory : public MemoryReader {
   ProcessMemory& operator=(const ProcessMemory&) = delete;
 
   void read(std::span<Piece> pieces) override;
+  uint64_t next_data(uint64_t address, uint64_t end) override;
   std::unique_ptr<MemoryReader> twin() const override {
     return std::make_unique<ProcessMemory>(pid_, pagemap_ < 0 ? Pages::all : Pages::touched, deadline_ns_);
   }
@@ -30,12 +32,15 @@ class ProcessMemory : public MemoryReader {
   // As many bytes as can be read from the start of [address, address + bytes), which the process has.
   uint64_t read_bytes(uint64_t address, uint8_t* to, uint64_t bytes);
   bool has_page(uint64_t page);
+  std::optional<uint64_t> ask_kernel(uint64_t address, uint64_t end); // next_data, where the kernel can tell
+  void require_time() const; // throws after the deadline
 
   uint32_t pid_;
   uint64_t deadline_ns_;
   int pagemap_ = -1; // -1: not to be had; every page counts as there
   int mem_ = -1;     // /proc/PID/mem, where process_vm_readv is refused; -1: not opened
   bool vm_refused_ = false;
+  bool scan_unknown_ = false; // the kernel does not know PAGEMAP_SCAN
   // A window of the pagemap: entries of kWindowPages pages from window_page_ on.
   static constexpr uint64_t kWindowPages = 2048;
   uint64_t window_page_ = ~uint64_t{0};

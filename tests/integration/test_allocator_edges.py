@@ -74,8 +74,8 @@ class Edges(harness.TestCase):
         info = self.assert_nothing_lost(recorded.trace)
         self.assertEqual(info["heap"], "static")
         self.assertEqual(info["unrecorded_heaps"], [{"module": program("static_allocator"), "how": "defines_malloc"}])
-        text = run([harness.HEAPLEDGER, "info", recorded.trace], env=clean_environment(COLUMNS=300)).stdout
-        self.assertIn(b"static_allocator brings an allocator of its own", text)
+        text = run([harness.HEAPLEDGER, "info", recorded.trace]).stdout
+        self.assertIn(b"static_allocator brings an allocator of its own", b" ".join(text.split()))
         plain = self.record(program("allocator_edges"), "usable", name="plain.hlt")
         self.assertNotIn(b"warning", plain.stderr)
         self.assertEqual(plain.info()["unrecorded_heaps"], [])
