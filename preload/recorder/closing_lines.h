@@ -18,7 +18,7 @@ struct ClosingFacts {
   uint32_t recorder_restarts = 0;
   std::string session;
   std::string leaks; // what leaked, in a line, where the analyzer could tell in time
-  std::string path; // file or directory to analyse
+  std::string path;  // file or directory to analyse
 };
 
 std::string closing_lines(const ClosingFacts& facts);

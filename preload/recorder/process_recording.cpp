@@ -367,8 +367,8 @@ void ProcessRecording::write_mark(std::string_view name) {
   e.extended_kind = ExtendedKind::mark;
   e.payload = payload;
   e.payload_bytes = static_cast<uint32_t>(text - payload + static_cast<ptrdiff_t>(name.size()));
-  e.ticks = e.ticks_before = logical ? shop_.session.header().logical_clock.fetch_add(1, std::memory_order_acq_rel)
-                                     : stamp_after();
+  e.ticks = e.ticks_before =
+      logical ? shop_.session.header().logical_clock.fetch_add(1, std::memory_order_acq_rel) : stamp_after();
   // A stretch of a block that there is not: its number is taken, so that nobody else's is mistaken for it.
   EventSegment segment{};
   segment.process_slot = slot_;

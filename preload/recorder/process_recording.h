@@ -52,7 +52,8 @@ struct ProcessEnd {
   uint64_t user_ns = 0, system_ns = 0, peak_rss_bytes = 0;
 };
 
-// Names that a trace may have, by number, most wanted first: made one at a time, for nearly always the first is free.
+// Names that a trace may have, by number, most wanted first: made one at a time, for nearly always the first
+// is free.
 // "": there are no more.
 using TraceNames = std::function<std::string(uint32_t attempt)>;
 

@@ -66,8 +66,8 @@ bool to_leak_policy(std::string_view text, LeakPolicy& policy) {
 // NAME=0|1[,NAME=0|1...], the names those of LeakSanitizer's options.
 bool set_scan_options(std::string_view list, uint32_t& options) {
   static constexpr std::pair<std::string_view, uint32_t> kNames[] = {
-      {"use_stacks", kScanStacks}, {"use_registers", kScanRegisters}, {"use_globals", kScanGlobals},
-      {"use_tls", kScanTls},       {"use_unaligned", kScanUnaligned}, {"mappings", kScanMappings},
+      {"use_stacks", kScanStacks},     {"use_registers", kScanRegisters}, {"use_globals", kScanGlobals},
+      {"use_tls", kScanTls},           {"use_unaligned", kScanUnaligned}, {"mappings", kScanMappings},
       {"heuristics", kScanHeuristics},
   };
   while (!list.empty()) {

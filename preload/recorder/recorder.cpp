@@ -244,8 +244,8 @@ TraceNames Recorder::trace_names(const ProcessRecording& recording) {
     if (!named_by_pid)
       stem += fmt::format(".{}", p.pid);
     if (recording.is_root() || named_by_pid) {
-      // FILE is the newest image: what it was before exec gives the name up. Several images of a busy moment are
-      // found in any order.
+      // FILE is the newest image: what it was before exec gives the name up. Several images of a busy moment
+      // are found in any order.
       bool newest = true;
       for (auto& other : recordings_) {
         if (other->trace() == nullptr || other->trace()->path() != own)

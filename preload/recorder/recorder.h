@@ -89,8 +89,7 @@ class Recorder {
   uint32_t oom_kills_at_start_ = 0;
   uint64_t started_ns_ = 0;
   uint64_t now_ns_ = 0, next_drain_ns_ = 0, next_housekeeping_ns_ = 0, next_end_check_ns_ = 0,
-           next_processor_check_ns_ = 0, next_scan_notice_ns_ = 0,
-           idle_since_ns_ = 0;
+           next_processor_check_ns_ = 0, next_scan_notice_ns_ = 0, idle_since_ns_ = 0;
   uint64_t sleep_ns_ = 1'000'000;
   uint64_t drained_bytes_ = 0;                  // of this pass
   std::optional<ControlMessage> root_complete_; // to be sent

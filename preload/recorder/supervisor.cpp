@@ -387,7 +387,8 @@ ApplicationEnd Supervisor::run(const std::vector<std::string>& command,
 
   // The trace is complete in a moment. A recorder that makes no progress must not hold us for ever.
   scanning_until_ns_ = monotonic_ns() + 60'000 * kMs;
-  while (!hurry_ && !end_.figures && !end_.finished && recorder_pid_ != 0 && monotonic_ns() < scanning_until_ns_)
+  while (!hurry_ && !end_.figures && !end_.finished && recorder_pid_ != 0 &&
+         monotonic_ns() < scanning_until_ns_)
     wait_for_events(100);
   // If nobody else is recorded the recorder ends now, and the session file with it.
   const uint64_t soon = monotonic_ns() + 1'000 * kMs;

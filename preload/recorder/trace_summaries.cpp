@@ -141,7 +141,8 @@ bool ProcessRecording::ready_for_scan() {
 }
 
 bool ProcessRecording::append_scan(const LeakScanPayload& head, std::span<const uint8_t> payload) {
-  if (head.cause == static_cast<uint8_t>(ScanCause::exit) || head.cause == static_cast<uint8_t>(ScanCause::abort) ||
+  if (head.cause == static_cast<uint8_t>(ScanCause::exit) ||
+      head.cause == static_cast<uint8_t>(ScanCause::abort) ||
       head.cause == static_cast<uint8_t>(ScanCause::signal)) {
     end_scan_ = head;
     const std::span<const uint8_t> reason = payload.subspan(head.payload_header_bytes + head.name_bytes);
