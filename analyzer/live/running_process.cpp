@@ -22,7 +22,7 @@ namespace hl {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr auto kLongestSilence = std::chrono::seconds(5); // of a recorder that sleeps 50 ms at most
+constexpr auto kLongestSilence = std::chrono::seconds(10); // of a recorder that sleeps 50 ms at most
 
 void wake(std::atomic<uint32_t>& word) {
   ::syscall(SYS_futex, &word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);

@@ -42,6 +42,32 @@ void LiveSet::open() {
   }
 }
 
+uint64_t LiveSet::behind() {
+  open();
+  uint64_t events = 0;
+  for (const ChunkPlace& place : trace_->event_chunks())
+    if (place.last_ticks >= replayed_below_)
+      events += place.count;
+  return events;
+}
+
+uint64_t LiveSet::recent_rate() const {
+  uint64_t newest = 0, oldest = UINT64_MAX, events = 0;
+  const auto& chunks = trace_->event_chunks();
+  // Chunks are a second apart, or large.
+  for (size_t i = chunks.size(); i-- > 0 && chunks.size() - i <= 8;) {
+    if (chunks[i].count == 0)
+      continue;
+    newest = std::max(newest, chunks[i].last_ticks);
+    oldest = std::min(oldest, chunks[i].first_ticks);
+    events += chunks[i].count;
+  }
+  if (newest <= oldest)
+    return 0;
+  const uint64_t ns = trace_->clock().ns(newest) - trace_->clock().ns(oldest);
+  return ns == 0 ? 0 : static_cast<uint64_t>(static_cast<double>(events) * 1e9 / static_cast<double>(ns));
+}
+
 void LiveSet::follow(bool to_the_end, uint64_t until_ticks, const std::function<void()>& while_at_it) {
   open();
   EventStreamOptions options;
@@ -107,6 +133,13 @@ void LiveSet::sort_ahead() {
 }
 
 void LiveSet::note_touched(const EventBatch& batch) {
+  // So much that sorting anew costs less.
+  if (touched_.size() > std::max<size_t>(1u << 20, sorted_.size() / 4)) {
+    is_sorted_ = false;
+    sorted_.clear();
+    touched_.clear();
+    return;
+  }
   for (const TraceEvent& event : batch.events)
     if (event.kind != EventKind::extended)
       touched_.push_back(event.address);

@@ -30,6 +30,10 @@ class LiveSet {
   // Without events that have later stamps.
   void complete(const std::function<void()>& while_at_it, uint64_t until_ticks = UINT64_MAX);
 
+  // Events that the trace holds by now and catch_up has not replayed: what complete() would have to do.
+  uint64_t behind();
+  // Events a second that the program made lately, as of behind().
+  uint64_t recent_rate() const;
   // Before complete(): puts what is live by now in order, so that blocks() need not do it while the program
   // stands still.
   void sort_ahead();

@@ -36,10 +36,16 @@ constexpr uint64_t kMs = 1'000'000;
 // Threads inside a call get so long to leave it. Most need microseconds, and a processor.
 constexpr uint64_t kRunOnLimitNs = 300 * kMs;
 // Nobody wants a service to stand still for longer; one that is about to end may.
-constexpr uint64_t kPauseLimitNs = 30'000 * kMs, kPauseLimitAtEndNs = 110'000 * kMs;
-// Catching up again pays while the last time took longer than this.
-constexpr uint64_t kShortCatchUpNs = 20 * kMs;
-constexpr int kMostCatchUps = 5;
+constexpr uint64_t kPauseLimitNs = 10'000 * kMs, kPauseLimitAtEndNs = 110'000 * kMs;
+// Events that are replayed in no time worth mentioning, and in two to three seconds, by which a service may stand still.
+constexpr uint64_t kLittleBehind = 300'000, kMostBehind = 24'000'000;
+// The same for a program that is at its end and has nothing else to do: a minute.
+constexpr uint64_t kMostBehindAtEnd = 900'000'000;
+constexpr uint64_t kPrepareLimitNs = 60'000 * kMs;
+// Events a second that we cannot keep up with while the program has the processors.
+constexpr uint64_t kTooFast = 4'000'000;
+// While the program and its recorder need the processors more than we do (the recorder's is 5).
+constexpr int kPrepareNiceness = 10;
 
 uint64_t now_ns() {
   timespec now{};
@@ -113,12 +119,24 @@ class Scan {
   // takes, in a program whose destructors have run.
   void prepare() {
     const auto show_life = [this] { channel_.show_life(); };
-    for (int i = 0; i < kMostCatchUps; ++i) {
-      const uint64_t began_ns = now_ns();
-      channel_.flush();
-      live_.catch_up(show_life);
-      if (now_ns() - began_ns < kShortCatchUpNs)
+    const uint64_t began_ns = now_ns();
+    channel_.flush();
+    for (uint64_t behind = live_.behind(), last = ~uint64_t{0}; behind > kLittleBehind; last = behind, behind = live_.behind()) {
+      // A program that allocates faster than we replay is never caught up with.
+      const bool hopeless = !is_end() && (behind > last - last / 4 || live_.recent_rate() > kTooFast ||
+                                          now_ns() - began_ns > kPrepareLimitNs);
+      if (is_end() && behind > kMostBehindAtEnd)
+        throw ScanFailed(ScanFailure::too_long, std::to_string(behind) +
+                                                    " events were recorded, and to replay them would keep the "
+                                                    "program from ending for minutes");
+      if (hopeless && behind <= kMostBehind)
         break;
+      if (hopeless)
+        throw ScanFailed(ScanFailure::too_long,
+                         "it allocates faster than its trace can be read: " + std::to_string(behind) +
+                             " events behind, for which it would have to stand still too long");
+      live_.catch_up(show_life);
+      channel_.flush();
     }
     live_.sort_ahead();
     const uint64_t available = std::min(available_memory_bytes(), arguments_.memory_limit);
@@ -154,9 +172,12 @@ class Scan {
     if (is_end())
       prepare();
     channel_.flush();
-    live_.complete([] {});
-    const uint64_t at_end_ns = is_end() ? kPauseLimitAtEndNs : kPauseLimitNs;
-    ProcessMemory memory(arguments_.pid, ProcessMemory::Pages::touched, stopped_ns + at_end_ns);
+    const uint64_t deadline_ns = stopped_ns + (is_end() ? kPauseLimitAtEndNs : kPauseLimitNs);
+    live_.complete([deadline_ns] {
+      if (now_ns() > deadline_ns)
+        throw ScanFailed(ScanFailure::too_long, "the program stood still for longer than the scan's limit");
+    });
+    ProcessMemory memory(arguments_.pid, ProcessMemory::Pages::touched, deadline_ns);
     ProcessMemory headers(arguments_.pid, ProcessMemory::Pages::all);
     RootSources sources;
     sources.pid = arguments_.pid;
@@ -289,7 +310,10 @@ std::vector<uint8_t> scan(const Arguments& arguments) {
     if (scan.is_end())
       scan.open();
     else
-      scan.prepare();
+      in_own_thread([&] {
+        ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kPrepareNiceness);
+        scan.prepare();
+      });
     try {
       in_own_thread([&] { scan.look(); });
     } catch (const ScanFailed& problem) {

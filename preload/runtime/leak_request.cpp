@@ -26,6 +26,16 @@ bool may_ask() {
          !g_process.restricted.load(std::memory_order_relaxed) && slot->pid == sys::process_id();
 }
 
+// A recorder that is there but silent may be short of processor or disk; one that is gone is started anew at once, or
+// never.
+uint64_t longest_silence_ns(const SessionHeader& session) {
+  constexpr uint64_t kPatience = 5;
+  const uint32_t pid = session.recorder_pid.load(std::memory_order_relaxed);
+  const bool is_there = pid != 0 && g_process.slot->pid_namespace == session.pid_namespace &&
+                        sys::raw_syscall(SYS_kill, pid, 0) != -ESRCH;
+  return is_there ? kPatience * session.scan_wait_ns : session.scan_wait_ns;
+}
+
 // Waits while `pending()`, as long as the recorder's heart beats; what changes wakes the futex `word`.
 template <typename Pending>
 bool wait_for_recorder(const std::atomic<uint32_t>& word, const Pending& pending) {
@@ -47,9 +57,11 @@ bool wait_for_recorder(const std::atomic<uint32_t>& word, const Pending& pending
     }
     // Before the first recorder says that it runs, the program may already be at its end.
     if (state == RecorderState::finished || state == RecorderState::failed ||
-        now_ns - beat_ns > session->scan_wait_ns || now_ns - began_ns > kLongestWaitNs) {
+        now_ns - began_ns > kLongestWaitNs) {
       return false;
     }
+    if (now_ns - beat_ns > session->scan_wait_ns && now_ns - beat_ns > longest_silence_ns(*session))
+      return false;
     sys::futex_wait(&word, seen, kSliceNs);
   }
 }

@@ -17,6 +17,7 @@ class Running:
 
     def __init__(self, test, *command, options=("--leaks", "none")):
         self.trace = test.scratch / "t.hlt"
+        self.executable = str(Path(command[0]).resolve())
         self.process = subprocess.Popen(
             [str(HEAPLEDGER), "record", "--quiet", "-o", str(self.trace), *options, "--", *map(str, command)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clean_environment(), start_new_session=True)
@@ -24,11 +25,15 @@ class Running:
         self.pid = None
 
     def find_pid(self):
-        """The recorded process's number: the child of the supervisor that is not the recorder."""
+        """The recorded process's number: the child of the supervisor that runs the program."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             for child in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
-                if Path(f"/proc/{child}/exe").resolve().name not in ("heapledger-recorder", "heapledger"):
+                try:
+                    runs = os.readlink(f"/proc/{child}/exe")
+                except OSError:  # it has ended
+                    continue
+                if runs == self.executable:
                     self.pid = int(child)
                     return self.pid
             time.sleep(0.01)

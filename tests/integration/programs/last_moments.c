@@ -55,6 +55,13 @@ __attribute__((noinline)) static void* unseen(void) {
   return p;
 }
 
+// The last block must not stay in a register or a stack slot.
+__attribute__((noinline)) static void wipe(void) {
+  volatile char stack[4096];
+  for (size_t i = 0; i < sizeof stack; i++) stack[i] = 0;
+  __asm__ volatile("" : : : "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15");
+}
+
 __attribute__((noinline)) static void lose(void) {
   for (int i = 0; i < 12; i++) {
     void* p = malloc(1000);
@@ -102,8 +109,10 @@ int main(int argc, char** argv) {
     signal(SIGSEGV, report);
     *(volatile int*)(long)(8 + zero) = 1;
   }
-  if (strcmp(way, "lose") == 0)
+  if (strcmp(way, "lose") == 0) {
     lose();
+    wipe();
+  }
   if (strcmp(way, "snapshots") == 0)
     speak();
   return 0;
