@@ -161,8 +161,8 @@ double share_with(const std::vector<uint64_t>& survivors, const std::vector<bool
 } // namespace
 
 bool GrowthAnalysis::slows_down(const std::vector<uint64_t>& survivors, size_t first_judged) const {
-  // Against work, not time, and the measure of work is allocation calls: the machine's load changes what a second
-  // holds, and other threads' requests what lies between two marks of one.
+  // Against work, not time, and the measure of work is allocation calls: the machine's load changes what a
+  // second holds, and other threads' requests what lies between two marks of one.
   const auto work = [&](size_t b) { return boundary_calls_[b]; };
   const auto boundary_at = [&](size_t from, size_t to, double share) {
     size_t b = from + 1;

@@ -160,7 +160,8 @@ class Maker {
           LeakScan::is_root(holder))
         continue;
       const size_t leader = LeakScan::block_of(holder);
-      if (LeakSite* const with = entry(leader); with != nullptr && scan_->classes[leader] == LeakClass::definite)
+      if (LeakSite* const with = entry(leader);
+          with != nullptr && scan_->classes[leader] == LeakClass::definite)
         with->with.add(sizes_[i]);
     }
   }
@@ -199,12 +200,14 @@ class Maker {
     std::unordered_map<uint64_t, BlockSum> held; // by entry and name
     const auto is_held = [&](size_t i) {
       const LeakClass c = scan_->classes[i];
-      return sites_[i] != kNoSite && (c == LeakClass::reachable || c == LeakClass::possible) && root_of[i] < kUnderWay;
+      return sites_[i] != kNoSite && (c == LeakClass::reachable || c == LeakClass::possible) &&
+             root_of[i] < kUnderWay;
     };
     const auto key_of = [&](size_t i) {
       uint32_t& name = name_of[root_of[i]];
       if (name == kUnknown)
-        name = names.try_emplace(roots_.name(scan_->roots[root_of[i]]), static_cast<uint32_t>(names.size())).first->second;
+        name = names.try_emplace(roots_.name(scan_->roots[root_of[i]]), static_cast<uint32_t>(names.size()))
+                   .first->second;
       const uint32_t index = index_[static_cast<size_t>(scan_->classes[i])][sites_[i]];
       return uint64_t{index} << 32 | name;
     };
@@ -214,7 +217,8 @@ class Maker {
     std::vector<uint64_t> best(report_.sites.size(), UINT64_MAX);
     for (const auto& [key, sum] : held) {
       LeakSite& site = report_.sites[key >> 32];
-      if (std::tuple(sum.bytes, sum.blocks, ~key) > std::tuple(site.held_so.bytes, site.held_so.blocks, ~best[key >> 32])) {
+      if (std::tuple(sum.bytes, sum.blocks, ~key) >
+          std::tuple(site.held_so.bytes, site.held_so.blocks, ~best[key >> 32])) {
         site.held_so = sum;
         best[key >> 32] = key;
       }
@@ -308,7 +312,8 @@ std::vector<LeakGroup> group_leaks(const LeakReport& report, const std::vector<S
   return out;
 }
 
-std::optional<size_t> choose_scan(const std::vector<LeakScan>& scans, const Trace& trace, const Moment& moment) {
+std::optional<size_t> choose_scan(const std::vector<LeakScan>& scans, const Trace& trace,
+                                  const Moment& moment) {
   if (scans.empty())
     return std::nullopt;
   if (moment.kind == Moment::Kind::exit)
@@ -324,7 +329,8 @@ std::optional<size_t> choose_scan(const std::vector<LeakScan>& scans, const Trac
 
 std::vector<Metric> leak_metrics(const LeakReport& report, std::vector<Metric> metrics) {
   const auto add = [&](std::string name, uint64_t value, MetricUnit unit, std::string meaning, bool known) {
-    metrics.push_back({std::move(name), known ? std::optional(value) : std::nullopt, unit, std::move(meaning)});
+    metrics.push_back(
+        {std::move(name), known ? std::optional(value) : std::nullopt, unit, std::move(meaning)});
   };
   static constexpr std::pair<LeakClass, const char*> kMeanings[] = {
       {LeakClass::definite, "lost: nothing points to it"},
@@ -341,15 +347,16 @@ std::vector<Metric> leak_metrics(const LeakReport& report, std::vector<Metric> m
 
 std::string why_not_scanned(const Trace& trace) {
   if (trace.running())
-    return "the program is still running; 'heapledger snapshot " + std::to_string(trace.metadata().header.pid) +
-           " --leaks' scans it now";
+    return "the program is still running; 'heapledger snapshot " +
+           std::to_string(trace.metadata().header.pid) + " --leaks' scans it now";
   const TraceMetadata& metadata = trace.metadata();
   if (metadata.has_status && metadata.status.how == 3)
     return "the program was replaced by exec, which leaves nothing to scan";
   if (metadata.has_status && metadata.status.how == 2 && metadata.status.code == 9)
     return "the program was killed by SIGKILL, which leaves no moment to scan";
   if (trace.metadata().header.is_root == 0)
-    return "child processes are scanned at their end if they live for a second; 'record --leaks=all' scans all";
+    return "child processes are scanned at their end if they live for a second; 'record --leaks=all' scans "
+           "all";
   return "no scan was made: recorded with --leaks=none, without a recorder, or by an older heapledger";
 }
 

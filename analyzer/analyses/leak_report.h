@@ -1,7 +1,7 @@
 // What leaked, by site: the classes of a scan laid over the live heap of the same moment.
 //
-// A site is a whole stack; one site may have blocks of several classes, each an entry of its own. Without a scan the
-// live blocks are all of class unknown: not freed, and nobody knows more.
+// A site is a whole stack; one site may have blocks of several classes, each an entry of its own. Without a
+// scan the live blocks are all of class unknown: not freed, and nobody knows more.
 #pragma once
 
 #include <array>
@@ -18,7 +18,7 @@
 
 namespace hl {
 
-inline constexpr size_t kLeakClasses = 5; // by LeakClass
+inline constexpr size_t kLeakClasses = 5;         // by LeakClass
 std::string_view to_string(LeakClass leak_class); // "definite"; unknown: "not_freed"
 
 struct BlockSum {
@@ -56,7 +56,7 @@ struct LeakSite {
   uint64_t more_threads = 0;                              // 1: there are more
   uint64_t example_address = 0, example_bytes = 0;        // the oldest block
   HoldingPath held;                                       // of the example
-  BlockSum held_so;                                       // of these blocks, those whose root has the same name
+  BlockSum held_so; // of these blocks, those whose root has the same name
   static constexpr size_t kMaxThreads = 8;
 };
 
@@ -108,8 +108,10 @@ std::vector<LeakGroup> group_leaks(const LeakReport& report, const std::vector<S
 
 // Which scan a moment means, as an index into `scans`: of @exit (and when none is asked for) the last one; of
 // @mark:NAME the one with that name; of a time the last one before it. nullopt: none.
-std::optional<size_t> choose_scan(const std::vector<LeakScan>& scans, const Trace& trace, const Moment& moment);
-// `metrics` and the numbers of leaks: definite.bytes, definite.blocks and so on. Without a scan these have no value.
+std::optional<size_t> choose_scan(const std::vector<LeakScan>& scans, const Trace& trace,
+                                  const Moment& moment);
+// `metrics` and the numbers of leaks: definite.bytes, definite.blocks and so on. Without a scan these have no
+// value.
 std::vector<Metric> leak_metrics(const LeakReport& report, std::vector<Metric> metrics);
 // Why a trace has no scan, in words.
 std::string why_not_scanned(const Trace& trace);

@@ -1,4 +1,5 @@
-// Classes of a scan laid over a replayed heap: totals, sites, what hangs on a lost block, who holds a reachable one.
+// Classes of a scan laid over a replayed heap: totals, sites, what hangs on a lost block, who holds a
+// reachable one.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
@@ -17,7 +18,8 @@ struct World {
   std::unique_ptr<Trace> trace;
   HeapReplay heap;
 
-  // Six blocks of 100 ... 600 bytes at 0x1000 ... 0x6000, born at 10 ... 60; the last two of another site and thread.
+  // Six blocks of 100 ... 600 bytes at 0x1000 ... 0x6000, born at 10 ... 60; the last two of another site and
+  // thread.
   World() {
     TraceBuilder builder;
     builder.begin();
@@ -102,7 +104,7 @@ TEST_CASE("without a scan everything live is not freed, and the reason is given"
 TEST_CASE("a scan and a trace that do not know the same blocks") {
   const World world;
   LeakScan scan = World::scan();
-  scan.addresses[5] = 0x6666; // the trace does not know it, the scan not 0x6000
+  scan.addresses[5] = 0x6666;  // the trace does not know it, the scan not 0x6000
   scan.holders[5] = 2 * 5 + 2; // and it holds itself
   const LeakReport report = world.report(&scan);
   CHECK(report.unknown_to_replay == 1);

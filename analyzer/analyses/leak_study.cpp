@@ -52,7 +52,8 @@ void find_missing_frees(LeakStudy& study, const Replay& replay, const LeakScan* 
       w.blocks.push_back(block);
   });
   for (const Wanted& w : wanted)
-    study.missing.emplace(w.place, missing_free(replay, growth.generations(), clock, resolver, w.place->sites, w.blocks));
+    study.missing.emplace(
+        w.place, missing_free(replay, growth.generations(), clock, resolver, w.place->sites, w.blocks));
 }
 
 } // namespace

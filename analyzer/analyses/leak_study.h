@@ -1,4 +1,5 @@
-// What can be said of each place that leaks, beyond its class: whether it grows, and where its frees went missing.
+// What can be said of each place that leaks, beyond its class: whether it grows, and where its frees went
+// missing.
 #pragma once
 
 #include <unordered_map>
@@ -16,7 +17,8 @@ struct LeakStudy {
   // Of the places of the heaviest groups of each class; by place.
   std::unordered_map<const SiteGroup*, Growth> growth;
   std::unordered_map<const SiteGroup*, MissingFree> missing;
-  // Places that grow without doubt, the fastest first; what grows may be lost, kept, or freed at the very end.
+  // Places that grow without doubt, the fastest first; what grows may be lost, kept, or freed at the very
+  // end.
   std::vector<GrowingPlace> growing; // indices into `places`
   // By kind of generation; empty without growth.
   std::vector<GrowthAnalysis::Iteration> iterations;
@@ -24,7 +26,8 @@ struct LeakStudy {
   // The group of blocks of a place that are live and not lost; nullptr: there is none.
   const LeakGroup* kept_group(const SiteGroup& place) const {
     for (const LeakGroup& group : groups)
-      if (group.place == &place && (group.leak_class == LeakClass::reachable || group.leak_class == LeakClass::unknown))
+      if (group.place == &place &&
+          (group.leak_class == LeakClass::reachable || group.leak_class == LeakClass::unknown))
         return &group;
     return nullptr;
   }
@@ -39,12 +42,12 @@ struct LeakStudy {
 
 struct StudyOptions {
   GroupBy by = GroupBy::line;
-  size_t judged_groups = 200;  // whose growth is told even if they do not grow, of each class
-  size_t missing_groups = 20;  // of which missing frees are asked
+  size_t judged_groups = 200; // whose growth is told even if they do not grow, of each class
+  size_t missing_groups = 20; // of which missing frees are asked
 };
 
-// `scan` as in make_leak_report(); `growth` nullptr: neither growth nor missing frees. Stacks of sites and of their
-// frees are resolved.
+// `scan` as in make_leak_report(); `growth` nullptr: neither growth nor missing frees. Stacks of sites and of
+// their frees are resolved.
 LeakStudy study_leaks(const Replay& replay, const LeakReport& report, const LeakScan* scan,
                       const StackResolver& resolver, const TraceClock& clock, const GrowthAnalysis* growth,
                       const StudyOptions& options);

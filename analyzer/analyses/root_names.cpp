@@ -11,7 +11,9 @@ RootNames::~RootNames() = default;
 
 const std::string& RootNames::name(const LeakScan::Root& root) {
   const bool by_address = root.kind == RootKind::global;
-  const uint64_t key = by_address ? root.address : (uint64_t{1} << 63 | uint64_t{static_cast<uint8_t>(root.kind)} << 32 | root.tid);
+  const uint64_t key = by_address
+                           ? root.address
+                           : (uint64_t{1} << 63 | uint64_t{static_cast<uint8_t>(root.kind)} << 32 | root.tid);
   const auto [known, fresh] = names_.try_emplace(key);
   if (fresh)
     known->second = describe(root);
@@ -59,7 +61,8 @@ std::string RootNames::describe_global(uint64_t address) {
     if (variable.empty())
       return "a global of " + file;
     const size_t offset = variable.find_last_not_of("0123456789");
-    const bool has_offset = offset != std::string::npos && variable[offset] == '+' && offset + 1 != variable.size();
+    const bool has_offset =
+        offset != std::string::npos && variable[offset] == '+' && offset + 1 != variable.size();
     return "the global `" + variable.substr(0, has_offset ? offset : std::string::npos) + "`" +
            (module.is_main ? "" : " of " + file);
   }

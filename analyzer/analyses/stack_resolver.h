@@ -17,9 +17,9 @@
 namespace hl {
 
 struct ResolvedFrame {
-  std::string_view function; // never empty
+  std::string_view function;     // never empty
   std::string_view linkage_name; // as the linker knows it; empty: none
-  std::string_view file;     // empty: unknown
+  std::string_view file;         // empty: unknown
   uint32_t line = 0;
   std::string_view module; // path as recorded; empty: none
   bool inlined = false;    // into the next frame

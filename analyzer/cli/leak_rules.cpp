@@ -13,21 +13,25 @@
 namespace hl {
 
 void LeakRulesOptions::add(CLI::App& app) {
-  app.add_option("--suppressions", files,
-                 "leave out what the rules of FILE match (LeakSanitizer's, Valgrind's or heaptrack's; repeatable)")
+  app.add_option(
+         "--suppressions", files,
+         "leave out what the rules of FILE match (LeakSanitizer's, Valgrind's or heaptrack's; repeatable)")
       ->option_text("FILE")
       ->expected(1)
       ->take_all();
-  app.add_flag("--no-built-in-suppressions", no_built_in, "show what the C and C++ runtime keep for good, too");
-  app.add_flag("--no-program-suppressions", no_program, "do not look for __lsan_default_suppressions in the program");
+  app.add_flag("--no-built-in-suppressions", no_built_in,
+               "show what the C and C++ runtime keep for good, too");
+  app.add_flag("--no-program-suppressions", no_program,
+               "do not look for __lsan_default_suppressions in the program");
 }
 
 LeakRules::LeakRules(const LeakRulesOptions& options) : options_(options) {
   for (const std::string& file : options_.files) {
     ParsedSuppressions parsed = read_suppression_file(file);
     if (!parsed.errors.empty())
-      throw UsageError(parsed.errors.front() +
-                       (parsed.errors.size() > 1 ? " (and " + std::to_string(parsed.errors.size() - 1) + " more)" : ""));
+      throw UsageError(
+          parsed.errors.front() +
+          (parsed.errors.size() > 1 ? " (and " + std::to_string(parsed.errors.size() - 1) + " more)" : ""));
     std::move(parsed.rules.begin(), parsed.rules.end(), std::back_inserter(rules_));
   }
 }
@@ -45,8 +49,8 @@ void LeakRules::add_rules_of_program(const Trace& trace) {
     if (!found)
       continue;
     if (!found->problem.empty()) {
-      std::fprintf(stderr, "heapledger: __lsan_default_suppressions of %s is not used: %s\n", module.path.c_str(),
-                   found->problem.c_str());
+      std::fprintf(stderr, "heapledger: __lsan_default_suppressions of %s is not used: %s\n",
+                   module.path.c_str(), found->problem.c_str());
       continue;
     }
     ParsedSuppressions parsed =
@@ -57,8 +61,8 @@ void LeakRules::add_rules_of_program(const Trace& trace) {
   }
 }
 
-SuppressedEntries LeakRules::suppress(const Trace& trace, const LeakReport& report, const ReplayResult& result,
-                                      const StackResolver& resolver) {
+SuppressedEntries LeakRules::suppress(const Trace& trace, const LeakReport& report,
+                                      const ReplayResult& result, const StackResolver& resolver) {
   if (!options_.no_program)
     add_rules_of_program(trace);
   if (!options_.no_built_in) {

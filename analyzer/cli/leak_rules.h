@@ -1,4 +1,5 @@
-// Which suppressions `leaks` applies: files that were asked for, what the program brings along, and those built in.
+// Which suppressions `leaks` applies: files that were asked for, what the program brings along, and those
+// built in.
 #pragma once
 
 #include <memory>

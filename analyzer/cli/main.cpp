@@ -39,9 +39,10 @@ struct Verb {
   int (*run)(int argc, char** argv);
 };
 
-constexpr Verb kVerbs[] = {{"record", hl::run_record}, {"report", hl::run_report}, {"leaks", hl::run_leaks},   {"live", hl::run_live},
-                           {"info", hl::run_info},     {"metrics", hl::run_metrics}, {"dump", hl::run_dump},
-                           {"mark", hl::run_mark},     {"snapshot", hl::run_snapshot}};
+constexpr Verb kVerbs[] = {
+    {"record", hl::run_record}, {"report", hl::run_report}, {"leaks", hl::run_leaks},
+    {"live", hl::run_live},     {"info", hl::run_info},     {"metrics", hl::run_metrics},
+    {"dump", hl::run_dump},     {"mark", hl::run_mark},     {"snapshot", hl::run_snapshot}};
 
 } // namespace
 

@@ -55,7 +55,8 @@ void TraceOptions::add_limits(CLI::App& app) {
       ->take_all();
   app.add_option("--junit", junit_file, "write what came of the limits to FILE, as JUnit XML")
       ->option_text("FILE");
-  app.add_flag("--github", github, "say what is exceeded in annotations of GitHub Actions (with --json: on stderr)");
+  app.add_flag("--github", github,
+               "say what is exceeded in annotations of GitHub Actions (with --json: on stderr)");
 }
 
 void TraceOptions::add_symbols(CLI::App& app) {

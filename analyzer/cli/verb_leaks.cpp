@@ -27,8 +27,8 @@ struct LeaksOptions {
   bool closing_line = false;
 };
 
-// Stacks of sites that have live blocks (those that leak and those that hold), and with `all` of every site that
-// allocated: what grows may have been freed at the very end.
+// Stacks of sites that have live blocks (those that leak and those that hold), and with `all` of every site
+// that allocated: what grows may have been freed at the very end.
 std::vector<StackId> wanted_stacks(const ReplayResult& result, bool all) {
   if (all)
     return allocating_stacks(result);
@@ -43,7 +43,8 @@ int answer_leaks(const LeaksOptions& options) {
   const std::vector<Limit> limits = requested_limits(options.common);
   const auto generation_option = parse_generation_option(options.generations);
   if (!generation_option)
-    throw UsageError("--generations wants marks, marks:NAME, time:N or allocations:N, not '" + options.generations + "'");
+    throw UsageError("--generations wants marks, marks:NAME, time:N or allocations:N, not '" +
+                     options.generations + "'");
   LeakRules rules(options.rules);
   const OpenedTrace opened = open_trace(options.common);
   const Trace& trace = *opened.trace;
@@ -70,15 +71,15 @@ int answer_leaks(const LeaksOptions& options) {
       throw UsageError(why);
   }
   const bool free_stacks = (trace.metadata().header.session_flags & kSessionFreeStacks) != 0;
-  const HeapReplay heap =
-      replay_heap(trace, *replay_limits, progress.callback(),
-                  generations ? history_options(*generations, true) : ReplayOptions{});
+  const HeapReplay heap = replay_heap(trace, *replay_limits, progress.callback(),
+                                      generations ? history_options(*generations, true) : ReplayOptions{});
   StackResolver resolver(trace, options.common.symbolizer_options());
   resolver.resolve(wanted_stacks(heap.result(), with_growth));
   RootNames roots(trace, options.common.symbolizer_options());
   const LeakScan* const chosen = scan ? &*scan : nullptr;
   LeakReport report = make_leak_report(*heap.replay, chosen, why_not_scanned(trace), roots);
-  if (const SuppressedEntries suppressed = rules.suppress(trace, report, heap.result(), resolver); !suppressed.empty())
+  if (const SuppressedEntries suppressed = rules.suppress(trace, report, heap.result(), resolver);
+      !suppressed.empty())
     report = make_leak_report(*heap.replay, chosen, why_not_scanned(trace), roots, suppressed);
   std::optional<GrowthAnalysis> growth;
   if (generations) {
@@ -90,15 +91,15 @@ int answer_leaks(const LeaksOptions& options) {
     }
   }
   const GroupBy by = *parse_group_by(options.by);
-  const LeakStudy study = study_leaks(*heap.replay, report, scan && scan->scanned() ? chosen : nullptr, resolver,
-                                      trace.clock(), growth ? &*growth : nullptr, {.by = by});
+  const LeakStudy study = study_leaks(*heap.replay, report, scan && scan->scanned() ? chosen : nullptr,
+                                      resolver, trace.clock(), growth ? &*growth : nullptr, {.by = by});
   progress.clear();
-  const HeapAnswer heap_answer{trace, heap, resolver, opened.moment, by,
-                               options.top.value_or(options.common.json ? kTopJson : kTopText)};
-  const LeaksAnswer answer{heap_answer,      report,
-                           study,            chosen,
-                           scans,            growth ? &*growth : nullptr,
-                           rules.hits(report), options.reachable};
+  const HeapAnswer heap_answer{trace,    heap,
+                               resolver, opened.moment,
+                               by,       options.top.value_or(options.common.json ? kTopJson : kTopText)};
+  const LeaksAnswer answer{
+      heap_answer,        report,           study, chosen, scans, growth ? &*growth : nullptr,
+      rules.hits(report), options.reachable};
   if (options.common.json) {
     JsonWriter out(stdout);
     leaks_json(answer, out);
@@ -106,7 +107,8 @@ int answer_leaks(const LeaksOptions& options) {
     std::fputc('\n', stdout);
   } else {
     const TextStyle style = options.common.style();
-    std::fputs((options.closing_line ? leaks_line(answer, style) : leaks_text(answer, style)).c_str(), stdout);
+    std::fputs((options.closing_line ? leaks_line(answer, style) : leaks_text(answer, style)).c_str(),
+               stdout);
   }
   if (limits.empty())
     return kExitFine;
@@ -124,14 +126,17 @@ int run_leaks(int argc, char** argv) {
                "heapledger leaks");
   LeaksOptions options;
   options.common.add_trace(app, true);
-  app.add_option("--by", options.by, "sites are put together by stack, line, function or module (default: line)")
+  app.add_option("--by", options.by,
+                 "sites are put together by stack, line, function or module (default: line)")
       ->option_text("WHAT")
       ->check(CLI::IsMember({"stack", "line", "function", "module"}));
-  app.add_option("--top", options.top, "entries of each list (default: 10; JSON: 10000; 0: all)")->option_text("N");
+  app.add_option("--top", options.top, "entries of each list (default: 10; JSON: 10000; 0: all)")
+      ->option_text("N");
   app.add_flag("--reachable", options.reachable, "list what is still reachable too, and who keeps it");
-  app.add_option("--generations", options.generations,
-                 "what growth is judged by: marks, marks:NAME, time:N or allocations:N (default: marks if there are "
-                 "enough, else 24 slices of time)")
+  app.add_option(
+         "--generations", options.generations,
+         "what growth is judged by: marks, marks:NAME, time:N or allocations:N (default: marks if there are "
+         "enough, else 24 slices of time)")
       ->option_text("HOW");
   app.add_flag("--no-growth", options.no_growth, "do not judge growth: saves a pass over the trace");
   app.add_flag("--closing-line", options.closing_line, "one line alone, for the end of a run")->group("");

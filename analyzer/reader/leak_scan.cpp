@@ -58,13 +58,14 @@ bool parse_columns(PayloadCursor& raw, LeakScan& scan) {
   for (auto& c : scan.classes) {
     uint8_t value = 0;
     raw.get(value);
-    c = value > static_cast<uint8_t>(LeakClass::reachable) ? LeakClass::unknown : static_cast<LeakClass>(value);
+    c = value > static_cast<uint8_t>(LeakClass::reachable) ? LeakClass::unknown
+                                                           : static_cast<LeakClass>(value);
   }
   scan.holders.resize(blocks);
   for (auto& holder : scan.holders) {
     holder = raw.leb();
-    if (holder != LeakScan::kNoHolder &&
-        (LeakScan::is_root(holder) ? LeakScan::root_of(holder) >= roots : LeakScan::block_of(holder) >= blocks))
+    if (holder != LeakScan::kNoHolder && (LeakScan::is_root(holder) ? LeakScan::root_of(holder) >= roots
+                                                                    : LeakScan::block_of(holder) >= blocks))
       return false;
   }
   return !raw.failed();
@@ -88,7 +89,8 @@ std::optional<LeakScan> parse_leak_scan(std::span<const uint8_t> payload, bool w
   if (cursor.failed())
     return std::nullopt;
   if (!with_blocks || scan.facts.raw_bytes == 0)
-    return scan.facts.raw_bytes == 0 && scan.facts.block_count != 0 ? std::nullopt : std::optional(std::move(scan));
+    return scan.facts.raw_bytes == 0 && scan.facts.block_count != 0 ? std::nullopt
+                                                                    : std::optional(std::move(scan));
   const auto packed = cursor.take(cursor.remaining());
   std::vector<uint8_t> raw;
   if (scan.facts.raw_bytes > kMaxRawBytes || !decompress(packed, scan.facts.raw_bytes, raw))
@@ -106,7 +108,8 @@ std::optional<LeakScan> read_scan(const Trace& trace, const ChunkPlace& place, b
   auto scan = parse_leak_scan(payload, with_blocks);
   if (!scan)
     trace.problems().add(ProblemKind::damaged, place.offset,
-                         "the leak scan at byte " + std::to_string(place.offset) + " cannot be what it claims to be");
+                         "the leak scan at byte " + std::to_string(place.offset) +
+                             " cannot be what it claims to be");
   return scan;
 }
 

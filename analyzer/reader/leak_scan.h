@@ -34,11 +34,12 @@ struct LeakScan {
   bool scanned() const { return static_cast<ScanWay>(facts.way) != ScanWay::none; }
 };
 
-// nullopt: the payload cannot be what it claims. Every holder of the result names a root or a block that is there.
-// `with_blocks` false: the facts and texts alone.
+// nullopt: the payload cannot be what it claims. Every holder of the result names a root or a block that is
+// there. `with_blocks` false: the facts and texts alone.
 std::optional<LeakScan> parse_leak_scan(std::span<const uint8_t> payload, bool with_blocks = true);
 
-// All scans of a trace, oldest first, without their blocks. What is damaged is told to the trace's problem log.
+// All scans of a trace, oldest first, without their blocks. What is damaged is told to the trace's problem
+// log.
 std::vector<LeakScan> list_leak_scans(const Trace& trace);
 // One of them (by its place in the list) with its blocks.
 std::optional<LeakScan> load_leak_scan(const Trace& trace, size_t index);

@@ -150,7 +150,8 @@ std::vector<RunImage> list_family(const fs::path& root) {
   return parents_first(std::move(images));
 }
 
-// Everybody was killed before the recorder had begun the trace: all there is lies in the session file beside it.
+// Everybody was killed before the recorder had begun the trace: all there is lies in the session file beside
+// it.
 std::vector<RunImage> images_without_a_trace(const std::string& trace) {
   std::error_code error;
   const uint64_t bytes = fs::file_size(trace, error);

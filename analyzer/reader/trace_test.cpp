@@ -288,7 +288,8 @@ TEST_CASE("a trace that was never begun is looked for in the session file beside
   SessionBuilder session(0x5e, 0xab, 99);
   session.node(0, 0, 0x1234);
   session.block(1, 0, {malloc_event(10, 0x1000, 100, 1)});
-  CHECK(choose_trace(scratch.file("t.hlt"), {}).path == scratch.file("t.hlt")); // opening it says what is wrong
+  CHECK(choose_trace(scratch.file("t.hlt"), {}).path ==
+        scratch.file("t.hlt")); // opening it says what is wrong
   session.write(scratch.file("t.hlt.session"));
   for (const bool begun : {false, true}) {
     if (begun) // killed before its first 64 bytes were written

@@ -115,11 +115,12 @@ std::string info_text(const Trace& trace, const TraceSummary& summary, const std
              (metadata.header.module_epoch_source == 1 ? "the loader's counter" : "hooks (fallback)"));
   for (const auto& [path, binding] : unrecorded_heaps(trace))
     line(out, "unrecorded",
-         style.warning(printable(path) + (binding == MallocBinding::stands_before_ours
-                                              ? " brings an allocator of its own (it defines malloc): what that "
-                                                "serves is not in this trace"
-                                              : " has its malloc bound to another than the program's (dlopen with "
-                                                "RTLD_DEEPBIND): what it allocates is not in this trace")));
+         style.warning(printable(path) +
+                       (binding == MallocBinding::stands_before_ours
+                            ? " brings an allocator of its own (it defines malloc): what that "
+                              "serves is not in this trace"
+                            : " has its malloc bound to another than the program's (dlopen with "
+                              "RTLD_DEEPBIND): what it allocates is not in this trace")));
   if ((metadata.header.session_flags & kSessionRecorderless) != 0)
     line(out, "", style.warning("recorded without a recorder, into the session file alone"));
   if (metadata.has_losses) {

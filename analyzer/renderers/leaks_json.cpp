@@ -143,8 +143,8 @@ void leaks_json(const LeaksAnswer& answer, JsonWriter& json) {
     json.null();
   else
     json.value(report.reason);
-  for (const LeakClass leak_class :
-       {LeakClass::definite, LeakClass::indirect, LeakClass::possible, LeakClass::reachable, LeakClass::unknown})
+  for (const LeakClass leak_class : {LeakClass::definite, LeakClass::indirect, LeakClass::possible,
+                                     LeakClass::reachable, LeakClass::unknown})
     write_sum(to_string(leak_class), report.of(leak_class), json);
   json.key("scan");
   if (answer.scan == nullptr)

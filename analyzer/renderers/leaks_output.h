@@ -19,11 +19,11 @@ struct LeaksAnswer {
   const HeapAnswer& heap; // replayed up to the scan's moment, or the end
   const LeakReport& report;
   const LeakStudy& study;
-  const LeakScan* scan = nullptr;           // nullptr: there is none
-  const std::vector<LeakScan>& scans;       // all of the trace, facts alone
-  const GrowthAnalysis* growth = nullptr;   // nullptr: growth was not asked for
+  const LeakScan* scan = nullptr;               // nullptr: there is none
+  const std::vector<LeakScan>& scans;           // all of the trace, facts alone
+  const GrowthAnalysis* growth = nullptr;       // nullptr: growth was not asked for
   std::vector<SuppressionHits> suppressed = {}; // most bytes first
-  bool with_reachable = false;              // list what is reachable too
+  bool with_reachable = false;                  // list what is reachable too
 };
 
 std::string leaks_text(const LeaksAnswer& answer, const TextStyle& style);

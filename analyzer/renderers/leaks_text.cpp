@@ -24,7 +24,8 @@ BlockSum lost_of(const LeakReport& report) {
 std::string place_text(const SiteGroup& group, const TextStyle& style) {
   std::string text = fit(printable(short_function(group.function)), 48, style);
   if (!group.file.empty())
-    text += " (" + printable(short_path(group.file)) + (group.line != 0 ? ":" + std::to_string(group.line) : "") + ")";
+    text += " (" + printable(short_path(group.file)) +
+            (group.line != 0 ? ":" + std::to_string(group.line) : "") + ")";
   return text;
 }
 
@@ -69,8 +70,9 @@ std::vector<std::string> verdict(const LeaksAnswer& answer, const std::vector<Le
   const BlockSum lost = lost_of(report);
   const BlockSum& possible = report.of(LeakClass::possible);
   if (lost.blocks == 0)
-    lines.push_back("Nothing is lost: everything still allocated can be reached" +
-                    std::string(possible.blocks != 0 ? ", some of it by pointers into its middle alone." : "."));
+    lines.push_back(
+        "Nothing is lost: everything still allocated can be reached" +
+        std::string(possible.blocks != 0 ? ", some of it by pointers into its middle alone." : "."));
   else
     lines.push_back("Lost: " + sum_text(lost, style) + " that nothing points to any more" +
                     mostly_from(groups, LeakClass::definite, lost.bytes, style) + ".");
@@ -89,7 +91,8 @@ std::string scan_line(const LeaksAnswer& answer) {
   const LeakScanPayload& facts = answer.scan->facts;
   std::string text = "Scanned " + when_text(*answer.scan);
   if (static_cast<ScanWay>(facts.way) == ScanWay::copy)
-    text += ", on a forked copy because tracing is not permitted here (other threads' registers are not known)";
+    text +=
+        ", on a forked copy because tracing is not permitted here (other threads' registers are not known)";
   else
     text += "; the program stood still for " + human_ns(facts.pause_ns);
   if (facts.threads_inside != 0)
@@ -127,7 +130,8 @@ std::string threads_text(const LeaksAnswer& answer, const LeakSite& site) {
 std::string held_text(const LeaksAnswer& answer, const LeakSite& site, const TextStyle& style) {
   if (site.held.root.empty())
     return "";
-  std::string text = (site.leak_class == LeakClass::possible ? "pointed into from " : "kept by ") + printable(site.held.root);
+  std::string text = (site.leak_class == LeakClass::possible ? "pointed into from " : "kept by ") +
+                     printable(site.held.root);
   if (site.held_so.blocks != 0 && site.held_so.blocks < site.sum.blocks)
     text += " (" + human_percent(site.held_so.blocks, site.sum.blocks) + " of the blocks)";
   constexpr size_t kShown = 3;
@@ -149,8 +153,9 @@ std::string held_text(const LeaksAnswer& answer, const LeakSite& site, const Tex
 std::string what_it_means(const LeakGroup& group, const TextStyle& style) {
   switch (group.leak_class) {
   case LeakClass::definite:
-    return group.with.blocks == 0 ? "lost: nothing points to " + std::string(group.sum.blocks == 1 ? "it" : "them")
-                                  : "lost, and with it " + sum_text(group.with, style) + " that only it leads to";
+    return group.with.blocks == 0
+               ? "lost: nothing points to " + std::string(group.sum.blocks == 1 ? "it" : "them")
+               : "lost, and with it " + sum_text(group.with, style) + " that only it leads to";
   case LeakClass::indirect:
     return "lost with the blocks that lead to it";
   case LeakClass::possible:
@@ -166,11 +171,14 @@ std::string entry(const LeaksAnswer& answer, size_t number, const LeakGroup& gro
                   const TextStyle& style) {
   const uint64_t bytes = group.sum.bytes + (group.leak_class == LeakClass::definite ? group.with.bytes : 0);
   const std::string head = "  " + pad_left(std::to_string(number), 2) + "  " +
-                           pad_left(style.bold(human_bytes(bytes, style)), 10) + pad_left(human_percent(bytes, whole), 8) +
-                           "  " + pad_right(style.dim(plural(group.sum.blocks, "block")), 16) + "  ";
+                           pad_left(style.bold(human_bytes(bytes, style)), 10) +
+                           pad_left(human_percent(bytes, whole), 8) + "  " +
+                           pad_right(style.dim(plural(group.sum.blocks, "block")), 16) + "  ";
   constexpr size_t kIndent = 8;
   const std::string margin(kIndent, ' ');
-  std::string out = head + group_label(*group.place, style, style.width - std::min(style.width / 2, display_width(head))) + "\n";
+  std::string out =
+      head + group_label(*group.place, style, style.width - std::min(style.width / 2, display_width(head))) +
+      "\n";
   const LeakSite& site = *group.sites.front();
   std::string about = what_it_means(group, style);
   const Growth* const growth = answer.study.growth_of(group);
@@ -185,16 +193,19 @@ std::string entry(const LeaksAnswer& answer, size_t number, const LeakGroup& gro
   if (group.sum.blocks == 1)
     add("allocated " + ago(answer, group.oldest_ticks) + " before");
   else
-    add("oldest " + ago(answer, group.oldest_ticks) + ", youngest " + ago(answer, group.youngest_ticks) + " before");
+    add("oldest " + ago(answer, group.oldest_ticks) + ", youngest " + ago(answer, group.youngest_ticks) +
+        " before");
   add(threads_text(answer, site));
   out += wrapped(about, margin, margin, style);
   if (growth != nullptr && growth->verdict == GrowthVerdict::growing)
     out += margin + growth_sparkline(*growth, style) + "\n";
   if (const auto missing = answer.study.missing.find(group.place); missing != answer.study.missing.end())
-    if (const std::string text = missing_free_sentence(missing->second, answer.heap.heap.result().threads, style);
+    if (const std::string text =
+            missing_free_sentence(missing->second, answer.heap.heap.result().threads, style);
         !text.empty())
       out += wrapped(text + ".", margin, margin, style);
-  out += stack_lines(answer.heap.resolver.frames(answer.heap.heap.result().site_stacks[site.site]), kCallers, kIndent, style);
+  out += stack_lines(answer.heap.resolver.frames(answer.heap.heap.result().site_stacks[site.site]), kCallers,
+                     kIndent, style);
   if (group.sites.size() > 1)
     out += margin + style.dim("  (the heaviest of " + with_thousands(group.sites.size()) + " stacks)") + "\n";
   return out;
@@ -218,18 +229,22 @@ std::string section(const LeaksAnswer& answer, const std::vector<LeakGroup>& gro
     }
   }
   if (more != 0)
-    out += "  " + style.dim("    " + with_thousands(more) + " more places hold the other " + human_bytes(more_bytes, style) +
-                            " (--top 0 lists all)") + "\n";
+    out += "  " +
+           style.dim("    " + with_thousands(more) + " more places hold the other " +
+                     human_bytes(more_bytes, style) + " (--top 0 lists all)") +
+           "\n";
   return out;
 }
 
 bool is_lost(const LeakStudy& study, const SiteGroup& place) {
   return std::any_of(study.groups.begin(), study.groups.end(), [&place](const LeakGroup& group) {
-    return group.place == &place && (group.leak_class == LeakClass::definite || group.leak_class == LeakClass::possible);
+    return group.place == &place &&
+           (group.leak_class == LeakClass::definite || group.leak_class == LeakClass::possible);
   });
 }
 
-// What grows without end, though something may keep it: a leak that no scan can see. Lost places are listed already.
+// What grows without end, though something may keep it: a leak that no scan can see. Lost places are listed
+// already.
 std::string growing_section(const LeaksAnswer& answer, const TextStyle& style) {
   std::string out;
   std::vector<GrowingPlace> gone; // freed by the end
@@ -282,17 +297,21 @@ std::string leaks_text(const LeaksAnswer& answer, const TextStyle& style) {
     out += wrapped(answer.heap.run_note, "", "", style);
   if (report.scanned)
     out += style.dim(wrapped(scan_line(answer), "", "", style));
-  out += section(answer, groups, LeakClass::definite, "Lost: nothing points to these", lost_of(report), style);
+  out +=
+      section(answer, groups, LeakClass::definite, "Lost: nothing points to these", lost_of(report), style);
   out += growing_section(answer, style);
   out += section(answer, groups, LeakClass::possible, "Possibly lost: only pointers into their middle",
                  report.of(LeakClass::possible), style);
   out += section(answer, groups, LeakClass::unknown, report.scanned ? "Not seen by the scan" : "Not freed",
                  report.of(LeakClass::unknown), style);
   if (answer.with_reachable)
-    out += section(answer, groups, LeakClass::reachable, "Still reachable", report.of(LeakClass::reachable), style);
+    out += section(answer, groups, LeakClass::reachable, "Still reachable", report.of(LeakClass::reachable),
+                   style);
   else if (report.of(LeakClass::reachable).blocks != 0)
-    out += "\n" + style.dim("Still reachable: " + sum_text(report.of(LeakClass::reachable), style) +
-                            " (--reachable lists it, and who keeps it)") + "\n";
+    out += "\n" +
+           style.dim("Still reachable: " + sum_text(report.of(LeakClass::reachable), style) +
+                     " (--reachable lists it, and who keeps it)") +
+           "\n";
   if (answer.growth != nullptr && answer.growth->generations().kind == GenerationOption::Kind::marks)
     out += iterations_text(answer.study.iterations, answer.growth->generations(), answer.study.places, style);
   out += suppressed_section(answer, style);

@@ -1,5 +1,5 @@
-// The parts that every text about a heap has in common: who was recorded, what is wrong with the record, headings,
-// what was lost or is unknown.
+// The parts that every text about a heap has in common: who was recorded, what is wrong with the record,
+// headings, what was lost or is unknown.
 #pragma once
 
 #include <string>

@@ -141,7 +141,8 @@ class SiteList {
         pad_right(style_.dim(detail_of(section.metric, group.numbers)), 16) + "  ";
     const size_t indent = 8;
     std::string out =
-        head + group_label(group, style_, style_.width - std::min(style_.width / 2, display_width(head))) + "\n";
+        head + group_label(group, style_, style_.width - std::min(style_.width / 2, display_width(head))) +
+        "\n";
     const uint32_t site = heaviest_site(group, answer_.heap.result(), section.metric);
     const std::string more =
         group.sites.size() > 1 ? " (the heaviest of " + with_thousands(group.sites.size()) + " stacks)" : "";

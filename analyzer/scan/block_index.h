@@ -1,7 +1,7 @@
-// Finds the block an address lies in. Asked for every word of the heap while the process stands still, so: one
-// comparison for most words that are no pointers, then one entry of a directory of 4 KiB pages, which says with a
-// bit for each 16 bytes where blocks start (10 MB for a heap of 1 GiB: it stays in cache where the blocks do not).
-// Blocks themselves are looked at only for addresses in the middle of one.
+// Finds the block an address lies in. Asked for every word of the heap while the process stands still, so:
+// one comparison for most words that are no pointers, then one entry of a directory of 4 KiB pages, which
+// says with a bit for each 16 bytes where blocks start (10 MB for a heap of 1 GiB: it stays in cache where
+// the blocks do not). Blocks themselves are looked at only for addresses in the middle of one.
 #pragma once
 
 #include <algorithm>
@@ -63,10 +63,10 @@ class BlockIndex {
   struct Page {
     uint64_t starts[kGranules / 64]; // bit per 16 bytes: a block starts there
     uint32_t first;                  // blocks that start before the page
-    uint32_t irregular;              // a block starts elsewhere than at a multiple of 16: the bits say nothing
+    uint32_t irregular; // a block starts elsewhere than at a multiple of 16: the bits say nothing
   };
-  // Pages without a gap of more than kMaxGapPages; their entries follow each other in pages_. Or the pages in the
-  // middle of one large block (`solid`), which need no entries: blocks may be larger than memory.
+  // Pages without a gap of more than kMaxGapPages; their entries follow each other in pages_. Or the pages in
+  // the middle of one large block (`solid`), which need no entries: blocks may be larger than memory.
   struct Stretch {
     uint64_t page, end_page;
     size_t first_page;

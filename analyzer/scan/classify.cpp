@@ -12,20 +12,28 @@ constexpr uint32_t kInterior = PointerGraph::kInterior, kTarget = PointerGraph::
 // What explains best why a block is kept, first: a name in the program's data says more than a stack slot.
 int rank(RootKind kind) {
   switch (kind) {
-  case RootKind::global: return 0;
-  case RootKind::tls: return 1;
-  case RootKind::mapping: return 2;
-  case RootKind::loader_block: return 3;
-  case RootKind::stack: return 4;
-  case RootKind::reg: return 5;
-  case RootKind::unknown: break;
+  case RootKind::global:
+    return 0;
+  case RootKind::tls:
+    return 1;
+  case RootKind::mapping:
+    return 2;
+  case RootKind::loader_block:
+    return 3;
+  case RootKind::stack:
+    return 4;
+  case RootKind::reg:
+    return 5;
+  case RootKind::unknown:
+    break;
   }
   return 6;
 }
 
 class Classifier {
  public:
-  explicit Classifier(const PointerGraph& graph) : graph_(graph), count_(static_cast<uint32_t>(graph.blocks.size())) {
+  explicit Classifier(const PointerGraph& graph)
+      : graph_(graph), count_(static_cast<uint32_t>(graph.blocks.size())) {
     out_.classes.assign(count_, LeakClass::unknown);
     out_.holders.assign(count_, 0);
   }
@@ -90,8 +98,8 @@ class Classifier {
     }
   }
 
-  // What is left: lost. Strongly connected components (Tarjan, SIAM J. Comput. 1972, without recursion); those that
-  // nothing else points to are lost by themselves, the rest with them.
+  // What is left: lost. Strongly connected components (Tarjan, SIAM J. Comput. 1972, without recursion);
+  // those that nothing else points to are lost by themselves, the rest with them.
   void find_lost() {
     constexpr uint32_t kUnseen = 0;
     struct Frame {

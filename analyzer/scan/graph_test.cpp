@@ -1,5 +1,5 @@
-// Pointer graph and classes, on memory made up here: the nine cases of Valgrind's manual, cycles, rescues, and random
-// heaps against an implementation that only follows the definitions.
+// Pointer graph and classes, on memory made up here: the nine cases of Valgrind's manual, cycles, rescues,
+// and random heaps against an implementation that only follows the definitions.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
@@ -41,7 +41,8 @@ class FakeMemory : public MemoryReader {
       return nullptr;
     --area;
     const uint64_t offset = address - area->first;
-    return offset < area->second.size() * 8 ? reinterpret_cast<const uint8_t*>(area->second.data()) + offset : nullptr;
+    return offset < area->second.size() * 8 ? reinterpret_cast<const uint8_t*>(area->second.data()) + offset
+                                            : nullptr;
   }
 };
 
@@ -80,7 +81,9 @@ LeakClass only(const World& world) {
 
 TEST_CASE("a block is found by any address in it and by none outside") {
   bool aligned = false; // as malloc's are
-  SUBCASE("at multiples of 16") { aligned = true; }
+  SUBCASE("at multiples of 16") {
+    aligned = true;
+  }
   SUBCASE("anywhere") {}
   std::mt19937 random(7);
   std::vector<ScanBlock> blocks;
@@ -88,14 +91,16 @@ TEST_CASE("a block is found by any address in it and by none outside") {
   for (int i = 0; i < 3000; ++i) {
     const uint64_t bytes = random() % 20 == 0 ? random() % 3'000'000 : random() % 200;
     blocks.push_back({at, bytes, 0, false});
-    at += std::max<uint64_t>(bytes, 1) + random() % 3 * 16 + (random() % 100 == 0 ? random() % 50'000'000 : 0);
+    at +=
+        std::max<uint64_t>(bytes, 1) + random() % 3 * 16 + (random() % 100 == 0 ? random() % 50'000'000 : 0);
     if (aligned)
       at = (at + 15) & ~uint64_t{15};
   }
   const BlockIndex index(blocks);
   const auto naive = [&](uint64_t address) {
     for (uint32_t i = 0; i < blocks.size(); ++i)
-      if (address >= blocks[i].address && address - blocks[i].address < std::max<uint64_t>(blocks[i].bytes, 1))
+      if (address >= blocks[i].address &&
+          address - blocks[i].address < std::max<uint64_t>(blocks[i].bytes, 1))
         return i;
     return BlockIndex::kNone;
   };
@@ -186,7 +191,7 @@ TEST_CASE("the end of a block is not in it, and a block of no bytes can be point
 TEST_CASE("slack behind the requested bytes and memory between blocks are not searched") {
   World world;
   const uint64_t lost = world.block(0, 32);
-  world.global(0, world.block(10, 20)); // reachable, 20 bytes: two whole words
+  world.global(0, world.block(10, 20));     // reachable, 20 bytes: two whole words
   world.memory.word(kHeap + 12 * 8) = lost; // its slack
   world.memory.word(kHeap + 9 * 8) = lost;  // between
   CHECK(only(world) == LeakClass::definite);
@@ -261,7 +266,8 @@ TEST_CASE("roots: registers, unaligned words, blocks of the loader, blocks insid
   world.blocks[0].is_root = true;
   CHECK(only(world) == LeakClass::reachable);
   world.blocks[0].is_root = false;
-  // The heap itself as a mapping of the program's: a pointer in a lost block does not count, one beside it does.
+  // The heap itself as a mapping of the program's: a pointer in a lost block does not count, one beside it
+  // does.
   world.roots.push_back({.kind = RootKind::mapping, .start = kHeap, .bytes = 100 * 8});
   const uint64_t holder = world.block(40, 32);
   world.memory.word(holder) = block;
@@ -280,11 +286,14 @@ TEST_CASE("a heap that two threads look at gives the same graph") {
       for (Piece& piece : pieces) {
         std::fill(piece.to.begin(), piece.to.end(), 0);
         piece.read_bytes = piece.to.size();
-        for (auto w = words.lower_bound(piece.address); w != words.end() && w->first + 8 <= piece.address + piece.to.size(); ++w)
+        for (auto w = words.lower_bound(piece.address);
+             w != words.end() && w->first + 8 <= piece.address + piece.to.size(); ++w)
           std::memcpy(piece.to.data() + (w->first - piece.address), &w->second, 8);
       }
     }
-    std::unique_ptr<MemoryReader> twin() const override { return twins ? std::make_unique<Sparse>(*this) : nullptr; }
+    std::unique_ptr<MemoryReader> twin() const override {
+      return twins ? std::make_unique<Sparse>(*this) : nullptr;
+    }
   };
   std::mt19937 random(5);
   Sparse memory;
@@ -295,7 +304,8 @@ TEST_CASE("a heap that two threads look at gives the same graph") {
     const ScanBlock& from = blocks[random() % blocks.size()];
     const ScanBlock& to = blocks[random() % blocks.size()];
     if (from.bytes >= 8)
-      memory.words[from.address + random() % (from.bytes / 8) * 8] = to.address + (random() % 2 == 0 ? 0 : random() % (to.bytes + 1));
+      memory.words[from.address + random() % (from.bytes / 8) * 8] =
+          to.address + (random() % 2 == 0 ? 0 : random() % (to.bytes + 1));
   }
   const PointerGraph two = build_pointer_graph(blocks, {}, {}, memory, kScanDefault);
   memory.twins = false;
@@ -329,7 +339,8 @@ std::vector<LeakClass> by_definition(const PointerGraph& graph) {
       const uint32_t b = todo.back();
       todo.pop_back();
       for (const uint32_t e : graph.edges_of(b))
-        if ((interior_too || (e & PointerGraph::kInterior) == 0) && from.insert(e & PointerGraph::kTarget).second)
+        if ((interior_too || (e & PointerGraph::kInterior) == 0) &&
+            from.insert(e & PointerGraph::kTarget).second)
           todo.push_back(e & PointerGraph::kTarget);
     }
     return from;
@@ -387,7 +398,8 @@ TEST_CASE("random heaps are classed as the definitions say") {
     for (size_t i = 0, roots = random() % 3; i < roots; ++i)
       world.global(i, pointer());
     FakeMemory copy = world.memory;
-    const PointerGraph graph = build_pointer_graph(world.blocks, world.roots, world.files, copy, world.options);
+    const PointerGraph graph =
+        build_pointer_graph(world.blocks, world.roots, world.files, copy, world.options);
     const Classification found = classify(graph);
     CHECK(found.classes == by_definition(graph));
     // Holders lead somewhere: to a root, or to a definitely lost block.

@@ -15,8 +15,8 @@ class VirtualTables {
  public:
   VirtualTables(std::span<const FileRange> files, MemoryReader& memory) : files_(files), memory_(memory) {}
 
-  // Does a virtual table begin at `address`? It lies in a file that is not code, and its first entry that is not
-  // null is the address of code.
+  // Does a virtual table begin at `address`? It lies in a file that is not code, and its first entry that is
+  // not null is the address of code.
   bool begins_at(uint64_t address) {
     if (address % kWord != 0)
       return false;
@@ -73,8 +73,9 @@ bool is_rescued(const ScanBlock& block, uint64_t offset, const Words& words, Vir
 
 } // namespace
 
-std::vector<uint64_t> rescued_edges(std::vector<InteriorPointer>& pointers, const std::vector<ScanBlock>& blocks,
-                                    std::span<const FileRange> files, MemoryReader& memory) {
+std::vector<uint64_t> rescued_edges(std::vector<InteriorPointer>& pointers,
+                                    const std::vector<ScanBlock>& blocks, std::span<const FileRange> files,
+                                    MemoryReader& memory) {
   std::vector<uint64_t> rescued;
   std::erase_if(pointers, [&](const InteriorPointer& p) {
     const ScanBlock& block = blocks[p.block];

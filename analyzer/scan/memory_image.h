@@ -15,8 +15,8 @@ namespace hl {
 // Memory, or words that have no address (registers), in which pointers are looked for.
 struct RootRange {
   RootKind kind = RootKind::unknown;
-  uint32_t tid = 0;    // of the thread it belongs to; 0: none
-  uint64_t start = 0;  // address of the first byte; registers: number of the first
+  uint32_t tid = 0;   // of the thread it belongs to; 0: none
+  uint64_t start = 0; // address of the first byte; registers: number of the first
   uint64_t bytes = 0;
   std::vector<uint64_t> words = {}; // registers: their values, instead of memory
 };
@@ -37,8 +37,8 @@ class MemoryReader {
   };
   // Reads what can be read of every piece.
   virtual void read(std::span<Piece> pieces) = 0;
-  // The first address of [address, end) from which on there may be something else than zeros; end: none. A program
-  // may map terabytes that it never touches.
+  // The first address of [address, end) from which on there may be something else than zeros; end: none. A
+  // program may map terabytes that it never touches.
   virtual uint64_t next_data(uint64_t address, uint64_t end) { return end > address ? address : end; }
   // Another reader of the same memory, for another thread; nullptr: there can be but one.
   virtual std::unique_ptr<MemoryReader> twin() const { return nullptr; }

@@ -60,7 +60,8 @@ class Window {
 // Edges of some blocks that follow each other.
 class BlockPass {
  public:
-  BlockPass(const std::vector<ScanBlock>& blocks, const BlockIndex& index, MemoryReader& memory, uint32_t options)
+  BlockPass(const std::vector<ScanBlock>& blocks, const BlockIndex& index, MemoryReader& memory,
+            uint32_t options)
       : blocks_(blocks), index_(index), window_(memory), step_((options & kScanUnaligned) != 0 ? 1 : kWord),
         rescue_((options & kScanHeuristics) != 0) {
     candidates_.reserve(kCandidates);
@@ -113,8 +114,8 @@ class BlockPass {
     }
   }
 
-  // Words of a block at [from, from + bytes) of the window. What may be a pointer waits until there are many, so
-  // that the index's entries are on their way when they are asked for.
+  // Words of a block at [from, from + bytes) of the window. What may be a pointer waits until there are many,
+  // so that the index's entries are on their way when they are asked for.
   void gather(size_t block, uint64_t from, uint64_t bytes) {
     for (uint64_t at = 0; at + kWord <= bytes; at += step_) {
       const uint64_t word = window_.word(from + at);

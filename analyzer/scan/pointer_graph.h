@@ -2,8 +2,8 @@
 // still, so that all thinking can be done after it runs again.
 //
 // Blocks are numbered by address. Edges of a block are stored together in one array; an edge that leads into
-// the middle of its target (and that no rescue turned into a start pointer) carries kInterior. A block's pointers
-// to itself and repeated targets in a row are left out.
+// the middle of its target (and that no rescue turned into a start pointer) carries kInterior. A block's
+// pointers to itself and repeated targets in a row are left out.
 #pragma once
 
 #include <cstdint>
@@ -36,7 +36,7 @@ struct PointerGraph {
     uint64_t address; // of the word that points; registers: number
   };
   std::vector<RootEdge> root_edges;
-  uint64_t root_bytes = 0;       // looked at outside blocks
+  uint64_t root_bytes = 0; // looked at outside blocks
   uint64_t unreadable_bytes = 0;
 
   std::span<const uint32_t> edges_of(uint32_t block) const {
@@ -44,10 +44,10 @@ struct PointerGraph {
   }
 };
 
-// `blocks` need not be sorted; of overlapping ones the later is cut out. `files`: what of the process's memory
-// is mapped from files, sorted; for telling virtual tables. `options`: ScanOptions (unaligned, heuristics; which
-// roots there are is the caller's choice). Words of a RootKind::mapping range that lie in a live block are the
-// block's, not the range's. Throws std::bad_alloc.
+// `blocks` need not be sorted; of overlapping ones the later is cut out. `files`: what of the process's
+// memory is mapped from files, sorted; for telling virtual tables. `options`: ScanOptions (unaligned,
+// heuristics; which roots there are is the caller's choice). Words of a RootKind::mapping range that lie in a
+// live block are the block's, not the range's. Throws std::bad_alloc.
 PointerGraph build_pointer_graph(std::vector<ScanBlock> blocks, std::span<const RootRange> roots,
                                  std::span<const FileRange> files, MemoryReader& memory, uint32_t options);
 

@@ -33,7 +33,7 @@ class ProcessMemory : public MemoryReader {
   uint64_t read_bytes(uint64_t address, uint8_t* to, uint64_t bytes);
   bool has_page(uint64_t page);
   std::optional<uint64_t> ask_kernel(uint64_t address, uint64_t end); // next_data, where the kernel can tell
-  void require_time() const; // throws after the deadline
+  void require_time() const;                                          // throws after the deadline
 
   uint32_t pid_;
   uint64_t deadline_ns_;

@@ -37,7 +37,8 @@ constexpr uint64_t kMs = 1'000'000;
 constexpr uint64_t kRunOnLimitNs = 300 * kMs;
 // Nobody wants a service to stand still for longer; one that is about to end may.
 constexpr uint64_t kPauseLimitNs = 10'000 * kMs, kPauseLimitAtEndNs = 110'000 * kMs;
-// Events that are replayed in no time worth mentioning, and in two to three seconds, by which a service may stand still.
+// Events that are replayed in no time worth mentioning, and in two to three seconds, by which a service may
+// stand still.
 constexpr uint64_t kLittleBehind = 300'000, kMostBehind = 24'000'000;
 // The same for a program that is at its end and has nothing else to do: a minute.
 constexpr uint64_t kMostBehindAtEnd = 900'000'000;
@@ -121,14 +122,15 @@ class Scan {
     const auto show_life = [this] { channel_.show_life(); };
     const uint64_t began_ns = now_ns();
     channel_.flush();
-    for (uint64_t behind = live_.behind(), last = ~uint64_t{0}; behind > kLittleBehind; last = behind, behind = live_.behind()) {
+    for (uint64_t behind = live_.behind(), last = ~uint64_t{0}; behind > kLittleBehind;
+         last = behind, behind = live_.behind()) {
       // A program that allocates faster than we replay is never caught up with.
       const bool hopeless = !is_end() && (behind > last - last / 4 || live_.recent_rate() > kTooFast ||
                                           now_ns() - began_ns > kPrepareLimitNs);
       if (is_end() && behind > kMostBehindAtEnd)
-        throw ScanFailed(ScanFailure::too_long, std::to_string(behind) +
-                                                    " events were recorded, and to replay them would keep the "
-                                                    "program from ending for minutes");
+        throw ScanFailed(ScanFailure::too_long,
+                         std::to_string(behind) + " events were recorded, and to replay them would keep the "
+                                                  "program from ending for minutes");
       if (hopeless && behind <= kMostBehind)
         break;
       if (hopeless)

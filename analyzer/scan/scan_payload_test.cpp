@@ -13,10 +13,14 @@ namespace {
 
 PointerGraph small_graph() {
   PointerGraph graph;
-  graph.blocks = {{0x1000, 10, 1, false}, {0x2000, 20, 2, false}, {0x2018, 0, 3, false}, {0x7fff00001230, 4096, 4, false}};
+  graph.blocks = {{0x1000, 10, 1, false},
+                  {0x2000, 20, 2, false},
+                  {0x2018, 0, 3, false},
+                  {0x7fff00001230, 4096, 4, false}};
   graph.edge_starts = {0, 0, 1, 1, 2};
   graph.edges = {2, 1 | PointerGraph::kInterior};
-  graph.root_edges = {{0, RootKind::global, 0, 0x555000}, {3 | PointerGraph::kInterior, RootKind::stack, 41, 0x7ffe0010}};
+  graph.root_edges = {{0, RootKind::global, 0, 0x555000},
+                      {3 | PointerGraph::kInterior, RootKind::stack, 41, 0x7ffe0010}};
   graph.root_bytes = 4711;
   graph.unreadable_bytes = 3;
   return graph;
@@ -25,8 +29,14 @@ PointerGraph small_graph() {
 std::vector<uint8_t> small_payload() {
   const PointerGraph graph = small_graph();
   const Classification found = classify(graph);
-  return scan_payload({.cause = ScanCause::outside, .way = ScanWay::stopped, .name = "after load", .ticks = 99,
-                       .pause_ns = 5, .duration_ns = 7, .threads = 3, .threads_inside = 1},
+  return scan_payload({.cause = ScanCause::outside,
+                       .way = ScanWay::stopped,
+                       .name = "after load",
+                       .ticks = 99,
+                       .pause_ns = 5,
+                       .duration_ns = 7,
+                       .threads = 3,
+                       .threads_inside = 1},
                       &graph, &found);
 }
 
@@ -69,7 +79,8 @@ TEST_CASE("what a scan found comes back") {
 }
 
 TEST_CASE("a scan that could not be made says why") {
-  const auto payload = scan_payload({.failure = ScanFailure::refused, .reason = "no ptrace here"}, nullptr, nullptr);
+  const auto payload =
+      scan_payload({.failure = ScanFailure::refused, .reason = "no ptrace here"}, nullptr, nullptr);
   const auto scan = parse_leak_scan(payload);
   REQUIRE(scan);
   CHECK(!scan->scanned());

@@ -8,7 +8,8 @@
 
 namespace hl {
 
-DataSymbols::DataSymbols(const ModuleInfo& info, const FileSearch& search) : files_(open_module_files(info, search)) {
+DataSymbols::DataSymbols(const ModuleInfo& info, const FileSearch& search)
+    : files_(open_module_files(info, search)) {
   if (files_.object != nullptr)
     add_symbols(*files_.object);
   if (files_.debug != nullptr)

@@ -1,5 +1,5 @@
-// Names of variables: which object of a module's symbol table an address lies in. For saying which global holds a
-// block; stripped modules name exported variables only.
+// Names of variables: which object of a module's symbol table an address lies in. For saying which global
+// holds a block; stripped modules name exported variables only.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@ class DataSymbols {
   // Reads the symbols of a module; the files are kept open for their names.
   DataSymbols(const ModuleInfo& info, const FileSearch& search);
 
-  // The demangled name of the variable around an ELF address, with "+offset" behind it where the address is not its
-  // start; empty: none is known.
+  // The demangled name of the variable around an ELF address, with "+offset" behind it where the address is
+  // not its start; empty: none is known.
   std::string name_at(uint64_t address) const;
 
  private:

@@ -18,8 +18,9 @@ namespace {
 
 uint64_t elf_address(const void* p) {
   uint64_t bias = 0;
-  dl_iterate_phdr([](dl_phdr_info* info, size_t, void* to) { return *static_cast<uint64_t*>(to) = info->dlpi_addr, 1; },
-                  &bias);
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, size_t, void* to) { return *static_cast<uint64_t*>(to) = info->dlpi_addr, 1; },
+      &bias);
   return reinterpret_cast<uint64_t>(p) - bias;
 }
 
