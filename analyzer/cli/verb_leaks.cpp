@@ -1,11 +1,6 @@
 // `heapledger leaks`: what is lost, what grows, from where, what to mend first.
-#include <numeric>
-
-#include "analyses/leak_study.h"
 #include "cli/gate.h"
-#include "cli/leak_rules.h"
-#include "cli/progress.h"
-#include "cli/trace_options.h"
+#include "cli/leak_findings.h"
 #include "cli/verbs.h"
 #include "renderers/leak_checks.h"
 #include "renderers/leaks_output.h"
@@ -27,79 +22,23 @@ struct LeaksOptions {
   bool closing_line = false;
 };
 
-// Stacks of sites that have live blocks (those that leak and those that hold), and with `all` of every site
-// that allocated: what grows may have been freed at the very end.
-std::vector<StackId> wanted_stacks(const ReplayResult& result, bool all) {
-  if (all)
-    return allocating_stacks(result);
-  std::vector<StackId> stacks;
-  for (size_t site = 0; site < result.sites.size(); ++site)
-    if (result.sites[site].live_blocks != 0 && result.site_stacks[site] != 0)
-      stacks.push_back(result.site_stacks[site]);
-  return stacks;
-}
-
 int answer_leaks(const LeaksOptions& options) {
   const std::vector<Limit> limits = requested_limits(options.common);
-  const auto generation_option = parse_generation_option(options.generations);
-  if (!generation_option)
-    throw UsageError("--generations wants marks, marks:NAME, time:N or allocations:N, not '" +
-                     options.generations + "'");
-  LeakRules rules(options.rules);
   const OpenedTrace opened = open_trace(options.common);
-  const Trace& trace = *opened.trace;
   Progress progress("replaying");
-  const std::vector<LeakScan> scans = list_leak_scans(trace);
-  std::optional<LeakScan> scan;
-  std::string why;
-  if (const auto chosen = choose_scan(scans, trace, opened.moment))
-    scan = load_leak_scan(trace, *chosen);
-  std::optional<ReplayLimits> replay_limits;
-  if (scan && scan->scanned())
-    replay_limits = ReplayLimits{.last_ticks = scan->facts.ticks};
-  else
-    replay_limits = resolve_moment(trace, opened.moment, why);
-  if (!replay_limits)
-    throw UsageError(why);
-
-  const bool with_growth = !options.no_growth && !options.closing_line;
-  std::optional<Generations> generations;
-  if (with_growth) {
-    const TraceCourse course = survey_course(trace, *replay_limits, progress.callback());
-    generations = choose_generations(course, trace.clock(), *generation_option, why);
-    if (!generations)
-      throw UsageError(why);
-  }
-  const bool free_stacks = (trace.metadata().header.session_flags & kSessionFreeStacks) != 0;
-  const HeapReplay heap = replay_heap(trace, *replay_limits, progress.callback(),
-                                      generations ? history_options(*generations, true) : ReplayOptions{});
-  StackResolver resolver(trace, options.common.symbolizer_options());
-  resolver.resolve(wanted_stacks(heap.result(), with_growth));
-  RootNames roots(trace, options.common.symbolizer_options());
-  const LeakScan* const chosen = scan ? &*scan : nullptr;
-  LeakReport report = make_leak_report(*heap.replay, chosen, why_not_scanned(trace), roots);
-  if (const SuppressedEntries suppressed = rules.suppress(trace, report, heap.result(), resolver);
-      !suppressed.empty())
-    report = make_leak_report(*heap.replay, chosen, why_not_scanned(trace), roots, suppressed);
-  std::optional<GrowthAnalysis> growth;
-  if (generations) {
-    growth.emplace(*generations, *heap.replay, trace.clock());
-    if (free_stacks) { // of all sites: siblings of what leaks may have come another way and all be freed
-      std::vector<uint32_t> sites(heap.result().sites.size());
-      std::iota(sites.begin(), sites.end(), 0);
-      resolver.resolve(freeing_stacks(*heap.replay, sites));
-    }
-  }
   const GroupBy by = *parse_group_by(options.by);
-  const LeakStudy study = study_leaks(*heap.replay, report, scan && scan->scanned() ? chosen : nullptr,
-                                      resolver, trace.clock(), growth ? &*growth : nullptr, {.by = by});
+  const LeakFindings found(opened,
+                           {.rules = options.rules,
+                            .generations = options.generations,
+                            .by = by,
+                            .with_growth = !options.no_growth && !options.closing_line},
+                           options.common.symbolizer_options(), progress);
   progress.clear();
-  const HeapAnswer heap_answer{trace,    heap,
-                               resolver, opened.moment,
-                               by,       options.top.value_or(options.common.json ? kTopJson : kTopText)};
-  const LeaksAnswer answer{
-      heap_answer,        report,           study, chosen, scans, growth ? &*growth : nullptr,
-      rules.hits(report), options.reachable};
+  const HeapAnswer heap_answer{
+      *opened.trace, found.heap(), found.resolver(),
+      opened.moment, by,           options.top.value_or(options.common.json ? kTopJson : kTopText)};
+  const LeaksAnswer answer{heap_answer,   found.report(), found.study(),      found.scan(),
+                           found.scans(), found.growth(), found.suppressed(), options.reachable};
   if (options.common.json) {
     JsonWriter out(stdout);
     leaks_json(answer, out);
@@ -112,8 +51,8 @@ int answer_leaks(const LeaksOptions& options) {
   }
   if (limits.empty())
     return kExitFine;
-  std::vector<CheckResult> checks = limit_checks(
-      limits, growth_metrics(study, growth.has_value(), leak_metrics(report, metrics_of(trace, heap))));
+  std::vector<CheckResult> checks =
+      limit_checks(limits, found.with_metrics(metrics_of(*opened.trace, found.heap())));
   const std::vector<CheckResult> places = leak_checks(answer, checks);
   checks.insert(checks.end(), places.begin(), places.end());
   return conclude(options.common, opened.choice.path, checks);

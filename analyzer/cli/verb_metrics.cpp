@@ -1,7 +1,6 @@
 // `heapledger metrics`: the numbers of a trace that have names, and their values.
 #include "cli/gate.h"
-#include "cli/progress.h"
-#include "cli/trace_options.h"
+#include "cli/leak_findings.h"
 #include "cli/verbs.h"
 #include "renderers/json_writer.h"
 
@@ -62,8 +61,10 @@ int run_metrics(int argc, char** argv) {
     if (!replay_limits)
       throw UsageError(why);
     const HeapReplay heap = replay_heap(*opened.trace, *replay_limits, progress.callback());
+    // As `leaks` counts them: without what is suppressed.
+    const LeakFindings leaks(opened, {}, SymbolizerOptions{}, progress);
     progress.clear();
-    const std::vector<Metric> metrics = metrics_of(*opened.trace, heap);
+    const std::vector<Metric> metrics = leaks.with_metrics(metrics_of(*opened.trace, heap));
     if (options.json)
       print_json(metrics);
     else
