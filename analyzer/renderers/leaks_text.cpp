@@ -188,7 +188,8 @@ std::string entry(const LeaksAnswer& answer, size_t number, const LeakGroup& gro
       about += (about.empty() ? "" : "; ") + part;
   };
   add(held);
-  if (growth != nullptr && answer.growth != nullptr)
+  // That the run was too short is said once, not of every place.
+  if (growth != nullptr && answer.growth != nullptr && growth->verdict != GrowthVerdict::too_short)
     add(growth_clause(*growth, answer.growth->generations(), style));
   if (group.sum.blocks == 1)
     add("allocated " + ago(answer, group.oldest_ticks) + " before");
@@ -314,6 +315,10 @@ std::string leaks_text(const LeaksAnswer& answer, const TextStyle& style) {
            "\n";
   if (answer.growth != nullptr && answer.growth->generations().kind == GenerationOption::Kind::marks)
     out += iterations_text(answer.study.iterations, answer.growth->generations(), answer.study.places, style);
+  if (answer.growth != nullptr && !answer.growth->generations().too_short.empty())
+    out +=
+        "\n" + style.dim(wrapped("What grows cannot be told: " + answer.growth->generations().too_short + ".",
+                                 "", "", style));
   out += suppressed_section(answer, style);
   if (report.unknown_to_replay != 0)
     out += wrapped(plural(report.unknown_to_replay, "block") +
