@@ -29,7 +29,7 @@ bool may_ask() {
 // A recorder that is there but silent may be short of processor or disk; one that is gone is started anew at once, or
 // never.
 uint64_t longest_silence_ns(const SessionHeader& session) {
-  constexpr uint64_t kPatience = 5;
+  constexpr uint64_t kPatience = 2;
   const uint32_t pid = session.recorder_pid.load(std::memory_order_relaxed);
   const bool is_there = pid != 0 && g_process.slot->pid_namespace == session.pid_namespace &&
                         sys::raw_syscall(SYS_kill, pid, 0) != -ESRCH;
