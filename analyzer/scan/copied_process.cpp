@@ -12,35 +12,31 @@
 #include <cstring>
 #include <new>
 
+#include "scan/monotonic_time.h"
+
 namespace hl {
 namespace {
 
-constexpr uint64_t kPage = 4096;
+constexpr uint64_t kPage = kScanPageBytes;
+constexpr size_t kWindowPages = 4096;
 constexpr uint64_t kMs = 1'000'000;
 constexpr uint64_t kForkLimitNs = 10'000 * kMs, kAnswerLimitNs = 30'000 * kMs;
-constexpr uint64_t kSwappedOrPresent = uint64_t{3} << 62;
 // struct pthread of glibc, x86_64: it begins with a pointer to itself, has another one 16 bytes on, and the
 // thread's number further on, 0 once it has ended.
 constexpr uint64_t kSelfOffset = 16, kTidOffset = 720, kDescriptorAlignment = 64;
 // What lies above a thread's descriptor in its mapping is less.
 constexpr uint64_t kDescriptorWithin = 16384;
 
-uint64_t now_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
-
 // Waits until the word has that value; false: not within the time.
 bool wait_for(std::atomic<uint32_t>& word, uint32_t wanted, const std::atomic<uint32_t>& failed,
               uint64_t limit_ns) {
-  const uint64_t began_ns = now_ns();
+  const uint64_t began_ns = monotonic_ns();
   while (true) {
     // Acquire: pairs with the copy's release; what it filled in is there.
     const uint32_t seen = word.load(std::memory_order_acquire);
     if (seen == wanted)
       return true;
-    if (failed.load(std::memory_order_acquire) != 0 || now_ns() - began_ns > limit_ns)
+    if (failed.load(std::memory_order_acquire) != 0 || monotonic_ns() - began_ns > limit_ns)
       return false;
     const timespec slice{0, static_cast<long>(20 * kMs)};
     ::syscall(SYS_futex, &word, FUTEX_WAIT, seen, &slice, nullptr, 0);
@@ -118,39 +114,27 @@ uint64_t CopiedProcess::fetch(CopyRequest kind, uint64_t address, uint8_t* to, u
 }
 
 bool CopiedProcess::has_page(uint64_t page) {
-  if (page - window_page_ >= kWindowPages) {
-    window_page_ = page;
-    const uint64_t known =
-        fetch(CopyRequest::pages, page, reinterpret_cast<uint8_t*>(pages_.data()), kWindowPages * 8) / 8;
-    std::fill(pages_.begin() + static_cast<ptrdiff_t>(known), pages_.end(), kSwappedOrPresent);
-  }
-  return (pages_[page - window_page_] & kSwappedOrPresent) != 0;
+  return pages_.has_page(page, [this](uint64_t first, std::span<uint64_t> entries) {
+    return fetch(CopyRequest::pages, first, reinterpret_cast<uint8_t*>(entries.data()),
+                 entries.size_bytes()) /
+           sizeof(uint64_t);
+  });
 }
 
 void CopiedProcess::read(std::span<Piece> pieces) {
-  for (Piece& piece : pieces) {
-    const uint64_t end = piece.address + piece.to.size();
-    uint64_t at = piece.address;
-    while (at < end) {
-      // A fork does not copy the tables of pages that come from files: those are there when asked for.
-      const MapsEntry* const entry = entry_at(maps_, at);
-      const bool all = entry != nullptr && entry->is_file();
-      const bool there = all || has_page(at / kPage);
-      uint64_t run_end = std::min(end, (at / kPage + 1) * kPage);
-      while (run_end < end && (all ? entry->holds(run_end) : has_page(run_end / kPage) == there))
-        run_end = std::min(end, (run_end / kPage + 1) * kPage);
-      uint8_t* const to = piece.to.data() + (at - piece.address);
-      if (!there) {
-        std::memset(to, 0, run_end - at);
-        at = run_end;
-        continue;
-      }
-      at += fetch(CopyRequest::memory, at, to, run_end - at);
-      if (at < run_end)
-        break;
-    }
-    piece.read_bytes = at - piece.address;
-  }
+  read_by_runs(
+      pieces,
+      [this](uint64_t at, uint64_t end) {
+        // A fork does not copy the tables of pages that come from files: those are there when asked for.
+        const MapsEntry* const entry = entry_at(maps_, at);
+        const bool all = entry != nullptr && entry->is_file();
+        const bool there = all || has_page(at / kPage);
+        uint64_t run_end = (at / kPage + 1) * kPage;
+        while (run_end < end && (all ? entry->holds(run_end) : has_page(run_end / kPage) == there))
+          run_end = (run_end / kPage + 1) * kPage;
+        return PageRun{run_end, there};
+      },
+      [this](uint64_t at, uint8_t* to, uint64_t bytes) { return fetch(CopyRequest::memory, at, to, bytes); });
 }
 
 std::vector<ThreadContext> CopiedProcess::contexts() {

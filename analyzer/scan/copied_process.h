@@ -11,6 +11,7 @@
 #include "heapledger/copy_window.h"
 #include "reader/trace_metadata.h"
 #include "scan/memory_image.h"
+#include "scan/page_runs.h"
 #include "scan/process_maps.h"
 #include "scan/stopped_process.h"
 
@@ -44,9 +45,7 @@ class CopiedProcess : public MemoryReader {
   CopyWindow* window_ = nullptr;
   std::vector<MapsEntry> maps_;
   uint32_t main_tid_ = 0;
-  static constexpr uint64_t kWindowPages = 4096;
-  uint64_t window_page_ = ~uint64_t{0};
-  std::vector<uint64_t> pages_;
+  PagemapWindow pages_;
 };
 
 } // namespace hl

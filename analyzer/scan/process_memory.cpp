@@ -4,29 +4,27 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <string>
 
+#include "scan/monotonic_time.h"
 #include "scan/scan_failed.h"
 
 namespace hl {
 namespace {
 
-constexpr uint64_t kPage = 4096;
-constexpr uint64_t kSwappedOrPresent = uint64_t{3} << 62; // bits of a pagemap entry
+constexpr uint64_t kPage = kScanPageBytes;
+constexpr size_t kWindowPages = 2048;
 
 } // namespace
 
 ProcessMemory::ProcessMemory(uint32_t pid, Pages pages, uint64_t deadline_ns)
-    : pid_(pid), deadline_ns_(deadline_ns) {
+    : pid_(pid), deadline_ns_(deadline_ns), window_(kWindowPages) {
   if (pages == Pages::touched)
     pagemap_ = ::open(("/proc/" + std::to_string(pid) + "/pagemap").c_str(), O_RDONLY | O_CLOEXEC);
-  window_.resize(kWindowPages);
 }
 
 ProcessMemory::~ProcessMemory() {
@@ -38,15 +36,11 @@ ProcessMemory::~ProcessMemory() {
 bool ProcessMemory::has_page(uint64_t page) {
   if (pagemap_ < 0)
     return true;
-  if (page - window_page_ >= kWindowPages) {
-    window_page_ = page;
+  return window_.has_page(page, [this](uint64_t first, std::span<uint64_t> entries) {
     const ssize_t got =
-        ::pread(pagemap_, window_.data(), kWindowPages * 8, static_cast<off_t>(page * sizeof(uint64_t)));
-    // Where nothing can be said, reading tells.
-    const size_t known = got > 0 ? static_cast<size_t>(got) / 8 : 0;
-    std::fill(window_.begin() + static_cast<ptrdiff_t>(known), window_.end(), kSwappedOrPresent);
-  }
-  return (window_[page - window_page_] & kSwappedOrPresent) != 0;
+        ::pread(pagemap_, entries.data(), entries.size_bytes(), static_cast<off_t>(first * sizeof(uint64_t)));
+    return got > 0 ? static_cast<size_t>(got) / sizeof(uint64_t) : 0;
+  });
 }
 
 // Since Linux 6.7 the kernel skips holes by itself, a GiB at a step.
@@ -121,37 +115,22 @@ uint64_t ProcessMemory::read_bytes(uint64_t address, uint8_t* to, uint64_t bytes
 }
 
 void ProcessMemory::require_time() const {
-  if (deadline_ns_ != 0) {
-    timespec now{};
-    ::clock_gettime(CLOCK_MONOTONIC, &now);
-    if (static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec) > deadline_ns_)
-      throw ScanFailed(ScanFailure::too_long, "the program stood still for longer than the scan's limit");
-  }
+  if (deadline_ns_ != 0 && monotonic_ns() > deadline_ns_)
+    throw ScanFailed(ScanFailure::too_long, "the program stood still for longer than the scan's limit");
 }
 
 void ProcessMemory::read(std::span<Piece> pieces) {
   require_time();
-  for (Piece& piece : pieces) {
-    const uint64_t end = piece.address + piece.to.size();
-    uint64_t at = piece.address;
-    while (at < end) {
-      const bool there = has_page(at / kPage);
-      uint64_t run_end = at;
-      while (run_end < end && has_page(run_end / kPage) == there)
-        run_end = std::min(end, (run_end / kPage + 1) * kPage);
-      uint8_t* const to = piece.to.data() + (at - piece.address);
-      if (!there) {
-        std::memset(to, 0, run_end - at);
-        at = run_end;
-        continue;
-      }
-      const uint64_t got = read_bytes(at, to, run_end - at);
-      at += got;
-      if (at < run_end)
-        break;
-    }
-    piece.read_bytes = at - piece.address;
-  }
+  read_by_runs(
+      pieces,
+      [this](uint64_t at, uint64_t end) {
+        const bool there = has_page(at / kPage);
+        uint64_t run_end = at;
+        while (run_end < end && has_page(run_end / kPage) == there)
+          run_end = (run_end / kPage + 1) * kPage;
+        return PageRun{run_end, there};
+      },
+      [this](uint64_t at, uint8_t* to, uint64_t bytes) { return read_bytes(at, to, bytes); });
 }
 
 } // namespace hl

@@ -9,7 +9,7 @@
 #include <optional>
 #include <vector>
 
-#include "scan/memory_image.h"
+#include "scan/page_runs.h"
 
 namespace hl {
 
@@ -41,10 +41,7 @@ class ProcessMemory : public MemoryReader {
   int mem_ = -1;     // /proc/PID/mem, where process_vm_readv is refused; -1: not opened
   bool vm_refused_ = false;
   bool scan_unknown_ = false; // the kernel does not know PAGEMAP_SCAN
-  // A window of the pagemap: entries of kWindowPages pages from window_page_ on.
-  static constexpr uint64_t kWindowPages = 2048;
-  uint64_t window_page_ = ~uint64_t{0};
-  std::vector<uint64_t> window_;
+  PagemapWindow window_;
 };
 
 } // namespace hl

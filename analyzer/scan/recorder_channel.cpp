@@ -3,10 +3,10 @@
 
 #include <poll.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include <cerrno>
 
+#include "scan/monotonic_time.h"
 #include "scan/scan_failed.h"
 
 namespace hl {
@@ -14,12 +14,6 @@ namespace {
 
 constexpr int kFlushLimitMs = 30'000;
 constexpr uint64_t kSignEveryNs = 10'000'000'000;
-
-uint64_t now_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
 
 [[noreturn]] void recorder_gone() {
   throw ScanFailed(ScanFailure::scanner_failed, "the recorder ended during the scan");
@@ -30,7 +24,7 @@ uint64_t now_ns() {
 void RecorderChannel::send(ScanMessageKind kind) {
   ScanMessage message;
   message.kind = kind;
-  last_sign_ns_ = now_ns();
+  last_sign_ns_ = monotonic_ns();
   while (::send(descriptor_, &message, sizeof message, MSG_NOSIGNAL) < 0)
     if (errno != EINTR)
       recorder_gone();
@@ -49,18 +43,18 @@ bool RecorderChannel::receive(ScanMessage& out, int timeout_ms) {
 void RecorderChannel::flush() {
   send(ScanMessageKind::flush);
   ++unanswered_;
-  const uint64_t began_ns = now_ns();
+  const uint64_t began_ns = monotonic_ns();
   while (unanswered_ != 0) {
     ScanMessage message;
     if (receive(message, 1000) && message.kind == ScanMessageKind::flushed)
       --unanswered_;
-    if (now_ns() - began_ns > uint64_t{kFlushLimitMs} * 1'000'000)
+    if (monotonic_ns() - began_ns > uint64_t{kFlushLimitMs} * 1'000'000)
       throw ScanFailed(ScanFailure::too_long, "the recorder did not write out its events within 30 s");
   }
 }
 
 void RecorderChannel::show_life() {
-  const uint64_t now = now_ns();
+  const uint64_t now = monotonic_ns();
   if (last_sign_ns_ == 0)
     last_sign_ns_ = now;
   if (now - last_sign_ns_ < kSignEveryNs)

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 #include <x86intrin.h>
 
@@ -23,6 +22,7 @@
 #include "scan/copied_process.h"
 #include "scan/live_set.h"
 #include "scan/memory_budget.h"
+#include "scan/monotonic_time.h"
 #include "scan/process_memory.h"
 #include "scan/process_status.h"
 #include "scan/recorder_channel.h"
@@ -47,12 +47,6 @@ constexpr uint64_t kPrepareLimitNs = 60'000 * kMs;
 constexpr uint64_t kTooFast = 4'000'000;
 // While the program and its recorder need the processors more than we do (the recorder's is 5).
 constexpr int kPrepareNiceness = 10;
-
-uint64_t now_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
 
 struct Arguments {
   std::string trace, name;
@@ -120,13 +114,13 @@ class Scan {
   // takes, in a program whose destructors have run.
   void prepare() {
     const auto show_life = [this] { channel_.show_life(); };
-    const uint64_t began_ns = now_ns();
+    const uint64_t began_ns = monotonic_ns();
     channel_.flush();
     for (uint64_t behind = live_.behind(), last = ~uint64_t{0}; behind > kLittleBehind;
          last = behind, behind = live_.behind()) {
       // A program that allocates faster than we replay is never caught up with.
       const bool hopeless = !is_end() && (behind > last - last / 4 || live_.recent_rate() > kTooFast ||
-                                          now_ns() - began_ns > kPrepareLimitNs);
+                                          monotonic_ns() - began_ns > kPrepareLimitNs);
       if (is_end() && behind > kMostBehindAtEnd)
         throw ScanFailed(ScanFailure::too_long,
                          std::to_string(behind) + " events were recorded, and to replay them would keep the "
@@ -156,15 +150,15 @@ class Scan {
   void look() {
     // The recorder gives way to the program, and so would we; but now the program waits for us.
     ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 0);
-    const uint64_t stopped_ns = now_ns();
+    const uint64_t stopped_ns = monotonic_ns();
     StoppedProcess process(arguments_.pid);
     const uint64_t stopped_ticks = __rdtsc();
     CallsInProgress calls(live_.trace().metadata().session_path, live_.trace().metadata().uuid);
     std::set<uint32_t> inside = calls.threads_inside();
     if (!inside.empty())
       outcome_.threads_inside = process.run_on(
-          [&, looks = uint64_t{0}, last = ~uint64_t{0}](uint32_t own_tid) mutable {
-            if (const uint64_t now = now_ns(); now - last > 20'000) {
+          [&, last = ~uint64_t{0}](uint32_t own_tid) mutable {
+            if (const uint64_t now = monotonic_ns(); now - last > 20'000) {
               inside = calls.threads_inside();
               last = now;
             }
@@ -176,7 +170,7 @@ class Scan {
     channel_.flush();
     const uint64_t deadline_ns = stopped_ns + (is_end() ? kPauseLimitAtEndNs : kPauseLimitNs);
     live_.complete([deadline_ns] {
-      if (now_ns() > deadline_ns)
+      if (monotonic_ns() > deadline_ns)
         throw ScanFailed(ScanFailure::too_long, "the program stood still for longer than the scan's limit");
     });
     ProcessMemory memory(arguments_.pid, ProcessMemory::Pages::touched, deadline_ns);
@@ -190,7 +184,7 @@ class Scan {
     if (!process.exists())
       throw ScanFailed(ScanFailure::gone, "the process ended during the scan");
     process.release();
-    outcome_.pause_ns = now_ns() - stopped_ns;
+    outcome_.pause_ns = monotonic_ns() - stopped_ns;
     channel_.released();
     outcome_.reason = live_.what_is_missing();
     outcome_.way = ScanWay::stopped;
@@ -198,14 +192,14 @@ class Scan {
 
   // At a forked copy instead. Whoever asked for the scan must be waiting for it: it forks.
   void look_at_copy() {
-    const uint64_t began_ns = now_ns();
+    const uint64_t began_ns = monotonic_ns();
     CopiedProcess copy(live_.trace().metadata().session_path, live_.trace().metadata().uuid);
     if (is_end())
       prepare();
     channel_.flush();
     // The copy does not change any more, and the program may go on.
     channel_.released();
-    outcome_.pause_ns = now_ns() - began_ns;
+    outcome_.pause_ns = monotonic_ns() - began_ns;
     live_.complete([] {}, copy.fork_ticks());
     RootSources sources;
     sources.maps = copy.maps();
@@ -299,12 +293,12 @@ std::vector<uint8_t> scan(const Arguments& arguments) {
   outcome.cause = arguments.cause;
   outcome.name = arguments.name;
   outcome.options = arguments.options;
-  const uint64_t began_ns = now_ns();
+  const uint64_t began_ns = monotonic_ns();
   const auto failed = [&](ScanFailure failure, const std::string& reason) {
     outcome.way = ScanWay::none;
     outcome.failure = failure;
     outcome.reason = reason;
-    outcome.duration_ns = now_ns() - began_ns;
+    outcome.duration_ns = monotonic_ns() - began_ns;
     return scan_payload(outcome, nullptr, nullptr);
   };
   try {
@@ -330,7 +324,7 @@ std::vector<uint8_t> scan(const Arguments& arguments) {
       }
     }
     const Classification found = classify(scan.graph());
-    outcome.duration_ns = now_ns() - began_ns;
+    outcome.duration_ns = monotonic_ns() - began_ns;
     return scan_payload(outcome, &scan.graph(), &found);
   } catch (const ScanFailed& problem) {
     return failed(problem.failure(), problem.what());

@@ -7,15 +7,16 @@
 
 #include <zstd.h>
 
+#include "heapledger/block_events.h"
+
 namespace hl {
 namespace {
 
 constexpr int kZstdLevel = 1;
 
 void put_leb(std::vector<uint8_t>& out, uint64_t value) {
-  for (; value >= 0x80; value >>= 7)
-    out.push_back(static_cast<uint8_t>(value | 0x80));
-  out.push_back(static_cast<uint8_t>(value));
+  uint8_t buffer[10];
+  out.insert(out.end(), buffer, block_codec::put_leb(buffer, value));
 }
 
 std::vector<uint8_t> columns(const PointerGraph& graph, const Classification& found) {

@@ -15,6 +15,7 @@
 #include <cstring>
 
 #include "scan/interrupted_call.h"
+#include "scan/monotonic_time.h"
 #include "scan/process_status.h"
 
 namespace hl {
@@ -29,11 +30,6 @@ constexpr uint64_t kUserCodeSegment = 0x33; // of 64-bit code
 constexpr uint64_t kSyscallInstructionBytes = 2;
 constexpr size_t kXstateRoom = 16384;
 
-uint64_t now_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
 void sleep_ns(uint64_t ns) {
   const timespec duration{static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
   ::nanosleep(&duration, nullptr);
@@ -150,10 +146,10 @@ void StoppedProcess::look_at(Task& task) {
 }
 
 void StoppedProcess::wait_for_stops(uint64_t limit_ns) {
-  const uint64_t began_ns = now_ns();
+  const uint64_t began_ns = monotonic_ns();
   for (unsigned round = 0;; ++round) {
     bool waiting = false;
-    const uint64_t waited_ns = now_ns() - began_ns;
+    const uint64_t waited_ns = monotonic_ns() - began_ns;
     for (Task& task : tasks_) {
       if (task.state != TaskState::asked)
         continue;
@@ -182,14 +178,14 @@ void StoppedProcess::wait_for_stops(uint64_t limit_ns) {
 }
 
 uint32_t StoppedProcess::run_on(const std::function<bool(uint32_t own_tid)>& is_inside, uint64_t limit_ns) {
-  const uint64_t began_ns = now_ns();
+  const uint64_t began_ns = monotonic_ns();
   uint64_t moment_ns = kFirstMomentNs;
   while (true) {
     std::vector<Task*> inside;
     for (Task& task : tasks_)
       if (task.state == TaskState::stopped && !task.group_stop && is_inside(task.own_tid))
         inside.push_back(&task);
-    if (inside.empty() || now_ns() - began_ns > limit_ns)
+    if (inside.empty() || monotonic_ns() - began_ns > limit_ns)
       return static_cast<uint32_t>(inside.size());
     uint64_t ran_ns = 0;
     for (Task* task : inside) {
@@ -206,7 +202,7 @@ uint32_t StoppedProcess::run_on(const std::function<bool(uint32_t own_tid)>& is_
       runs_ns = 0;
       for (const Task* task : inside)
         runs_ns += running_time_ns(pid_, task->tid);
-    } while (ran_ns != 0 && runs_ns == ran_ns && now_ns() - began_ns < limit_ns);
+    } while (ran_ns != 0 && runs_ns == ran_ns && monotonic_ns() - began_ns < limit_ns);
     moment_ns = std::min(moment_ns * 2, kLongestMomentNs);
     for (Task* task : inside)
       ask(PTRACE_INTERRUPT, task->tid);
