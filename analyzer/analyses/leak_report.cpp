@@ -46,8 +46,8 @@ int urgency(LeakClass leak_class) {
 
 class Maker {
  public:
-  Maker(const Replay& replay, const LeakScan* scan, RootNames& roots, const SuppressedEntries& suppressed)
-      : replay_(replay), scan_(scan), roots_(roots), suppressed_(suppressed) {
+  Maker(const Replay& replay, const LeakScan* scan, RootNames& roots, const RuleOf& rule_of)
+      : replay_(replay), scan_(scan), roots_(roots), ask_(rule_of) {
     for (auto& of_class : index_)
       of_class.assign(replay.result().sites.size(), kNoSite);
   }
@@ -55,7 +55,7 @@ class Maker {
   LeakReport run() {
     if (scan_ == nullptr) {
       replay_.live().for_each([&](const LiveBlock& block) {
-        if (!suppress(block, suppressed_.rule_of(LeakClass::unknown, block.site)))
+        if (!suppress(block, rule_of(LeakClass::unknown, block.site)))
           count(block, LeakClass::unknown);
       });
     } else {
@@ -81,16 +81,25 @@ class Maker {
     return true;
   }
 
+  std::optional<size_t> rule_of(LeakClass leak_class, uint32_t site) {
+    if (!ask_)
+      return std::nullopt;
+    const auto [known, fresh] = rules_.try_emplace(uint64_t{static_cast<uint8_t>(leak_class)} << 32 | site);
+    if (fresh)
+      known->second = ask_(leak_class, site);
+    return known->second;
+  }
+
   // The rule for a block of the scan: its own, or that of the lost block it goes with.
-  std::optional<size_t> rule_of(size_t block, const LiveBlock& live) const {
+  std::optional<size_t> rule_of_block(size_t block, const LiveBlock& live) {
     const LeakClass leak_class = scan_->classes[block];
-    if (const auto rule = suppressed_.rule_of(leak_class, live.site))
+    if (const auto rule = rule_of(leak_class, live.site))
       return rule;
     const uint64_t holder = scan_->holders[block];
     if (leak_class != LeakClass::indirect || holder == LeakScan::kNoHolder || LeakScan::is_root(holder))
       return std::nullopt;
     const LiveBlock* const leader = replay_.live().find(scan_->addresses[LeakScan::block_of(holder)]);
-    return leader == nullptr ? std::nullopt : suppressed_.rule_of(LeakClass::definite, leader->site);
+    return leader == nullptr ? std::nullopt : rule_of(LeakClass::definite, leader->site);
   }
 
   LeakSite& count(const LiveBlock& block, LeakClass leak_class) {
@@ -115,7 +124,7 @@ class Maker {
       if (site.threads.size() < LeakSite::kMaxThreads)
         site.threads.push_back(block.thread);
       else
-        site.more_threads = 1;
+        site.more_threads = true;
     }
     return site;
   }
@@ -130,7 +139,7 @@ class Maker {
         ++report_.unknown_to_replay;
         continue;
       }
-      if (!suppressed_.empty() && suppress(*block, rule_of(i, *block)))
+      if (suppress(*block, rule_of_block(i, *block)))
         continue; // sites_ does not know it: whoever is held through it is still held by its root
       sites_[i] = block->site;
       sizes_[i] = block->size;
@@ -259,7 +268,8 @@ class Maker {
   const Replay& replay_;
   const LeakScan* scan_;
   RootNames& roots_;
-  const SuppressedEntries& suppressed_;
+  const RuleOf& ask_;
+  std::unordered_map<uint64_t, std::optional<size_t>> rules_; // asked for: by class and site
   LeakReport report_;
   std::array<std::vector<uint32_t>, kLeakClasses> index_; // by class and site: entry of report_.sites
   std::vector<uint32_t> sites_;                           // by block of the scan
@@ -269,9 +279,9 @@ class Maker {
 } // namespace
 
 LeakReport make_leak_report(const Replay& replay, const LeakScan* scan, std::string reason, RootNames& roots,
-                            const SuppressedEntries& suppressed) {
+                            const RuleOf& rule_of) {
   const bool scanned = scan != nullptr && scan->scanned();
-  LeakReport report = Maker(replay, scanned ? scan : nullptr, roots, suppressed).run();
+  LeakReport report = Maker(replay, scanned ? scan : nullptr, roots, rule_of).run();
   report.scanned = scanned;
   if (!scanned)
     report.reason = scan != nullptr && !scan->reason.empty() ? scan->reason : std::move(reason);
@@ -305,7 +315,7 @@ std::vector<LeakGroup> group_leaks(const LeakReport& report, const std::vector<S
   }
   std::stable_sort(out.begin(), out.end(), [](const LeakGroup& a, const LeakGroup& b) {
     const auto rank = [](const LeakGroup& g) {
-      return std::tuple(-urgency(g.leak_class), g.sum.bytes + g.with.bytes, g.sum.blocks);
+      return std::tuple(-urgency(g.leak_class), g.bytes(), g.sum.blocks);
     };
     return rank(a) > rank(b);
   });

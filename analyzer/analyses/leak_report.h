@@ -6,6 +6,8 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -53,29 +55,16 @@ struct LeakSite {
   BlockSum with; // definite: what only these lead to (their indirect losses)
   uint64_t oldest_ticks = UINT64_MAX, youngest_ticks = 0; // birth
   std::vector<uint32_t> threads;                          // that allocated them; at most kMaxThreads
-  uint64_t more_threads = 0;                              // 1: there are more
+  bool more_threads = false;                              // there are more
   uint64_t example_address = 0, example_bytes = 0;        // the oldest block
   HoldingPath held;                                       // of the example
   BlockSum held_so; // of these blocks, those whose root has the same name
   static constexpr size_t kMaxThreads = 8;
 };
 
-// Entries of a report that a rule suppresses: (class, site) -> rule.
-class SuppressedEntries {
- public:
-  void add(LeakClass leak_class, uint32_t site, size_t rule) { rules_[key(leak_class, site)] = rule; }
-  std::optional<size_t> rule_of(LeakClass leak_class, uint32_t site) const {
-    const auto found = rules_.find(key(leak_class, site));
-    return found == rules_.end() ? std::nullopt : std::optional(found->second);
-  }
-  bool empty() const { return rules_.empty(); }
-
- private:
-  static uint64_t key(LeakClass leak_class, uint32_t site) {
-    return uint64_t{static_cast<uint8_t>(leak_class)} << 32 | site;
-  }
-  std::unordered_map<uint64_t, size_t> rules_;
-};
+// The rule that suppresses blocks of a class and site (index into ReplayResult::sites); nullopt: none. Asked
+// once for each.
+using RuleOf = std::function<std::optional<size_t>(LeakClass, uint32_t site)>;
 
 struct LeakReport {
   bool scanned = false;
@@ -93,7 +82,7 @@ struct LeakReport {
 
 // `scan` nullptr: there is none, `reason` says why. The replay stands at the scan's moment.
 LeakReport make_leak_report(const Replay& replay, const LeakScan* scan, std::string reason, RootNames& roots,
-                            const SuppressedEntries& suppressed = {});
+                            const RuleOf& rule_of = {});
 
 // Sites of one class put together by what a reader sees of them.
 struct LeakGroup {
@@ -102,6 +91,8 @@ struct LeakGroup {
   BlockSum sum, with;
   uint64_t oldest_ticks = UINT64_MAX, youngest_ticks = 0;
   std::vector<const LeakSite*> sites; // the heaviest first
+
+  uint64_t bytes() const { return sum.bytes + with.bytes; } // what mending it would give back
 };
 // What to mend first, first: definite losses with what hangs on them, then possible, unknown, reachable.
 std::vector<LeakGroup> group_leaks(const LeakReport& report, const std::vector<SiteGroup>& groups);

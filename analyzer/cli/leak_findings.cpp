@@ -45,7 +45,7 @@ LeakFindings::LeakFindings(const OpenedTrace& opened, const LeakFindingOptions& 
 // Sets the scan; where the replay has to stop.
 ReplayLimits LeakFindings::choose(const OpenedTrace& opened) {
   if (const auto chosen = choose_scan(scans_, *opened.trace, opened.moment))
-    scan_ = load_leak_scan(*opened.trace, *chosen);
+    scan_ = load_leak_scan(*opened.trace, scans_[*chosen]);
   if (scan_ && scan_->scanned())
     return {.last_ticks = scan_->facts.ticks};
   std::string why;
@@ -58,10 +58,8 @@ ReplayLimits LeakFindings::choose(const OpenedTrace& opened) {
 void LeakFindings::judge(const Trace& trace, const LeakFindingOptions& options,
                          const SymbolizerOptions& symbols) {
   RootNames roots(trace, symbols);
-  const std::string no_scan = why_not_scanned(trace);
-  report_ = make_leak_report(*heap_.replay, scan(), no_scan, roots);
-  if (const auto suppressed = rules_.suppress(trace, report_, heap_.result(), resolver_); !suppressed.empty())
-    report_ = make_leak_report(*heap_.replay, scan(), no_scan, roots, suppressed);
+  report_ = make_leak_report(*heap_.replay, scan(), why_not_scanned(trace), roots,
+                             rules_.rule_of(trace, heap_.result(), resolver_));
   if (generations_) {
     growth_.emplace(*generations_, *heap_.replay, trace.clock());
     // Of all sites: siblings of what leaks may have come another way and all be freed.

@@ -61,8 +61,7 @@ void LeakRules::add_rules_of_program(const Trace& trace) {
   }
 }
 
-SuppressedEntries LeakRules::suppress(const Trace& trace, const LeakReport& report,
-                                      const ReplayResult& result, const StackResolver& resolver) {
+RuleOf LeakRules::rule_of(const Trace& trace, const ReplayResult& result, const StackResolver& resolver) {
   if (!options_.no_program)
     add_rules_of_program(trace);
   if (!options_.no_built_in) {
@@ -70,17 +69,13 @@ SuppressedEntries LeakRules::suppress(const Trace& trace, const LeakReport& repo
     std::move(built_in.begin(), built_in.end(), std::back_inserter(rules_));
   }
   matcher_ = std::make_unique<SuppressionMatcher>(std::move(rules_));
-  SuppressedEntries suppressed;
-  std::vector<SuppressionFrame> frames;
-  for (const LeakSite& site : report.sites) {
-    frames.clear();
-    for (const ResolvedFrame& frame : resolver.frames(result.site_stacks[site.site]))
+  return [this, &result, &resolver](LeakClass leak_class, uint32_t site) {
+    std::vector<SuppressionFrame> frames;
+    for (const ResolvedFrame& frame : resolver.frames(result.site_stacks[site]))
       if (!frame.marker)
         frames.push_back({frame.function, frame.linkage_name, frame.file, frame.module, frame.line});
-    if (const auto rule = matcher_->match(frames, site.leak_class))
-      suppressed.add(site.leak_class, site.site, *rule);
-  }
-  return suppressed;
+    return matcher_->match(frames, leak_class);
+  };
 }
 
 std::vector<SuppressionHits> LeakRules::hits(const LeakReport& report) const {

@@ -29,10 +29,10 @@ class LeakRules {
   explicit LeakRules(const LeakRulesOptions& options);
   ~LeakRules();
 
-  // Entries of the report that a rule suppresses. Their stacks are resolved.
-  SuppressedEntries suppress(const Trace& trace, const LeakReport& report, const ReplayResult& result,
-                             const StackResolver& resolver);
-  // After suppress(), with the report it led to: rules that suppressed something, most bytes first.
+  // Which rule suppresses what, for make_leak_report(). The stacks of sites are resolved; all must outlive
+  // the result.
+  RuleOf rule_of(const Trace& trace, const ReplayResult& result, const StackResolver& resolver);
+  // Of the report that was made with rule_of(): rules that suppressed something, most bytes first.
   std::vector<SuppressionHits> hits(const LeakReport& report) const;
 
  private:

@@ -56,15 +56,20 @@ int run_metrics(int argc, char** argv) {
     const std::vector<Limit> limits = requested_limits(options);
     const OpenedTrace opened = open_trace(options);
     Progress progress("replaying");
-    std::string why;
-    const auto replay_limits = resolve_moment(*opened.trace, opened.moment, why);
-    if (!replay_limits)
-      throw UsageError(why);
-    const HeapReplay heap = replay_heap(*opened.trace, *replay_limits, progress.callback());
     // As `leaks` counts them: without what is suppressed.
     const LeakFindings leaks(opened, {}, SymbolizerOptions{}, progress);
+    // A scan's moment lies before the one that was asked for.
+    std::optional<HeapReplay> later;
+    if (leaks.report().scanned) {
+      std::string why;
+      const auto replay_limits = resolve_moment(*opened.trace, opened.moment, why);
+      if (!replay_limits)
+        throw UsageError(why);
+      later = replay_heap(*opened.trace, *replay_limits, progress.callback());
+    }
     progress.clear();
-    const std::vector<Metric> metrics = leaks.with_metrics(metrics_of(*opened.trace, heap));
+    const std::vector<Metric> metrics =
+        leaks.with_metrics(metrics_of(*opened.trace, later ? *later : leaks.heap()));
     if (options.json)
       print_json(metrics);
     else

@@ -110,6 +110,8 @@ std::optional<LeakScan> read_scan(const Trace& trace, const ChunkPlace& place, b
     trace.problems().add(ProblemKind::damaged, place.offset,
                          "the leak scan at byte " + std::to_string(place.offset) +
                              " cannot be what it claims to be");
+  else
+    scan->place = place;
   return scan;
 }
 
@@ -123,13 +125,8 @@ std::vector<LeakScan> list_leak_scans(const Trace& trace) {
   return scans;
 }
 
-std::optional<LeakScan> load_leak_scan(const Trace& trace, size_t index) {
-  for (const ChunkPlace& place : trace.snapshot_chunks()) {
-    auto scan = read_scan(trace, place, false);
-    if (scan && index-- == 0)
-      return read_scan(trace, place, true);
-  }
-  return std::nullopt;
+std::optional<LeakScan> load_leak_scan(const Trace& trace, const LeakScan& listed) {
+  return read_scan(trace, listed.place, true);
 }
 
 } // namespace hl

@@ -25,6 +25,7 @@ struct LeakScan {
 
   LeakScanPayload facts{};
   std::string name, reason;
+  ChunkPlace place{}; // in the file it was read from
   std::vector<Root> roots;
   // By block, in the order of addresses.
   std::vector<uint64_t> addresses;
@@ -41,7 +42,7 @@ std::optional<LeakScan> parse_leak_scan(std::span<const uint8_t> payload, bool w
 // All scans of a trace, oldest first, without their blocks. What is damaged is told to the trace's problem
 // log.
 std::vector<LeakScan> list_leak_scans(const Trace& trace);
-// One of them (by its place in the list) with its blocks.
-std::optional<LeakScan> load_leak_scan(const Trace& trace, size_t index);
+// One of them, with its blocks.
+std::optional<LeakScan> load_leak_scan(const Trace& trace, const LeakScan& listed);
 
 } // namespace hl

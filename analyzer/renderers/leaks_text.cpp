@@ -34,8 +34,7 @@ std::string mostly_from(const std::vector<LeakGroup>& groups, LeakClass leak_cla
                         const TextStyle& style) {
   for (const LeakGroup& group : groups)
     if (group.leak_class == leak_class && whole != 0)
-      return ", " + human_percent(group.sum.bytes + group.with.bytes, whole) + " of it from " +
-             place_text(*group.place, style);
+      return ", " + human_percent(group.bytes(), whole) + " of it from " + place_text(*group.place, style);
   return "";
 }
 
@@ -121,9 +120,9 @@ std::string threads_text(const LeaksAnswer& answer, const LeakSite& site) {
       name = "#" + std::to_string(index);
     text += (text.empty() ? "" : ", ") + name;
   }
-  if (site.threads.size() > kShown || site.more_threads != 0)
+  if (site.threads.size() > kShown || site.more_threads)
     text += " and others";
-  return (site.threads.size() == 1 && site.more_threads == 0 ? "thread " : "threads ") + text;
+  return (site.threads.size() == 1 && !site.more_threads ? "thread " : "threads ") + text;
 }
 
 // Who keeps it: "kept by the global `cache` through Node (table.cc:12) x 40".
@@ -169,10 +168,9 @@ std::string what_it_means(const LeakGroup& group, const TextStyle& style) {
 
 std::string entry(const LeaksAnswer& answer, size_t number, const LeakGroup& group, uint64_t whole,
                   const TextStyle& style) {
-  const uint64_t bytes = group.sum.bytes + (group.leak_class == LeakClass::definite ? group.with.bytes : 0);
   const std::string head = "  " + pad_left(std::to_string(number), 2) + "  " +
-                           pad_left(style.bold(human_bytes(bytes, style)), 10) +
-                           pad_left(human_percent(bytes, whole), 8) + "  " +
+                           pad_left(style.bold(human_bytes(group.bytes(), style)), 10) +
+                           pad_left(human_percent(group.bytes(), whole), 8) + "  " +
                            pad_right(style.dim(plural(group.sum.blocks, "block")), 16) + "  ";
   constexpr size_t kIndent = 8;
   const std::string margin(kIndent, ' ');
@@ -226,7 +224,7 @@ std::string section(const LeaksAnswer& answer, const std::vector<LeakGroup>& gro
       out += entry(answer, ++number, group, whole.bytes, style);
     } else {
       ++more;
-      more_bytes += group.sum.bytes + (leak_class == LeakClass::definite ? group.with.bytes : 0);
+      more_bytes += group.bytes();
     }
   }
   if (more != 0)
@@ -339,7 +337,7 @@ std::string leaks_line(const LeaksAnswer& answer, const TextStyle& style) {
     text += ", possibly " + sum_text(possible, style);
   text += ", reachable " + human_bytes(report.of(LeakClass::reachable).bytes, style);
   if (!groups.empty() && groups.front().leak_class == LeakClass::definite)
-    text += "; top: " + human_bytes(groups.front().sum.bytes + groups.front().with.bytes, style) + " " +
+    text += "; top: " + human_bytes(groups.front().bytes(), style) + " " +
             place_text(*groups.front().place, style);
   return fit(text, style.width, style) + "\n";
 }
