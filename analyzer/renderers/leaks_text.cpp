@@ -21,14 +21,6 @@ BlockSum lost_of(const LeakReport& report) {
   return lost;
 }
 
-std::string place_text(const SiteGroup& group, const TextStyle& style) {
-  std::string text = fit(printable(short_function(group.function)), 48, style);
-  if (!group.file.empty())
-    text += " (" + printable(short_path(group.file)) +
-            (group.line != 0 ? ":" + std::to_string(group.line) : "") + ")";
-  return text;
-}
-
 // ", 93 % of it from Session::open (session.cc:88)"
 std::string mostly_from(const std::vector<LeakGroup>& groups, LeakClass leak_class, uint64_t whole,
                         const TextStyle& style) {
@@ -168,10 +160,9 @@ std::string what_it_means(const LeakGroup& group, const TextStyle& style) {
 
 std::string entry(const LeaksAnswer& answer, size_t number, const LeakGroup& group, uint64_t whole,
                   const TextStyle& style) {
-  const std::string head = "  " + pad_left(std::to_string(number), 2) + "  " +
-                           pad_left(style.bold(human_bytes(group.bytes(), style)), 10) +
-                           pad_left(human_percent(group.bytes(), whole), 8) + "  " +
-                           pad_right(style.dim(plural(group.sum.blocks, "block")), 16) + "  ";
+  const std::string head =
+      list_head(number, human_bytes(group.bytes(), style), human_percent(group.bytes(), whole),
+                plural(group.sum.blocks, "block"), style);
   constexpr size_t kIndent = 8;
   const std::string margin(kIndent, ' ');
   std::string out =

@@ -7,6 +7,20 @@
 
 namespace hl {
 
+std::string place_text(const SiteGroup& group, const TextStyle& style) {
+  std::string text = fit(printable(short_function(group.function)), 48, style);
+  if (!group.file.empty())
+    text += " (" + printable(short_path(group.file)) +
+            (group.line != 0 ? ":" + std::to_string(group.line) : "") + ")";
+  return text;
+}
+
+std::string list_head(size_t number, const std::string& amount, const std::string& share,
+                      const std::string& detail, const TextStyle& style) {
+  return "  " + pad_left(std::to_string(number), 2) + "  " + pad_left(style.bold(amount), 10) +
+         pad_left(share, 8) + "  " + pad_right(style.dim(detail), 16) + "  ";
+}
+
 std::string group_label(const SiteGroup& group, const TextStyle& style, size_t width) {
   ResolvedFrame frame;
   frame.function = group.function;

@@ -15,6 +15,11 @@ std::string headline(const HeapAnswer& answer, const TextStyle& style);
 std::string warning_line(const HeapAnswer& answer, const TextStyle& style);
 // A heading with an empty line before it.
 std::string rule(const std::string& title, const std::string& amount, const TextStyle& style);
+// What a numbered line of a list begins with: number, amount, share of the whole, detail, in columns.
+std::string list_head(size_t number, const std::string& amount, const std::string& share,
+                      const std::string& detail, const TextStyle& style);
+// "Session::open (session.cc:88)": where a sentence names a group.
+std::string place_text(const SiteGroup& group, const TextStyle& style);
 // The frame a group is named after, in at most `width` columns.
 std::string group_label(const SiteGroup& group, const TextStyle& style, size_t width);
 // "Lost or unknown", each a line.

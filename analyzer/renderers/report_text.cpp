@@ -28,12 +28,8 @@ std::vector<std::string> verdict(const HeapAnswer& answer, const std::vector<Sit
     if (top.empty() || whole == 0)
       return ".";
     const SiteGroup& group = groups[top.front()];
-    const std::string name = fit(printable(short_function(group.function)), 48, style);
-    const std::string place = group.file.empty()
-                                  ? ""
-                                  : " (" + printable(short_path(group.file)) +
-                                        (group.line != 0 ? ":" + std::to_string(group.line) : "") + ")";
-    return ", " + human_percent(group.numbers.of(metric), whole) + " of it from " + name + place + ".";
+    return ", " + human_percent(group.numbers.of(metric), whole) + " of it from " + place_text(group, style) +
+           ".";
   };
   const bool at_end = answer.moment.kind == Moment::Kind::exit;
   const std::string peak = "The live heap peaked at " + human_bytes(result.peak_bytes, style) + " after " +
@@ -134,11 +130,9 @@ class SiteList {
   }
 
   std::string entry(size_t number, const SiteGroup& group, const Section& section) {
-    const std::string head =
-        "  " + pad_left(std::to_string(number), 2) + "  " +
-        pad_left(style_.bold(amount_of(section.metric, group.numbers.of(section.metric))), 10) +
-        pad_left(human_percent(group.numbers.of(section.metric), section.whole), 8) + "  " +
-        pad_right(style_.dim(detail_of(section.metric, group.numbers)), 16) + "  ";
+    const std::string head = list_head(number, amount_of(section.metric, group.numbers.of(section.metric)),
+                                       human_percent(group.numbers.of(section.metric), section.whole),
+                                       detail_of(section.metric, group.numbers), style_);
     const size_t indent = 8;
     std::string out =
         head + group_label(group, style_, style_.width - std::min(style_.width / 2, display_width(head))) +
