@@ -1,11 +1,7 @@
 // See leak_scan.h.
 #include "reader/leak_scan.h"
 
-#include <algorithm>
-#include <memory>
-
-#include <zstd.h>
-
+#include "reader/frame_bytes.h"
 #include "reader/payload_cursor.h"
 
 namespace hl {
@@ -13,23 +9,6 @@ namespace {
 
 // Beyond this no address space holds the blocks.
 constexpr uint64_t kMaxRawBytes = uint64_t{1} << 36;
-
-// Regular heaps shrink ten thousand times, so the claimed size proves nothing: memory grows with what really
-// comes out.
-bool decompress(std::span<const uint8_t> packed, uint64_t raw_bytes, std::vector<uint8_t>& raw) {
-  const std::unique_ptr<ZSTD_DCtx, size_t (*)(ZSTD_DCtx*)> context(ZSTD_createDCtx(), ZSTD_freeDCtx);
-  ZSTD_inBuffer in{packed.data(), packed.size(), 0};
-  for (size_t hint = 1; hint != 0;) {
-    const size_t at = raw.size(), room = std::min<uint64_t>(raw_bytes - at, std::max<size_t>(at, 1 << 20));
-    raw.resize(at + room);
-    ZSTD_outBuffer out{raw.data() + at, room, 0};
-    hint = ZSTD_decompressStream(context.get(), &out, &in);
-    raw.resize(at + out.pos);
-    if (ZSTD_isError(hint) != 0 || (hint != 0 && out.pos == 0))
-      return false;
-  }
-  return raw.size() == raw_bytes && in.pos == in.size;
-}
 
 bool parse_columns(PayloadCursor& raw, LeakScan& scan) {
   const uint64_t roots = scan.facts.root_count, blocks = scan.facts.block_count;
@@ -93,7 +72,7 @@ std::optional<LeakScan> parse_leak_scan(std::span<const uint8_t> payload, bool w
                                                                     : std::optional(std::move(scan));
   const auto packed = cursor.take(cursor.remaining());
   std::vector<uint8_t> raw;
-  if (scan.facts.raw_bytes > kMaxRawBytes || !decompress(packed, scan.facts.raw_bytes, raw))
+  if (scan.facts.raw_bytes > kMaxRawBytes || !unpack_frame(packed, scan.facts.raw_bytes, raw))
     return std::nullopt;
   PayloadCursor columns(raw);
   return parse_columns(columns, scan) ? std::optional(std::move(scan)) : std::nullopt;

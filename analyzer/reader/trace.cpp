@@ -14,7 +14,7 @@ namespace hl {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr uint16_t kLastKnownKind = static_cast<uint16_t>(ChunkKind::unwind_check);
+constexpr uint16_t kLastKnownKind = static_cast<uint16_t>(ChunkKind::usage);
 
 } // namespace
 
@@ -115,12 +115,19 @@ void Trace::read_chunk(const ChunkPlace& place) {
     snapshot_chunks_.push_back(place); // likewise
     ++whole_chunks_;
     return;
+  case ChunkKind::residency:
+    residency_chunks_.push_back(place);
+    ++whole_chunks_;
+    return;
+  case ChunkKind::usage:
+    usage_chunks_.push_back(place);
+    ++whole_chunks_;
+    return;
   case ChunkKind::index:
     ++whole_chunks_;
     return;
   case ChunkKind::none:
   case ChunkKind::maps:
-  case ChunkKind::residency:
   case ChunkKind::checkpoint:
   case ChunkKind::domains:
     ++whole_chunks_;

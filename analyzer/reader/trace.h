@@ -45,6 +45,9 @@ class Trace {
   const std::vector<ChunkPlace>& event_chunks() const { return event_chunks_; }
   // Leak scans (see leak_scan.h), oldest first.
   const std::vector<ChunkPlace>& snapshot_chunks() const { return snapshot_chunks_; }
+  // Samples of the process's memory (see memory_samples.h), oldest first.
+  const std::vector<ChunkPlace>& residency_chunks() const { return residency_chunks_; }
+  const std::vector<ChunkPlace>& usage_chunks() const { return usage_chunks_; }
   // Where the rest of the events is; nullptr: nowhere else.
   const SessionFile* session() const { return image_ != nullptr ? session_.get() : nullptr; }
   const SessionFile::Image* session_image() const { return image_; }
@@ -65,7 +68,7 @@ class Trace {
   NodeTable nodes_;
   ModuleTable modules_;
   TraceClock clock_;
-  std::vector<ChunkPlace> event_chunks_, snapshot_chunks_;
+  std::vector<ChunkPlace> event_chunks_, snapshot_chunks_, residency_chunks_, usage_chunks_;
   std::unique_ptr<SessionFile> session_;
   const SessionFile::Image* image_ = nullptr;
   bool running_ = false;

@@ -17,7 +17,8 @@ struct LiveBlock {
   uint64_t chain : 16;  // reallocs this block has been through, saturating
   uint64_t birth_ticks; // of the last call that returned it
   uint32_t site;
-  uint32_t thread;
+  uint32_t thread : 18; // < Replay::kMaxThreads
+  uint32_t usable : 14; // see UsableSizes
 };
 static_assert(sizeof(LiveBlock) == 32);
 

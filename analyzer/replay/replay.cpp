@@ -139,7 +139,8 @@ void Replay::allocate(const TraceEvent& event) {
   block.chain = chain & kMaxChain;
   block.birth_ticks = event.ticks;
   block.site = site_index;
-  block.thread = thread_index;
+  block.thread = thread_index & (kMaxThreads - 1);
+  block.usable = usable_.code_of(size, event.usable) & (UsableSizes::kCodes - 1);
   live_.insert(block);
   if (result_.live_bytes > result_.peak_bytes) {
     result_.peak_bytes = result_.live_bytes;

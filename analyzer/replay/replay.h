@@ -18,6 +18,7 @@
 #include "replay/heap_history.h"
 #include "replay/live_table.h"
 #include "replay/replay_result.h"
+#include "replay/usable_sizes.h"
 
 namespace hl {
 
@@ -43,6 +44,7 @@ class Replay {
   const ReplayResult& result() const { return result_; }
   ReplayResult& result() { return result_; }
   const LiveTable& live() const { return live_; }
+  uint64_t usable_bytes(const LiveBlock& block) const { return usable_.usable_of(block.size, block.usable); }
   // nullptr: not asked for.
   const HeapHistory* history() const { return history_.get(); }
 
@@ -76,6 +78,7 @@ class Replay {
   ReplayLimits limits_;
   ReplayResult result_;
   LiveTable live_;
+  UsableSizes usable_;
   std::vector<uint32_t> site_of_stack_; // by canonical stack id; 0: none yet
   uint64_t epoch_ = 0;
   uint64_t timeline_end_ticks_ = 0; // of the current bin

@@ -296,6 +296,20 @@ TEST_CASE("the live table agrees with a map through growth and deletion") {
   CHECK(visited == expected.size());
 }
 
+TEST_CASE("usable sizes of live blocks are kept exactly") {
+  UsableSizes sizes;
+  for (uint64_t usable = 24; usable < (1u << 26); usable += usable / 4) {
+    const uint64_t size = usable - usable / 5;
+    CHECK(sizes.usable_of(size, sizes.code_of(size, usable)) == usable);
+  }
+  CHECK(sizes.usable_of(100, sizes.code_of(100, 40)) == 100); // less than was asked for: damage
+  // More large ones than the table holds: never more than there is, and those already known stay exact.
+  UsableSizes many;
+  for (uint64_t i = 0; i < 20'000; ++i)
+    CHECK(many.usable_of(8, many.code_of(8, 1'000'000 + i)) <= 1'000'000 + i);
+  CHECK(many.usable_of(8, many.code_of(8, 1'000'005)) == 1'000'005);
+}
+
 TEST_CASE("random programs: peak, per-site peak and live bytes equal a naive replay") {
   std::mt19937_64 random(11);
   for (int round = 0; round < 20; ++round) {

@@ -41,7 +41,7 @@ enum class ChunkKind : uint16_t {
   events = 5,        // EventsPayload: columns of events
   threads = 6,       // ThreadEntry + name, repeated (summary at the end; also derivable from events)
   maps = 7,          // MapsPayload: text of /proc/PID/maps at a moment (zstd)
-  residency = 8,     // ResidencyPayload (reserved for samples of statm, smaps, pagemap)
+  residency = 8,     // ResidencyPayload + name + smaps and resident pages: the whole memory map at a moment
   losses = 9,        // LossesPayload: counters so far (the newest holds)
   index = 10,        // IndexEntry per chunk before it
   end = 11,          // EndPayload: cleanly closed
@@ -52,6 +52,7 @@ enum class ChunkKind : uint16_t {
   recorder = 16,     // RecorderStatsPayload: what recording cost
   domains = 17,      // reserved: names of allocation domains
   unwind_check = 18, // UnwindCheckPayload + text: result of HEAPLEDGER_CHECK_UNWIND
+  usage = 19,        // UsagePayload: the kernel's counters of the process's memory, over time
 };
 enum ChunkFlags : uint16_t { kChunkEssential = 1 };
 
@@ -294,6 +295,80 @@ enum ScanOptions : uint32_t {
 };
 enum class RootKind : uint8_t { unknown = 0, reg = 1, stack = 2, tls = 3, global = 4, mapping = 5, loader_block = 6 };
 enum class LeakClass : uint8_t { unknown = 0, definite = 1, indirect = 2, possible = 3, reachable = 4 };
+
+// What the kernel counts of a process, its cgroup and the machine. Bytes unless said otherwise. Values are never
+// renumbered; a reader skips those it does not know.
+enum class UsageField : uint8_t {
+  size = 0, rss = 1, shared = 2,           // statm: virtual size, resident set, of it file-backed and shared memory
+  pss = 3, pss_anon = 4, pss_file = 5, pss_shmem = 6, pss_dirty = 7,   // from here to locked: smaps_rollup
+  shared_clean = 8, shared_dirty = 9, private_clean = 10, private_dirty = 11,
+  anonymous = 12, lazy_free = 13, anon_huge_pages = 14, swap = 15, swap_pss = 16, locked = 17,
+  rollup_rss = 18,                         // Rss of that same reading; `rss` is statm's
+  cgroup_current = 19, cgroup_peak = 20, cgroup_max = 21 /* 2^64-2: no limit */, cgroup_high = 22,
+  cgroup_swap = 23, cgroup_anon = 24, cgroup_file = 25, cgroup_kernel = 26,
+  cgroup_high_events = 27, cgroup_max_events = 28, cgroup_oom_kills = 29,   // counts
+  cgroup_pressure_us = 30,                 // microseconds that some task of it waited for memory (PSI "some" total)
+  oom_score = 31, oom_score_adj = 32 /* + 1000, so 0...2000 */,
+  machine_total = 33, machine_available = 34, machine_pressure_us = 35,
+  minor_faults = 36, major_faults = 37,    // counts
+  threads = 38, mappings = 39,             // counts
+};
+inline constexpr uint32_t kUsageFields = 40;
+inline constexpr uint64_t kUsageUnlimited = ~uint64_t{1};
+
+// usage: UsagePayload, then one zstd frame of raw_bytes bytes: row_count rows. A row: LEB128 (ticks - ticks of the row
+// before, of the first: - first_ticks), LEB128 mask (bit n: UsageField n follows), then for each set bit from the
+// lowest LEB128 zigzag(value - this field's value the last time it was there in this chunk; at first 0).
+struct UsagePayload {
+  uint32_t payload_header_bytes; // sizeof(UsagePayload) of the writer
+  uint32_t row_count;
+  uint64_t first_ticks;
+  uint64_t raw_bytes;
+};
+static_assert(sizeof(UsagePayload) == 24);
+
+enum class SampleCause : uint8_t {
+  unknown = 0,
+  start = 1,       // soon after the process was found
+  periodic = 2,
+  mark = 3,        // `name` is the mark's; taken as soon as the recorder saw it
+  peak = 4,        // resident memory passed what it had been at any sample before
+  request = 5,     // heapledger snapshot PID, heapledger_snapshot()
+  exit = 6,        // right before the end, also by a fatal signal
+};
+
+// residency: every mapping of the process and which of its pages are there. ResidencyPayload, name, then one zstd
+// frame of raw_bytes bytes: own_ranges times {u64 start, u64 end} (memory of the recording itself, by address),
+// smaps_bytes of /proc/PID/smaps as the kernel wrote it, then page_run_count page runs by address:
+// LEB128 (first page - end page of the run before, at first 0), LEB128 (pages * 4 + PageState).
+// Pages in no run are not resident: never touched, the zero page (smaps does not count it as Rss), or given back.
+struct ResidencyPayload {
+  uint32_t payload_header_bytes; // sizeof(ResidencyPayload) of the writer
+  uint16_t name_bytes;
+  uint8_t cause;                 // SampleCause
+  uint8_t flags;                 // ResidencyFlags
+  uint64_t ticks;                // all events with stamps up to here had happened when reading began
+  uint64_t end_ticks;            // when it ended
+  uint64_t cpu_ns;               // it cost the recorder
+  uint32_t page_bytes;
+  uint32_t own_ranges;
+  uint64_t smaps_bytes;
+  uint64_t page_run_count;
+  uint64_t raw_bytes;            // of everything in the zstd frame
+  uint64_t fields[kUsageFields]; // of the same moment; ~0: not read
+};
+static_assert(sizeof(ResidencyPayload) == 64 + 8 * kUsageFields);
+enum ResidencyFlags : uint8_t {
+  kResidencyConsistent = 1,  // the process stood still while it was read: all numbers are of one moment
+  kResidencyZeroPages = 2,   // the kernel told zero pages apart; else anonymous shared pages may be zero pages
+  kResidencyNoPages = 4,     // pagemap could not be read: smaps alone
+};
+enum class PageState : uint8_t {
+  swapped = 0,
+  anonymous = 1,     // resident, the process's own alone
+  shared_anonymous = 2, // resident, not file-backed, and mapped more than once (after a fork), or a zero page
+  file = 3,          // resident, of a file or of shared memory
+};
 
 struct UnwindCheckPayload {      // then text of the first differences
   uint64_t walks;

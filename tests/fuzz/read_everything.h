@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "reader/event_stream.h"
+#include "reader/memory_samples.h"
 #include "reader/trace.h"
 #include "replay/replay.h"
 
@@ -25,6 +26,12 @@ inline void read_everything(const std::string& path) {
       replay.consume(batch);
     replay.finish();
     uint64_t sum = trace->clock().wall_ns(replay.result().peak_ticks) + trace->clock().ticks_at_ns(12345);
+    for (const UsageSample& sample : usage_samples(*trace))
+      sum += sample.values.of(UsageField::rss);
+    for (const ResidencySample& listed : list_residency_samples(*trace))
+      if (const auto sample = load_residency_sample(*trace, listed))
+        for (const PageRange& pages : sample->pages)
+          sum += pages.end - pages.start;
     for (const StackId stack : replay.result().site_stacks)
       for (uint32_t id = stack; id != 0 && trace->nodes().defined(id); id = trace->nodes()[id].parent)
         sum += id;
