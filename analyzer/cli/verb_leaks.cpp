@@ -18,6 +18,7 @@ struct LeaksOptions {
   std::string generations = "automatic";
   std::optional<size_t> top;
   bool reachable = false;
+  bool contents = false;
   bool no_growth = false;
   bool closing_line = false;
 };
@@ -37,8 +38,12 @@ int answer_leaks(const LeaksOptions& options) {
   const HeapAnswer heap_answer{
       *opened.trace, found.heap(), found.resolver(),
       opened.moment, by,           options.top.value_or(options.common.json ? kTopJson : kTopText)};
-  const LeaksAnswer answer{heap_answer,   found.report(), found.study(),      found.scan(),
-                           found.scans(), found.growth(), found.suppressed(), options.reachable};
+  const LeaksAnswer answer{heap_answer,        found.report(),    found.study(),
+                           found.scan(),       found.scans(),     found.growth(),
+                           found.suppressed(), options.reachable, options.contents};
+  if (options.contents && found.scan() != nullptr && (found.scan()->facts.options & kScanContents) == 0)
+    std::fputs("heapledger: this trace keeps no contents of blocks; record with --leak-options contents=1\n",
+               stderr);
   if (options.common.json) {
     JsonWriter out(stdout);
     leaks_json(answer, out);
@@ -72,6 +77,10 @@ int run_leaks(int argc, char** argv) {
   app.add_option("--top", options.top, "entries of each list (default: 10; JSON: 10000; 0: all)")
       ->option_text("N");
   app.add_flag("--reachable", options.reachable, "list what is still reachable too, and who keeps it");
+  app.add_flag(
+      "--contents", options.contents,
+      "show an example block of each place: its address and, if they were kept (record --leak-options "
+      "contents=1), its first bytes");
   app.add_option(
          "--generations", options.generations,
          "what growth is judged by: marks, marks:NAME, time:N or allocations:N (default: marks if there are "

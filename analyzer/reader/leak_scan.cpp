@@ -1,6 +1,8 @@
 // See leak_scan.h.
 #include "reader/leak_scan.h"
 
+#include <algorithm>
+
 #include "reader/frame_bytes.h"
 #include "reader/payload_cursor.h"
 
@@ -47,10 +49,35 @@ bool parse_columns(PayloadCursor& raw, LeakScan& scan) {
                                                                     : LeakScan::block_of(holder) >= blocks))
       return false;
   }
+  if (scan.facts.contents_count > raw.remaining() / 2)
+    return false;
+  scan.contents.resize(scan.facts.contents_count);
+  previous = 0;
+  for (auto& example : scan.contents) {
+    uint8_t bytes = 0;
+    const uint64_t step = raw.leb();
+    raw.get(bytes);
+    const auto taken = raw.take(bytes);
+    if (step >= blocks - previous || (step == 0 && &example != scan.contents.data()))
+      return false;
+    example.block = previous += step;
+    example.bytes.assign(taken.begin(), taken.end());
+  }
   return !raw.failed();
 }
 
 } // namespace
+
+std::span<const uint8_t> LeakScan::contents_of(uint64_t address) const {
+  const auto at = std::lower_bound(addresses.begin(), addresses.end(), address);
+  if (at == addresses.end() || *at != address)
+    return {};
+  const auto block = static_cast<uint64_t>(at - addresses.begin());
+  const auto example = std::lower_bound(contents.begin(), contents.end(), block,
+                                        [](const Contents& c, uint64_t b) { return c.block < b; });
+  return example == contents.end() || example->block != block ? std::span<const uint8_t>()
+                                                              : std::span(example->bytes);
+}
 
 std::optional<LeakScan> parse_leak_scan(std::span<const uint8_t> payload, bool with_blocks) {
   PayloadCursor cursor(payload);

@@ -31,6 +31,13 @@ struct LeakScan {
   std::vector<uint64_t> addresses;
   std::vector<LeakClass> classes;
   std::vector<uint64_t> holders;
+  struct Contents {
+    uint64_t block; // index into the above
+    std::vector<uint8_t> bytes;
+  };
+  std::vector<Contents> contents; // the first bytes of some blocks, by block
+  // Of the block at `address`; empty: not kept.
+  std::span<const uint8_t> contents_of(uint64_t address) const;
 
   bool scanned() const { return static_cast<ScanWay>(facts.way) != ScanWay::none; }
 };

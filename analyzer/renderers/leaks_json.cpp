@@ -2,6 +2,7 @@
 #include "renderers/describe_trace.h"
 #include "renderers/frames_json.h"
 #include "renderers/growth_text.h"
+#include "renderers/hex_text.h"
 #include "renderers/leaks_output.h"
 
 namespace hl {
@@ -70,8 +71,10 @@ void write_site(const LeaksAnswer& answer, const LeakSite& site, JsonWriter& jso
   json.key("example")
       .begin_object()
       .member("address", site.example_address)
-      .member("bytes", site.example_bytes)
-      .end_object();
+      .member("bytes", site.example_bytes);
+  if (answer.with_contents && answer.scan != nullptr)
+    json.member("contents", hex_digits(answer.scan->contents_of(site.example_address)));
+  json.end_object();
   json.key("held_by");
   if (site.held.root.empty()) {
     json.null();

@@ -24,6 +24,7 @@ struct LeaksAnswer {
   const GrowthAnalysis* growth = nullptr;       // nullptr: growth was not asked for
   std::vector<SuppressionHits> suppressed = {}; // most bytes first
   bool with_reachable = false;                  // list what is reachable too
+  bool with_contents = false;                   // show example blocks and how they begin
 };
 
 std::string leaks_text(const LeaksAnswer& answer, const TextStyle& style);

@@ -1,7 +1,9 @@
 // `leaks` for people: what is lost, from where, what to mend first. See leaks_output.h.
 #include <algorithm>
+#include <cstdio>
 
 #include "renderers/growth_text.h"
+#include "renderers/hex_text.h"
 #include "renderers/leaks_output.h"
 #include "renderers/report_parts.h"
 #include "renderers/stack_text.h"
@@ -158,6 +160,16 @@ std::string what_it_means(const LeakGroup& group, const TextStyle& style) {
   return "";
 }
 
+std::string example_lines(const LeaksAnswer& answer, const LeakSite& site, const std::string& margin) {
+  char address[24];
+  std::snprintf(address, sizeof address, "0x%llx", static_cast<unsigned long long>(site.example_address));
+  const std::string bytes =
+      with_thousands(site.example_bytes) + (site.example_bytes == 1 ? " byte" : " bytes");
+  return margin + "for example " + address + ", " + bytes + "\n" +
+         (answer.scan == nullptr ? ""
+                                 : hex_lines(answer.scan->contents_of(site.example_address), margin + "  "));
+}
+
 std::string entry(const LeaksAnswer& answer, size_t number, const LeakGroup& group, uint64_t whole,
                   const TextStyle& style) {
   const std::string head =
@@ -194,6 +206,8 @@ std::string entry(const LeaksAnswer& answer, size_t number, const LeakGroup& gro
             missing_free_sentence(missing->second, answer.heap.heap.result().threads, style);
         !text.empty())
       out += wrapped(text + ".", margin, margin, style);
+  if (answer.with_contents)
+    out += example_lines(answer, site, margin);
   out += stack_lines(answer.heap.resolver.frames(answer.heap.heap.result().site_stacks[site.site]), kCallers,
                      kIndent, style);
   if (group.sites.size() > 1)

@@ -40,6 +40,11 @@ class LiveSet {
   // As of the last of catch_up and complete. By address; sizes as requested.
   std::vector<ScanBlock> blocks();
   std::vector<ApplicationMapping> mappings();
+  // Of a live block; 0: not live, or unknown.
+  uint32_t site_of(uint64_t address) const {
+    const LiveBlock* const block = replay_.live().find(address);
+    return block == nullptr ? 0 : block->site;
+  }
   uint64_t live_blocks() const { return replay_.live().size(); }
   uint64_t live_bytes() const { return replay_.result().live_bytes; }
   // Stamp of the newest event so far.

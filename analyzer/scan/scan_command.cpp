@@ -214,6 +214,12 @@ class Scan {
   bool may_have_copy() const { return is_end() || arguments_.cause == ScanCause::program; }
 
   const PointerGraph& graph() const { return *graph_; }
+  const Classification& classification() {
+    if (!found_)
+      found_ = classify(*graph_);
+    return *found_;
+  }
+  const std::vector<BlockContents>& contents() const { return contents_; }
   bool is_end() const {
     return arguments_.cause == ScanCause::exit || arguments_.cause == ScanCause::abort ||
            arguments_.cause == ScanCause::signal;
@@ -232,6 +238,12 @@ class Scan {
     outcome_.threads = static_cast<uint32_t>(sources.threads.size());
     graph_ =
         build_pointer_graph(std::move(blocks), roots, file_ranges(sources.maps), memory, arguments_.options);
+    // Examples are of a class each, so the classes must be known while their memory still stands still.
+    if ((arguments_.options & kScanContents) != 0) {
+      found_ = classify(*graph_);
+      contents_ = example_contents(
+          *graph_, *found_, [this](uint64_t address) { return live_.site_of(address); }, memory);
+    }
   }
 
   // More than is there is an error that can be told, not a reason to kill anybody.
@@ -272,6 +284,8 @@ class Scan {
   RecorderChannel channel_;
   LiveSet live_;
   std::optional<PointerGraph> graph_;
+  std::optional<Classification> found_;
+  std::vector<BlockContents> contents_;
 };
 
 // Runs `body` in a thread of its own; what it throws comes out here.
@@ -323,9 +337,9 @@ std::vector<uint8_t> scan(const Arguments& arguments) {
         return failed(problem.failure(), std::string(problem.what()) + "; " + second.what());
       }
     }
-    const Classification found = classify(scan.graph());
+    const Classification& found = scan.classification();
     outcome.duration_ns = monotonic_ns() - began_ns;
-    return scan_payload(outcome, &scan.graph(), &found);
+    return scan_payload(outcome, &scan.graph(), &found, scan.contents());
   } catch (const ScanFailed& problem) {
     return failed(problem.failure(), problem.what());
   } catch (const std::bad_alloc&) {

@@ -19,7 +19,8 @@ void put_leb(std::vector<uint8_t>& out, uint64_t value) {
   out.insert(out.end(), buffer, block_codec::put_leb(buffer, value));
 }
 
-std::vector<uint8_t> columns(const PointerGraph& graph, const Classification& found) {
+std::vector<uint8_t> columns(const PointerGraph& graph, const Classification& found,
+                             const std::vector<BlockContents>& contents) {
   std::vector<uint8_t> raw;
   for (const auto& root : found.roots)
     raw.push_back(static_cast<uint8_t>(root.kind));
@@ -36,13 +37,20 @@ std::vector<uint8_t> columns(const PointerGraph& graph, const Classification& fo
     raw.push_back(static_cast<uint8_t>(c));
   for (const uint64_t holder : found.holders)
     put_leb(raw, holder);
+  previous = 0;
+  for (const BlockContents& example : contents) {
+    put_leb(raw, example.block - previous);
+    previous = example.block;
+    raw.push_back(static_cast<uint8_t>(example.bytes.size()));
+    raw.insert(raw.end(), example.bytes.begin(), example.bytes.end());
+  }
   return raw;
 }
 
 } // namespace
 
 std::vector<uint8_t> scan_payload(const ScanOutcome& outcome, const PointerGraph* graph,
-                                  const Classification* found) {
+                                  const Classification* found, const std::vector<BlockContents>& contents) {
   constexpr size_t kMaxText = UINT16_MAX;
   LeakScanPayload p{};
   p.payload_header_bytes = sizeof p;
@@ -70,7 +78,8 @@ std::vector<uint8_t> scan_payload(const ScanOutcome& outcome, const PointerGraph
     p.root_bytes = graph->root_bytes;
     p.unreadable_bytes = graph->unreadable_bytes;
     p.root_count = static_cast<uint32_t>(found->roots.size());
-    raw = columns(*graph, *found);
+    p.contents_count = contents.size();
+    raw = columns(*graph, *found, contents);
   }
   p.raw_bytes = raw.size();
   std::vector<uint8_t> out(sizeof p);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "scan/block_contents.h"
 #include "scan/classify.h"
 
 namespace hl {
@@ -21,6 +22,7 @@ struct ScanOutcome {
 
 // `graph` and `found` are nullptr where way is none.
 std::vector<uint8_t> scan_payload(const ScanOutcome& outcome, const PointerGraph* graph,
-                                  const Classification* found);
+                                  const Classification* found,
+                                  const std::vector<BlockContents>& contents = {});
 
 } // namespace hl

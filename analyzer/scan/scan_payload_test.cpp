@@ -42,6 +42,33 @@ std::vector<uint8_t> small_payload() {
 
 } // namespace
 
+TEST_CASE("the first bytes of examples come back, and of nothing else") {
+  class Memory final : public MemoryReader {
+   public:
+    void read(std::span<Piece> pieces) override {
+      for (Piece& piece : pieces) {
+        piece.read_bytes = piece.address == 0x2000 ? piece.to.size() : 3; // the rest cannot be read
+        for (size_t i = 0; i < piece.to.size(); ++i)
+          piece.to[i] = static_cast<uint8_t>(piece.address / 0x1000 + i);
+      }
+    }
+  } memory;
+  const PointerGraph graph = small_graph();
+  const Classification found = classify(graph);
+  // Two blocks of one site: the older is the example.
+  const auto contents = example_contents(
+      graph, found, [](uint64_t address) { return address < 0x3000 ? 7u : 8u; }, memory);
+  const auto scan = parse_leak_scan(
+      scan_payload({.cause = ScanCause::exit, .way = ScanWay::stopped}, &graph, &found, contents));
+  REQUIRE(scan);
+  CHECK(scan->contents_of(0x1000).size() == 3);
+  REQUIRE(scan->contents_of(0x2000).size() == 20);
+  CHECK(scan->contents_of(0x2000)[19] == 21);
+  CHECK(scan->contents_of(0x2018).empty()); // 0 bytes long
+  CHECK(scan->contents_of(0x2001).empty());
+  CHECK(scan->contents_of(0x9000000000000000).empty());
+}
+
 TEST_CASE("what a scan found comes back") {
   const auto payload = small_payload();
   const auto scan = parse_leak_scan(payload);

@@ -239,6 +239,7 @@ struct RecorderStatsPayload {
 // raw_bytes is 0): first root_count roots, then block_count blocks in the order of their addresses, as columns:
 //   roots:  u8 RootKind each; LEB128 thread id (0: none) each; LEB128 address each (register: its number)
 //   blocks: LEB128 (address - previous address) each; u8 LeakClass each; LEB128 holder each
+//   contents (kScanContents), by block: LEB128 (block - block before, at first 0), u8 count, count bytes: its first ones
 // holder: 0 none; 2 r + 1 root r; 2 b + 2 block b (both from 0). Of a reachable or possible block: what points to
 // it on a shortest way from a root, so following holders leads to the root. Of an indirectly lost block: the
 // definitely lost block it goes with. Of a definitely lost one: 0.
@@ -265,8 +266,9 @@ struct LeakScanPayload {
   uint64_t raw_bytes;            // of the columns before zstd
   uint64_t class_blocks[4];      // totals by LeakClass, definite first; requested bytes
   uint64_t class_bytes[4];
+  uint64_t contents_count;       // blocks of which the first bytes follow
 };
-static_assert(sizeof(LeakScanPayload) == 160);
+static_assert(sizeof(LeakScanPayload) == 168);
 
 enum class ScanCause : uint8_t {
   unknown = 0,
@@ -291,6 +293,7 @@ enum ScanOptions : uint32_t {
   kScanStacks = 1, kScanRegisters = 2, kScanGlobals = 4, kScanTls = 8, kScanUnaligned = 16,
   kScanMappings = 32,   // memory the program mapped itself (LSan: off)
   kScanHeuristics = 64, // Valgrind's four rescues of interior pointers
+  kScanContents = 128,  // not a toggle of LSan's: keep the first bytes of an example block of each site
   kScanDefault = kScanStacks | kScanRegisters | kScanGlobals | kScanTls | kScanMappings | kScanHeuristics,
 };
 enum class RootKind : uint8_t { unknown = 0, reg = 1, stack = 2, tls = 3, global = 4, mapping = 5, loader_block = 6 };

@@ -30,7 +30,8 @@ Runs APP and records its memory. Ends with APP's exit status (128+N after signal
       --leaks WHICH       who is scanned for leaks when it ends: auto (default: APP, and children that lived for a
                           second), root (APP alone), all or none
       --leak-options LIST where words count as pointers, as NAME=0 or NAME=1 with commas between: use_stacks,
-                          use_registers, use_globals, use_tls, mappings, heuristics (all 1), use_unaligned (0)
+                          use_registers, use_globals, use_tls, mappings, heuristics (all 1), use_unaligned (0);
+                          contents=1: keep the first 64 bytes of an example block of each place in the trace
       --unwinder WHICH    own (default) or libunwind (slow; a reference)
       --check-unwind      compare every stack walk with libunwind's (slow; also HEAPLEDGER_CHECK_UNWIND=1)
       --private-argv      do not store APP's arguments in the trace
@@ -69,6 +70,7 @@ bool set_scan_options(std::string_view list, uint32_t& options) {
       {"use_stacks", kScanStacks},     {"use_registers", kScanRegisters}, {"use_globals", kScanGlobals},
       {"use_tls", kScanTls},           {"use_unaligned", kScanUnaligned}, {"mappings", kScanMappings},
       {"heuristics", kScanHeuristics},
+      {"contents", kScanContents},
   };
   while (!list.empty()) {
     const size_t comma = std::min(list.find(','), list.size());

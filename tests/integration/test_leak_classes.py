@@ -170,6 +170,18 @@ class LeakClasses(TestCase):
                     changed["in_late_key"] = {INDIRECT: 1}  # lost with libc's block of late keys
                 self.assert_classes(found, {**EXPECTED, **changed})
 
+    def test_first_bytes_of_an_example(self):
+        """Only where they were asked for when recording. The block points to itself: so its own address is there."""
+        def example(*options):
+            leaks = analyze("leaks", self.record(program("leak_cases"), options=options, name="c.hlt").trace,
+                            options=["--contents"])
+            return next(site["example"] for site in leaks["sites"] if case_of(functions(site)) == "lost_points_to_itself")
+        kept = example("--leak-options", "contents=1")
+        contents = bytes.fromhex(kept["contents"])
+        self.assertEqual(len(contents), min(64, kept["bytes"]))
+        self.assertEqual(int.from_bytes(contents[:8], "little"), kept["address"])
+        self.assertEqual(example()["contents"], "")
+
     def test_pointers_at_any_byte(self):
         found = classes(self.leaks("--leak-options", "use_unaligned=1"))
         self.assertEqual(found["at_odd_address"], {REACHABLE: 1})
