@@ -22,7 +22,7 @@ enum class ControlKind : uint32_t {
   root_complete =
       12, // the root's trace is closed (good: cleanly), with the figures of the closing lines; text: its path
   finished = 13, // nothing is left to record
-  scanning = 14, // the root has ended, but its last leak scan goes on
+  scanning = 14, // the root's last leak scan goes on: it has ended, or (waited_ns) waits for so long to end
 };
 
 struct ControlMessage {

@@ -97,6 +97,15 @@ bool LeakScans::pending(ProcessRecording& r) const {
          desk.requested.load(std::memory_order_acquire) != desk.completed.load(std::memory_order_relaxed);
 }
 
+uint64_t LeakScans::keeps_from_ending_since_ns(ProcessRecording& r) const {
+  const auto it = jobs_.find(&r);
+  if (it == jobs_.end())
+    return 0;
+  const ScanCause cause = it->second.cause;
+  const bool at_end = cause == ScanCause::exit || cause == ScanCause::abort || cause == ScanCause::signal;
+  return at_end ? it->second.taken_ns : 0;
+}
+
 void LeakScans::poll(ProcessRecording& r, uint64_t now_ns) {
   if (!pending(r))
     return;
@@ -122,7 +131,7 @@ void LeakScans::take_up(ProcessRecording& r, uint64_t now_ns) {
   job.cause = static_cast<ScanCause>(std::min(desk.cause, static_cast<uint32_t>(ScanCause::outside)));
   job.wanted = desk.wanted;
   job.name.assign(desk.name, strnlen(desk.name, sizeof(desk.name)));
-  job.heard_ns = now_ns;
+  job.taken_ns = job.heard_ns = now_ns;
   // An earlier recorder that took this up has set the mark.
   if ((job.wanted & kDeskMark) != 0 && desk.lock.load(std::memory_order_relaxed) != 0) {
     flush_(r);

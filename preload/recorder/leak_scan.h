@@ -44,6 +44,8 @@ class LeakScans {
   void poll(ProcessRecording& recording, uint64_t now_ns);
   // Wanted or under way: its recording must stay open.
   bool pending(ProcessRecording& recording) const;
+  // Since when the process waits at its own end; 0: it does not.
+  uint64_t keeps_from_ending_since_ns(ProcessRecording& recording) const;
   // Scanners are running: pass again soon.
   bool busy() const { return running_ != 0; }
   // Sleeps until a scanner says something, at most `timeout_ns`.
@@ -58,7 +60,7 @@ class LeakScans {
     pid_t scanner = 0; // 0: waiting
     int channel = -1, result = -1;
     bool hung_up = false, killed = false, gone = false;
-    uint64_t started_ns = 0, heard_ns = 0;
+    uint64_t taken_ns = 0, started_ns = 0, heard_ns = 0;
   };
 
   void take_up(ProcessRecording& recording, uint64_t now_ns);

@@ -300,10 +300,13 @@ void Recorder::go_on_with_scans() {
   for (size_t i = 0; i < recordings_.size(); i++) {
     ProcessRecording& r = *recordings_[i];
     scans_.poll(r, now_ns_);
-    if (!r.is_root() || !root_ended_ || !scans_.pending(r) || now_ns_ < next_scan_notice_ns_)
+    const uint64_t since_ns = scans_.keeps_from_ending_since_ns(r);
+    if (!r.is_root() || !scans_.pending(r) || now_ns_ < next_scan_notice_ns_ ||
+        (!root_ended_ && since_ns == 0))
       continue;
     ControlMessage m;
     m.kind = ControlKind::scanning;
+    m.waited_ns = root_ended_ ? 0 : now_ns_ - since_ns;
     send_message(settings_.control_fd, m);
     next_scan_notice_ns_ = now_ns_ + 1000 * kMs;
   }

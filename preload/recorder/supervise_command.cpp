@@ -150,7 +150,19 @@ int supervise_command(int argc, char** argv) {
                                                             preload != nullptr && *preload != 0 ? ":" : "",
                                                             preload == nullptr ? "" : preload),
                                                 fmt::format("{}={}", kEnvSession, recorder.session)};
-  const ApplicationEnd end = supervisor.run(options.command, environment);
+  // A line that goes away again; only where somebody looks.
+  const bool watched = !options.quiet && isatty(STDERR_FILENO) == 1;
+  bool line_shown = false;
+  const auto say_what_takes_so_long = [&](uint64_t waited_ns) {
+    if (!watched || waited_ns < 2'000'000'000)
+      return;
+    fmt::print(stderr, "\r\033[Kheapledger: {} is at its end; looking for leaks, {} s", place.name,
+               waited_ns / 1'000'000'000);
+    line_shown = true;
+  };
+  const ApplicationEnd end = supervisor.run(options.command, environment, say_what_takes_so_long);
+  if (line_shown)
+    fputs("\r\033[K", stderr);
   if (end.exec_error != 0) {
     if (place.made_directory)
       rmdir(place.directory.c_str());

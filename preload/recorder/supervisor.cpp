@@ -249,6 +249,8 @@ void Supervisor::read_control() {
       break;
     case ControlKind::scanning:
       scanning_until_ns_ = monotonic_ns() + 60'000 * kMs;
+      if (m->waited_ns != 0 && held_up_)
+        held_up_(m->waited_ns);
       break;
     case ControlKind::finished:
       end_.finished = true;
@@ -372,7 +374,9 @@ void Supervisor::wait_for_events(int timeout_ms) {
 }
 
 ApplicationEnd Supervisor::run(const std::vector<std::string>& command,
-                               const std::vector<std::string>& environment) {
+                               const std::vector<std::string>& environment,
+                               std::function<void(uint64_t)> held_up) {
+  held_up_ = std::move(held_up);
   start_witness();
   if (!start_application(command, environment)) {
     if (recorder_pid_ > 0) {

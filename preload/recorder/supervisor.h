@@ -11,6 +11,7 @@
 
 #include <csignal>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -56,7 +57,9 @@ class Supervisor {
   // Starts the recorder and waits until its session file is ready. false: `why`.
   bool start_recorder(const RecorderCommand& command, std::string& why);
   // Runs the application to its end and until its trace is complete. `environment`: NAME=VALUE to set.
-  ApplicationEnd run(const std::vector<std::string>& command, const std::vector<std::string>& environment);
+  // `held_up(ns)` is called now and then while the application waits at its end for its leak scan.
+  ApplicationEnd run(const std::vector<std::string>& command, const std::vector<std::string>& environment,
+                     std::function<void(uint64_t)> held_up);
   // Puts signals back as they were, for a plain exec of the application.
   void restore_signals();
 
@@ -87,6 +90,7 @@ class Supervisor {
   bool hurry_ = false; // the user asked to end while we only waited for the recorder
   bool ready_ = false;
   std::string failure_;
+  std::function<void(uint64_t)> held_up_;
   ApplicationEnd end_;
   uint64_t started_ns_ = 0;
   sigset_t old_mask_;

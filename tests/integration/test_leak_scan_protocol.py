@@ -157,6 +157,25 @@ class Trouble(Scans):
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.005)
 
+    def test_a_terminal_shows_what_keeps_the_program_from_ending(self):
+        """A line that comes after two seconds and goes away again."""
+        self.behave("hold")
+        terminal, theirs = os.openpty()
+        self.addCleanup(os.close, terminal)
+        process = subprocess.Popen([str(word) for word in self.command("/bin/true")], env=clean_environment(),
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=theirs)
+        os.close(theirs)
+        self.addCleanup(process.kill)
+        shown = b""
+        while b" looking for leaks" not in shown:
+            shown += os.read(terminal, 4096)
+        self.assertRegex(shown, rb"^\r\x1b\[Kheapledger: true is at its end; looking for leaks")
+        self.behave("good")
+        while b"exited 0" not in shown:
+            shown += os.read(terminal, 4096)
+        self.assertRegex(shown, rb"\r\x1b\[Kexited 0")
+        self.assertEqual(process.wait(30), 0)
+
     def test_a_recorder_killed_during_a_scan_has_a_successor_that_scans(self):
         self.behave("hold")
         process = self.start(*self.python("raise SystemExit(6)"))
