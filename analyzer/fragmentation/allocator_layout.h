@@ -35,7 +35,7 @@ struct AllocatorLayout {
   AllocatorKind kind = AllocatorKind::unknown;
   uint32_t page_bytes = 4096;
 
-  BlockExtent extent(const HeapBlock& block, RegionKind region) const;
+  BlockExtent extent(const HeapBlock& block) const;
 
   // The memory that can only be given back as a whole, of which the block is a part: a slab of jemalloc, a
   // slice of mimalloc. glibc has none, there every page stands for itself: {0, 0}.

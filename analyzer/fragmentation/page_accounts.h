@@ -75,7 +75,14 @@ struct PageAccounts {
   uint64_t untouched = 0, swapped = 0;
   std::vector<RegionAccounts> regions; // of the allocator, by address
   std::vector<SiteBytes> sites;        // by site, as long as the greatest site with a block; may be shorter
-  uint64_t blocks = 0;                 // live blocks in those regions
+  // What malloc_trim(0) would give back, by its own rule (mtrim and systrim in malloc.c): whole pages inside
+  // free chunks behind the chunk's header, and of the main heap's top. An upper bound by what thread caches
+  // hold, which it leaves alone. Only of glibc.
+  uint64_t malloc_trim = 0;
+  // Free addresses of the heaps, resident or not, for 1 - largest / total; blocks with a mapping of their own
+  // apart.
+  uint64_t free_addresses = 0, largest_free = 0;
+  uint64_t blocks = 0;                                // live blocks in those regions
   uint64_t blocks_elsewhere = 0, bytes_elsewhere = 0; // live blocks (requested) in none of them
 };
 
