@@ -64,6 +64,12 @@ class Accountant : public PageVisitor {
     out_.largest_free = std::max(out_.largest_free, end - start);
   }
 
+  void block(const HeapBlock& block, uint64_t requested, bool starts_here) override {
+    SiteBytes& site = site_of(block);
+    site.blocks += starts_here ? 1 : 0;
+    site.untouched += requested; // less what is found to be there
+  }
+
   void piece(const HeapBlock& block, uint64_t requested, uint64_t slack, bool swapped) override {
     SiteBytes& site = site_of(block);
     if (swapped) {
@@ -102,25 +108,12 @@ class Accountant : public PageVisitor {
 
   void finish() {
     flush();
-    uint64_t requested = 0;
-    auto region = sources_.map->regions.begin();
-    for (size_t i = 0; i < sources_.blocks.size(); ++i) {
-      const HeapBlock& block = sources_.blocks[i];
-      uint64_t size = std::min(block.size, block.usable);
-      if (i + 1 < sources_.blocks.size()) // as the sweep cuts them
-        size = std::min(size, sources_.blocks[i + 1].address - block.address);
-      requested += size;
-      while (region != sources_.map->regions.end() && region->end <= block.address)
-        ++region;
-      if (region == sources_.map->regions.end() || block.address < region->start || !region->is_allocator())
-        continue;
-      SiteBytes& site = site_of(block);
-      ++site.blocks;
-      site.untouched += size; // less what was found to be there
-    }
     for (SiteBytes& site : out_.sites)
       site.untouched -= std::min(site.untouched, site.requested + site.swapped);
     out_.blocks_elsewhere = sources_.blocks.size() - std::min<uint64_t>(sources_.blocks.size(), out_.blocks);
+    uint64_t requested = 0;
+    for (const HeapBlock& block : sources_.blocks)
+      requested += block.size;
     const uint64_t here = out_.small.bytes.requested + out_.untouched + out_.swapped;
     out_.bytes_elsewhere = requested - std::min(requested, here);
   }

@@ -235,7 +235,9 @@ class Sweep {
     uint64_t requested = 0, gap_start = region.start;
     for (uint32_t i = first_; i < last_; ++i) {
       const Extent e = extent(i);
-      requested += overlap(blocks_[i].address, e.requested_end, region.start, region.end);
+      const uint64_t here = overlap(blocks_[i].address, e.requested_end, region.start, region.end);
+      requested += here;
+      visitor_.block(blocks_[i], here, blocks_[i].address >= region.start && blocks_[i].address < region.end);
       tell_gap(index, gap_start, e.header);
       gap_start = std::max(gap_start, e.tail);
     }
@@ -332,6 +334,7 @@ class Sweep {
 } // namespace
 
 void PageVisitor::piece(const HeapBlock&, uint64_t, uint64_t, bool) {}
+void PageVisitor::block(const HeapBlock&, uint64_t, bool) {}
 void PageVisitor::gap(uint32_t, uint64_t, uint64_t) {}
 void PageVisitor::region_done(uint32_t, uint64_t, uint64_t, uint32_t) {}
 

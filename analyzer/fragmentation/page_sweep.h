@@ -28,7 +28,9 @@ class PageVisitor {
   // What one block has on the page that page() tells next (or, swapped: on one that is swapped out).
   virtual void piece(const HeapBlock& block, uint64_t requested, uint64_t slack, bool swapped);
   virtual void page(const SweptPage& page) = 0;
-  // Before the pages of a region: addresses of it that belong to no block and no table, resident or not.
+  // Before the pages of a region: each block on it, with what it requested of the region's addresses.
+  virtual void block(const HeapBlock& block, uint64_t requested, bool starts_here);
+  // Likewise: addresses of it that belong to no block and no table, resident or not.
   virtual void gap(uint32_t region, uint64_t start, uint64_t end);
   // After the pages of a region: requested bytes of it that are on no resident page and not swapped.
   virtual void region_done(uint32_t region, uint64_t untouched, uint64_t swapped, uint32_t blocks);
