@@ -32,7 +32,11 @@ std::string_view marker_text(uint64_t pc) {
 } // namespace
 
 StackResolver::StackResolver(const Trace& trace, SymbolizerOptions options)
-    : trace_(trace), symbolizer_(std::move(options)) {}
+    : trace_(trace), symbolizer_(std::move(options)) {
+  missing_outward_.function = "[outer frames are not in the trace]";
+  missing_outward_.marker = true;
+  missing_outward_.frame_class = FrameClass::kRuntime;
+}
 
 ModuleId StackResolver::symbol_module(uint32_t instance) {
   const auto [found, is_new] = symbol_modules_.try_emplace(instance);
@@ -118,21 +122,21 @@ void StackResolver::resolve(std::span<const StackId> stacks) {
   }
 }
 
+std::span<const ResolvedFrame> StackResolver::frames_of_node(StackId node) const {
+  if (!trace_.nodes().defined(node) || query_of_node_[node] == 0)
+    return {&missing_outward_, 1};
+  const Extent& extent = extents_[query_of_node_[node] - 1];
+  return {frames_.data() + extent.first, extent.count};
+}
+
 std::vector<ResolvedFrame> StackResolver::frames(StackId stack) const {
   const NodeTable& nodes = trace_.nodes();
   std::vector<ResolvedFrame> result;
   for (uint32_t id = stack; id != 0; id = nodes[id].parent) {
-    if (!nodes.defined(id) || query_of_node_[id] == 0) {
-      ResolvedFrame missing;
-      missing.function = "[outer frames are not in the trace]";
-      missing.marker = true;
-      missing.frame_class = FrameClass::kRuntime;
-      result.push_back(missing);
+    const std::span<const ResolvedFrame> here = frames_of_node(id);
+    result.insert(result.end(), here.begin(), here.end());
+    if (here.data() == &missing_outward_)
       break;
-    }
-    const Extent& extent = extents_[query_of_node_[id] - 1];
-    result.insert(result.end(), frames_.begin() + extent.first,
-                  frames_.begin() + extent.first + extent.count);
   }
   return result;
 }

@@ -45,6 +45,8 @@ class StackResolver {
 
   // Innermost first; a resolved stack only. Empty for stack 0.
   std::vector<ResolvedFrame> frames(StackId stack) const;
+  // Of one node of a resolved stack, without its callers; empty where nothing is to be shown.
+  std::span<const ResolvedFrame> frames_of_node(StackId node) const;
   // The frame a stack is named after: the innermost of the program's own code, or the best stand-in.
   ResolvedFrame leading_frame(StackId stack) const;
   // What frames() of it would fold, by the same rules for everyone.
@@ -67,6 +69,7 @@ class StackResolver {
   std::vector<ResolvedFrame> frames_;
   std::unordered_map<uint32_t, uint64_t> asked_; // by ModuleId
   std::vector<std::unique_ptr<std::string>> own_texts_;
+  ResolvedFrame missing_outward_;
 };
 
 } // namespace hl

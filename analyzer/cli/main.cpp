@@ -16,6 +16,7 @@ usage: heapledger record [OPTIONS] [--] APP [ARGS...]    record a program
   record    run a program and record every allocation with its stack
   report    who allocated, who held the memory at the peak, what was not freed
   leaks     what is lost, who keeps the rest, what to mend first
+  diff      what changed between two runs, or two moments of one
   live      the live heap at a moment, by site
   info      what a trace is, what it holds and what it lost
   metrics   the numbers that --max can limit
@@ -39,10 +40,11 @@ struct Verb {
   int (*run)(int argc, char** argv);
 };
 
-constexpr Verb kVerbs[] = {
-    {"record", hl::run_record}, {"report", hl::run_report}, {"leaks", hl::run_leaks},
-    {"live", hl::run_live},     {"info", hl::run_info},     {"metrics", hl::run_metrics},
-    {"dump", hl::run_dump},     {"mark", hl::run_mark},     {"snapshot", hl::run_snapshot}};
+constexpr Verb kVerbs[] = {{"record", hl::run_record},   {"report", hl::run_report},
+                           {"leaks", hl::run_leaks},     {"diff", hl::run_diff},
+                           {"live", hl::run_live},       {"info", hl::run_info},
+                           {"metrics", hl::run_metrics}, {"dump", hl::run_dump},
+                           {"mark", hl::run_mark},       {"snapshot", hl::run_snapshot}};
 
 } // namespace
 

@@ -1,0 +1,77 @@
+// The frames of two profiles in one set of numbers: equal numbers mean equal names, at several strengths. The
+// names are looked at once for each distinct frame; matching then compares integers.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "diff/rename_map.h"
+#include "diff/run_profile.h"
+
+namespace hl {
+
+enum Side : uint8_t { kBase = 0, kNew = 1 };
+
+// What must be equal of two frames, from the strictest on. Lines are part of none.
+enum class NameStrength : uint8_t {
+  exact,     // the whole name, the file, the module
+  detailed,  // the canonical name with template arguments and parameters, the file, the module
+  arguments, // the canonical name with template arguments and parameters
+  placed,    // the canonical name and the module
+  canonical, // the canonical name
+};
+inline constexpr size_t kNameStrengths = 5;
+
+struct FrameNames {
+  std::array<uint32_t, kNameStrengths> by_strength{};
+  uint32_t last = 0;   // last component of the canonical name
+  uint32_t file = 0;   // 0: not known
+  uint32_t module = 0; // without directory and version; the program itself is one, whatever it is called
+  bool kept = false;   // neither allocator nor runtime
+  bool own = false;
+
+  uint32_t of(NameStrength strength) const { return by_strength[static_cast<size_t>(strength)]; }
+  uint32_t canonical() const { return of(NameStrength::canonical); }
+};
+
+class ComparedNames {
+ public:
+  ComparedNames(const RunProfile& base, const RunProfile& next, const RenameMap& renames);
+
+  const RunProfile& profile(Side side) const { return *profiles_[side]; }
+  // By index into the profile's frames.
+  const FrameNames& frame(Side side, uint32_t index) const { return frames_[side][index]; }
+  // Of a number of FrameNames::canonical() or last.
+  std::string_view name(uint32_t number) const { return texts_[number]; }
+  size_t numbers() const { return next_number_; }
+
+  // Files that are the same file under another name. Those of one directory that was moved as a whole (the
+  // build directory) are not among them.
+  struct MovedFile {
+    std::string base, next;
+  };
+  const std::vector<MovedFile>& moved_files() const { return moved_; }
+
+ private:
+  uint32_t text_number(std::string_view text);
+  uint32_t pair_number(uint32_t a, uint32_t b);
+  void number_files();
+  void number_frames(Side side, const RenameMap& renames);
+
+  std::array<const RunProfile*, 2> profiles_;
+  std::array<std::vector<FrameNames>, 2> frames_;
+  std::array<std::vector<uint32_t>, 2> file_numbers_; // by string index
+  std::unordered_map<std::string, uint32_t> text_numbers_;
+  std::unordered_map<uint64_t, uint32_t> pair_numbers_;
+  std::unordered_map<uint32_t, std::string> texts_by_number_;
+  std::vector<std::string> texts_;
+  std::vector<MovedFile> moved_;
+  uint32_t next_number_ = 0;
+};
+
+} // namespace hl

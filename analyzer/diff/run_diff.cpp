@@ -1,0 +1,237 @@
+// See run_diff.h.
+#include "diff/run_diff.h"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <unordered_map>
+
+namespace hl {
+
+std::string_view to_string(SiteStatus status) {
+  switch (status) {
+  case SiteStatus::added:
+    return "added";
+  case SiteStatus::removed:
+    return "removed";
+  case SiteStatus::grew:
+    return "grew";
+  case SiteStatus::shrank:
+    return "shrank";
+  case SiteStatus::same:
+    break;
+  }
+  return "same";
+}
+
+RunDiff::RunDiff(const RunProfile& base, const RunProfile& next, const RenameMap& renames,
+                 DiffOptions options)
+    : names_(base, next, renames), options_(std::move(options)) {
+  if (!options_.per.empty())
+    for (const Side side : {kBase, kNew}) {
+      units_[side] = profile(side).mark_count(options_.per);
+      if (units_[side] == 0)
+        throw std::invalid_argument("the " + std::string(side == kBase ? "base" : "new") +
+                                    " run has no mark '" + options_.per + "'");
+    }
+  const SiteMatching matching = match_sites(names_, {.threshold = options_.threshold, .by = options_.by});
+  renames_ = matching.renames;
+  given_up_ = matching.given_up;
+  add_pairs(matching);
+  add_lonely(matching);
+  for (DiffSite& site : sites_)
+    judge(site);
+  // Ties by what was requested, then by what the stacks are called, so that the order is always the same.
+  std::vector<double> first(sites_.size()), second(sites_.size());
+  std::vector<uint32_t> order(sites_.size());
+  for (uint32_t i = 0; i < sites_.size(); ++i) {
+    order[i] = i;
+    first[i] = std::abs(delta(options_.by, sites_[i]));
+    second[i] = std::abs(delta(ProfileMetric::bytes_requested, sites_[i])) +
+                std::abs(delta(ProfileMetric::allocation_calls, sites_[i]));
+  }
+  std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+    return first[a] != first[b] ? first[a] > first[b] : second[a] > second[b];
+  });
+  std::vector<DiffSite> sorted;
+  sorted.reserve(sites_.size());
+  for (const uint32_t i : order)
+    sorted.push_back(std::move(sites_[i]));
+  sites_ = std::move(sorted);
+  group_unmatched();
+}
+
+bool RunDiff::has(ProfileMetric metric) const {
+  return profile(kBase).of_run.has(metric) && profile(kNew).of_run.has(metric);
+}
+
+bool RunDiff::has_for_sites(ProfileMetric metric) const {
+  return profile(kBase).of_sites.has(metric) && profile(kNew).of_sites.has(metric);
+}
+
+double RunDiff::value(Side side, ProfileMetric metric, uint64_t number) const {
+  const double raw = static_cast<double>(number);
+  return facts(metric).flow ? raw / static_cast<double>(units_[side]) : raw;
+}
+
+double RunDiff::value(Side side, ProfileMetric metric, const MetricValues& values) const {
+  return value(side, metric, values[metric]);
+}
+
+double RunDiff::delta(ProfileMetric metric, const DiffSite& site) const {
+  return value(kNew, metric, site.next) - value(kBase, metric, site.base);
+}
+
+double RunDiff::total_delta(ProfileMetric metric) const {
+  return value(kNew, metric, profile(kNew).totals) - value(kBase, metric, profile(kBase).totals);
+}
+
+ProfileMetric RunDiff::byte_metric() const {
+  return facts(options_.by).unit == MetricUnit::bytes && facts(options_.by).of_sites
+             ? options_.by
+             : ProfileMetric::bytes_requested;
+}
+
+void RunDiff::add_pairs(const SiteMatching& matching) {
+  for (const SitePair& pair : matching.pairs) {
+    DiffSite site;
+    site.match = pair.tier;
+    site.score = pair.score;
+    site.base_sites = pair.base;
+    site.new_sites = pair.next;
+    for (const uint32_t i : pair.base)
+      site.base.add(profile(kBase).sites[i].metrics);
+    for (const uint32_t i : pair.next)
+      site.next.add(profile(kNew).sites[i].metrics);
+    sites_.push_back(std::move(site));
+  }
+}
+
+void RunDiff::add_lonely(const SiteMatching& matching) {
+  for (const uint32_t i : matching.only_base) {
+    DiffSite site;
+    site.base_sites = {i};
+    site.base = profile(kBase).sites[i].metrics;
+    sites_.push_back(std::move(site));
+  }
+  for (const uint32_t i : matching.only_new) {
+    DiffSite site;
+    site.new_sites = {i};
+    site.next = profile(kNew).sites[i].metrics;
+    sites_.push_back(std::move(site));
+  }
+}
+
+void RunDiff::judge(DiffSite& site) const {
+  if (site.base_sites.empty() || site.new_sites.empty()) {
+    site.status = site.base_sites.empty() ? SiteStatus::added : SiteStatus::removed;
+    return;
+  }
+  double change = delta(options_.by, site);
+  for (size_t i = 0; change == 0 && i < kProfileMetrics; ++i)
+    if (const auto metric = static_cast<ProfileMetric>(i); has_for_sites(metric))
+      change = delta(metric, site);
+  site.status = change > 0 ? SiteStatus::grew : change < 0 ? SiteStatus::shrank : SiteStatus::same;
+}
+
+RunDiff::Place RunDiff::place(const DiffSite& site) const {
+  const Side side = site.new_sites.empty() ? kBase : kNew;
+  const std::vector<uint32_t>& sites = side == kNew ? site.new_sites : site.base_sites;
+  const uint32_t node = profile(side).sites[sites.front()].node;
+  return {side, profile(side).leading_frame(node), node};
+}
+
+std::array<uint64_t, 4> RunDiff::matched_by_tier(Side side, ProfileMetric metric) const {
+  std::array<uint64_t, 4> sums{};
+  for (const DiffSite& site : sites_)
+    sums[static_cast<size_t>(site.match)] += (side == kBase ? site.base : site.next)[metric];
+  return sums;
+}
+
+// A prefix tree over the callers of all sites without a partner.
+void RunDiff::group_unmatched() {
+  struct Node {
+    uint32_t parent = 0, depth = 0;
+    uint32_t example[2] = {0, 0}; // node of that side's profile
+    uint32_t sites[2] = {0, 0};   // candidates below
+  };
+  std::vector<Node> tree(1);
+  std::unordered_map<uint64_t, uint32_t> children;
+  std::vector<bool> called[2]; // canonical numbers that lead some stack, or are in one, by side
+  for (const Side side : {kBase, kNew}) {
+    called[side].assign(names_.numbers(), false);
+    std::vector<bool> seen(profile(side).nodes.size(), false);
+    for (const ProfileSite& site : profile(side).sites)
+      for (uint32_t at = site.node; at != 0 && !seen[at]; at = profile(side).nodes[at].parent) {
+        seen[at] = true;
+        called[side][names_.frame(side, profile(side).nodes[at].frame).canonical()] = true;
+      }
+  }
+  struct Leaf {
+    uint32_t site, node, frames;
+  };
+  std::vector<Leaf> leaves;
+  std::vector<std::pair<uint32_t, uint32_t>> path; // node of the profile, canonical number
+  for (uint32_t i = 0; i < sites_.size(); ++i) {
+    const DiffSite& site = sites_[i];
+    if (site.match != MatchTier::none)
+      continue;
+    const Place where = place(site);
+    const Side other = where.side == kBase ? kNew : kBase;
+    // A function that the other run has nowhere is no other shape of something.
+    if (where.frame == 0 || !called[other][names_.frame(where.side, where.frame).canonical()])
+      continue;
+    path.clear();
+    for (uint32_t at = where.node; at != 0; at = profile(where.side).nodes[at].parent) {
+      const FrameNames& names = names_.frame(where.side, profile(where.side).nodes[at].frame);
+      if (names.kept)
+        path.emplace_back(at, names.canonical());
+    }
+    uint32_t node = 0;
+    ++tree[0].sites[where.side];
+    for (size_t p = path.size(); p-- > 0;) {
+      const auto [found, is_new] =
+          children.try_emplace(uint64_t{node} << 32 | path[p].second, static_cast<uint32_t>(tree.size()));
+      if (is_new)
+        tree.push_back({node, tree[node].depth + 1, {0, 0}, {0, 0}});
+      node = found->second;
+      tree[node].example[where.side] = path[p].first;
+      ++tree[node].sites[where.side];
+    }
+    leaves.push_back({i, node, static_cast<uint32_t>(path.size())});
+  }
+  std::unordered_map<uint32_t, UnmatchedGroup> groups;
+  for (const Leaf& leaf : leaves) {
+    uint32_t node = leaf.node;
+    while (node != 0 && (tree[node].sites[kBase] == 0 || tree[node].sites[kNew] == 0))
+      node = tree[node].parent;
+    // A caller far from the allocation has many unlike things below it.
+    if (node == 0 || tree[node].depth * 2 < leaf.frames)
+      continue;
+    UnmatchedGroup& group = groups[node];
+    group.base_node = tree[node].example[kBase];
+    group.new_node = tree[node].example[kNew];
+    group.base.add(sites_[leaf.site].base);
+    group.next.add(sites_[leaf.site].next);
+    group.sites.push_back(leaf.site);
+  }
+  for (auto& [node, group] : groups) {
+    const bool of_both = std::any_of(group.sites.begin(), group.sites.end(),
+                                     [&](uint32_t i) { return sites_[i].base_sites.empty(); }) &&
+                         std::any_of(group.sites.begin(), group.sites.end(),
+                                     [&](uint32_t i) { return sites_[i].new_sites.empty(); });
+    if (!of_both)
+      continue;
+    for (const uint32_t i : group.sites)
+      sites_[i].ambiguous = true;
+    unmatched_.push_back(std::move(group));
+  }
+  const ProfileMetric bytes = byte_metric();
+  std::sort(unmatched_.begin(), unmatched_.end(), [&](const UnmatchedGroup& a, const UnmatchedGroup& b) {
+    const uint64_t left = std::max(a.base[bytes], a.next[bytes]),
+                   right = std::max(b.base[bytes], b.next[bytes]);
+    return left != right ? left > right : a.sites.front() < b.sites.front();
+  });
+}
+
+} // namespace hl

@@ -1,0 +1,325 @@
+// See site_matching.h. Equal stacks are found by numbering: a class is a number for (class of the callers,
+// name of the frame), so that two nodes have one number if and only if their stacks are equal.
+#include "diff/site_matching.h"
+
+#include <algorithm>
+#include <map>
+#include <unordered_map>
+
+#include "diff/line_pairing.h"
+#include "diff/stack_alignment.h"
+
+namespace hl {
+namespace {
+
+constexpr uint64_t kMaxCells = 400'000'000; // of alignments: some two seconds
+constexpr size_t kMaxCandidates = 48;       // that a site is aligned with
+
+class StackClasses {
+ public:
+  uint32_t child(uint32_t parent, uint32_t name) {
+    return numbers_.try_emplace(uint64_t{parent} << 32 | name, static_cast<uint32_t>(numbers_.size() + 1))
+        .first->second;
+  }
+
+ private:
+  std::unordered_map<uint64_t, uint32_t> numbers_;
+};
+
+class Matcher {
+ public:
+  Matcher(const ComparedNames& names, const MatchOptions& options) : names_(names), options_(options) {
+    for (const Side side : {kBase, kNew}) {
+      const RunProfile& profile = names.profile(side);
+      taken_[side].assign(profile.sites.size(), false);
+      stacks_[side].reserve(profile.sites.size());
+      for (const ProfileSite& site : profile.sites)
+        stacks_[side].push_back(compared_stack(names, side, site.node));
+    }
+  }
+
+  SiteMatching run() {
+    by_names(NameStrength::exact, MatchTier::exact);
+    for (const NameStrength strength :
+         {NameStrength::detailed, NameStrength::arguments, NameStrength::placed, NameStrength::canonical})
+      by_names(strength, MatchTier::canonical);
+    if (anything_left()) {
+      const FunctionFrequency frequency(names_, stacks_[kBase], stacks_[kNew]);
+      StackAligner aligner(names_, frequency);
+      by_common_functions(frequency, aligner);
+      by_alignment(frequency, aligner);
+    }
+    for (const Side side : {kBase, kNew})
+      for (uint32_t i = 0; i < taken_[side].size(); ++i)
+        if (!taken_[side][i])
+          (side == kBase ? result_.only_base : result_.only_new).push_back(i);
+    finish_renames();
+    return std::move(result_);
+  }
+
+ private:
+  const MetricValues& metrics(Side side, uint32_t site) const {
+    return names_.profile(side).sites[site].metrics;
+  }
+  bool anything_left() const {
+    const auto left = [](const std::vector<bool>& taken) {
+      return std::find(taken.begin(), taken.end(), false) != taken.end();
+    };
+    return left(taken_[kBase]) && left(taken_[kNew]);
+  }
+
+  struct Member {
+    uint32_t key, site;
+    Side side;
+  };
+  // Sites that have a partner of the same class, class by class.
+  template <typename Visit> void for_each_class(std::vector<Member>& members, Visit visit) {
+    std::sort(members.begin(), members.end(), [](const Member& a, const Member& b) {
+      return a.key != b.key ? a.key < b.key : a.side != b.side ? a.side < b.side : a.site < b.site;
+    });
+    std::vector<uint32_t> base, next;
+    for (size_t first = 0; first < members.size();) {
+      base.clear();
+      next.clear();
+      size_t end = first;
+      for (; end < members.size() && members[end].key == members[first].key; ++end)
+        (members[end].side == kBase ? base : next).push_back(members[end].site);
+      first = end;
+      if (!base.empty() && !next.empty())
+        visit(base, next);
+    }
+  }
+
+  void take(SitePair pair) {
+    for (const uint32_t site : pair.base)
+      taken_[kBase][site] = true;
+    for (const uint32_t site : pair.next)
+      taken_[kNew][site] = true;
+    result_.pairs.push_back(std::move(pair));
+  }
+
+  void by_names(NameStrength strength, MatchTier tier) {
+    if (!anything_left())
+      return;
+    StackClasses classes;
+    std::vector<Member> members;
+    for (const Side side : {kBase, kNew})
+      for (uint32_t i = 0; i < stacks_[side].size(); ++i) {
+        if (taken_[side][i])
+          continue;
+        uint32_t key = 0;
+        const std::vector<uint32_t>& stack = stacks_[side][i];
+        for (size_t f = stack.size(); f-- > 0;)
+          key = classes.child(key, names_.frame(side, stack[f]).of(strength));
+        members.push_back({key, i, side});
+      }
+    for_each_class(members, [&](const std::vector<uint32_t>& base, const std::vector<uint32_t>& next) {
+      pair_by_lines(base, next, tier);
+    });
+  }
+
+  void pair_by_lines(const std::vector<uint32_t>& base, const std::vector<uint32_t>& next, MatchTier tier) {
+    if (base.size() == 1 && next.size() == 1)
+      return take({base, next, tier, 1});
+    LinePairing pairing(lined_sites(kBase, base), lined_sites(kNew, next));
+    if (pairing.merged())
+      return take({base, next, tier, 1});
+    for (const auto& [b, n] : pairing.pairs())
+      take({{b}, {n}, tier, 1});
+  }
+
+  std::vector<LinedSite> lined_sites(Side side, const std::vector<uint32_t>& sites) const {
+    std::vector<LinedSite> result;
+    for (const uint32_t site : sites) {
+      LinedSite lined;
+      lined.site = site;
+      lined.metrics = &metrics(side, site);
+      const std::vector<uint32_t>& stack = stacks_[side][site];
+      for (size_t f = stack.size(); f-- > 0;)
+        lined.lines.push_back(names_.profile(side).frames[stack[f]].line);
+      result.push_back(std::move(lined));
+    }
+    return result;
+  }
+
+  // Functions that one build alone has (inlined away, renamed, cut by a tail call) are passed over, and so is
+  // how deep a recursion was; what then is equal is judged by alignment.
+  void by_common_functions(const FunctionFrequency& frequency, StackAligner& aligner) {
+    StackClasses classes;
+    std::vector<Member> members;
+    for (const Side side : {kBase, kNew})
+      for (uint32_t i = 0; i < stacks_[side].size(); ++i) {
+        if (taken_[side][i])
+          continue;
+        uint32_t key = 0, before = UINT32_MAX;
+        const std::vector<uint32_t>& stack = stacks_[side][i];
+        for (size_t f = stack.size(); f-- > 0;) {
+          const uint32_t name = names_.frame(side, stack[f]).canonical();
+          if (name == before || frequency.sites(kBase, name) == 0 || frequency.sites(kNew, name) == 0)
+            continue;
+          key = classes.child(key, name);
+          before = name;
+        }
+        if (key != 0)
+          members.push_back({key, i, side});
+      }
+    for_each_class(members, [&](const std::vector<uint32_t>& base, const std::vector<uint32_t>& next) {
+      std::vector<ScoredPair> scored;
+      const size_t limit = 64;
+      for (size_t b = 0; b < std::min(base.size(), limit); ++b)
+        for (size_t n = 0; n < std::min(next.size(), limit); ++n)
+          score(base[b], next[n], aligner, scored);
+      take_best(scored, aligner);
+    });
+  }
+
+  struct ScoredPair {
+    double score, alike;
+    uint32_t base, next;
+  };
+  bool score(uint32_t base, uint32_t next, StackAligner& aligner, std::vector<ScoredPair>& scored) {
+    const double alike = alike_numbers(metrics(kBase, base), metrics(kNew, next));
+    const double score = aligner.align(stacks_[kBase][base], stacks_[kNew][next], alike, false).score;
+    if (score >= options_.threshold)
+      scored.push_back({score, alike, base, next});
+    return aligner.cells() < kMaxCells;
+  }
+
+  void take_best(std::vector<ScoredPair>& scored, StackAligner& aligner) {
+    std::sort(scored.begin(), scored.end(), [](const ScoredPair& a, const ScoredPair& b) {
+      const double rank_a = a.score + 0.2 * a.alike, rank_b = b.score + 0.2 * b.alike;
+      if (rank_a != rank_b)
+        return rank_a > rank_b;
+      return a.base != b.base ? a.base < b.base : a.next < b.next;
+    });
+    for (const ScoredPair& pair : scored) {
+      if (taken_[kBase][pair.base] || taken_[kNew][pair.next])
+        continue;
+      take({{pair.base}, {pair.next}, MatchTier::fuzzy, pair.score});
+      const Alignment alignment =
+          aligner.align(stacks_[kBase][pair.base], stacks_[kNew][pair.next], pair.alike, true);
+      for (const Substitution& substitution : alignment.substitutions) {
+        RenameSuggestion& suggestion = renames_[{substitution.base, substitution.next}];
+        ++suggestion.sites;
+        suggestion.bytes += metrics(kNew, pair.next)[ProfileMetric::bytes_requested];
+      }
+    }
+  }
+
+  // The heaviest first; each is aligned with sites of the other side that share its rarest functions.
+  void by_alignment(const FunctionFrequency& frequency, StackAligner& aligner) {
+    std::unordered_map<uint32_t, std::vector<uint32_t>> next_with; // canonical number -> sites
+    for (uint32_t i = 0; i < stacks_[kNew].size(); ++i) {
+      if (taken_[kNew][i])
+        continue;
+      for (const uint32_t frame : stacks_[kNew][i]) {
+        const uint32_t name = names_.frame(kNew, frame).canonical();
+        if (frequency.sites(kBase, name) == 0)
+          continue;
+        std::vector<uint32_t>& sites = next_with[name];
+        if (sites.empty() || sites.back() != i)
+          sites.push_back(i);
+      }
+    }
+    std::vector<uint32_t> order;
+    for (uint32_t i = 0; i < stacks_[kBase].size(); ++i)
+      if (!taken_[kBase][i])
+        order.push_back(i);
+    std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+      const MetricValues &left = metrics(kBase, a), &right = metrics(kBase, b);
+      if (left[options_.by] != right[options_.by])
+        return left[options_.by] > right[options_.by];
+      if (left[ProfileMetric::bytes_requested] != right[ProfileMetric::bytes_requested])
+        return left[ProfileMetric::bytes_requested] > right[ProfileMetric::bytes_requested];
+      return a < b;
+    });
+    std::vector<ScoredPair> scored;
+    std::vector<std::pair<double, uint32_t>> rarest;
+    std::vector<uint32_t> candidates;
+    for (const uint32_t base : order) {
+      rarest.clear();
+      const std::vector<uint32_t>& stack = stacks_[kBase][base];
+      for (size_t depth = 0; depth < stack.size(); ++depth) {
+        const uint32_t name = names_.frame(kBase, stack[depth]).canonical();
+        if (next_with.contains(name))
+          rarest.emplace_back(-frequency.rarity(name) / (1 + 0.1 * static_cast<double>(depth)), name);
+      }
+      std::sort(rarest.begin(), rarest.end());
+      candidates.clear();
+      for (size_t i = 0; i < std::min<size_t>(rarest.size(), 3) && candidates.size() < kMaxCandidates; ++i)
+        for (const uint32_t next : next_with[rarest[i].second]) {
+          if (candidates.size() >= kMaxCandidates)
+            break;
+          if (!taken_[kNew][next] &&
+              std::find(candidates.begin(), candidates.end(), next) == candidates.end())
+            candidates.push_back(next);
+        }
+      for (const uint32_t next : candidates)
+        if (!score(base, next, aligner, scored)) {
+          result_.given_up = true;
+          break;
+        }
+      if (result_.given_up)
+        break;
+    }
+    take_best(scored, aligner);
+  }
+
+  // A name has one new name: the one that most sites speak for.
+  void finish_renames() {
+    std::map<uint32_t, std::pair<uint32_t, RenameSuggestion>> best;
+    for (const auto& [names, suggestion] : renames_) {
+      auto& [next, known] = best[names.first];
+      if (known.sites < suggestion.sites) {
+        next = names.second;
+        known = suggestion;
+      }
+    }
+    for (auto& [base, chosen] : best) {
+      auto& [next, suggestion] = chosen;
+      suggestion.base = names_.name(base);
+      suggestion.next = names_.name(next);
+      result_.renames.push_back(std::move(suggestion));
+    }
+    std::stable_sort(result_.renames.begin(), result_.renames.end(),
+                     [](const RenameSuggestion& a, const RenameSuggestion& b) { return a.bytes > b.bytes; });
+  }
+
+  const ComparedNames& names_;
+  const MatchOptions options_;
+  std::array<std::vector<bool>, 2> taken_;
+  std::array<std::vector<std::vector<uint32_t>>, 2> stacks_; // compared frames, innermost first
+  std::map<std::pair<uint32_t, uint32_t>, RenameSuggestion> renames_;
+  SiteMatching result_;
+};
+
+} // namespace
+
+std::string_view to_string(MatchTier tier) {
+  switch (tier) {
+  case MatchTier::exact:
+    return "exact";
+  case MatchTier::canonical:
+    return "canonical";
+  case MatchTier::fuzzy:
+    return "fuzzy";
+  case MatchTier::none:
+    break;
+  }
+  return "none";
+}
+
+std::vector<uint32_t> compared_stack(const ComparedNames& names, Side side, uint32_t node) {
+  const RunProfile& profile = names.profile(side);
+  std::vector<uint32_t> kept;
+  for (uint32_t at = node; at != 0; at = profile.nodes[at].parent)
+    if (names.frame(side, profile.nodes[at].frame).kept)
+      kept.push_back(profile.nodes[at].frame);
+  return kept.empty() ? profile.stack(node) : kept;
+}
+
+SiteMatching match_sites(const ComparedNames& names, const MatchOptions& options) {
+  return Matcher(names, options).run();
+}
+
+} // namespace hl

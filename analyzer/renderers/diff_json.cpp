@@ -1,0 +1,182 @@
+// See diff_output.h; docs/json.md says what the keys mean.
+#include "renderers/diff_output.h"
+
+#include <cmath>
+
+#include "renderers/frames_json.h"
+
+namespace hl {
+namespace {
+
+// Whole numbers as such: a double would lose the last digits of large ones.
+void write_number(JsonWriter& json, const char* key, uint64_t number, uint64_t units) {
+  if (units == 1)
+    json.member(key, number);
+  else
+    json.member(key, static_cast<double>(number) / static_cast<double>(units));
+}
+
+void write_metric(const RunDiff& diff, const ProfileMetricFacts& metric, const MetricValues& base,
+                  const MetricValues& next, JsonWriter& json) {
+  const uint64_t base_units = metric.flow ? diff.units(kBase) : 1,
+                 new_units = metric.flow ? diff.units(kNew) : 1;
+  json.key(metric.name).begin_object();
+  write_number(json, "base", base[metric.metric], base_units);
+  write_number(json, "new", next[metric.metric], new_units);
+  if (base_units == 1 && new_units == 1)
+    json.member("delta", static_cast<int64_t>(next[metric.metric] - base[metric.metric]));
+  else
+    json.member("delta", diff.value(kNew, metric.metric, next) - diff.value(kBase, metric.metric, base));
+  json.end_object();
+}
+
+void write_site_metrics(const RunDiff& diff, const MetricValues& base, const MetricValues& next,
+                        JsonWriter& json) {
+  json.key("metrics").begin_object();
+  for (const ProfileMetricFacts& metric : profile_metrics())
+    if (diff.has_for_sites(metric.metric))
+      write_metric(diff, metric, base, next, json);
+  json.end_object();
+}
+
+void write_run(const RunProfile& profile, const std::string& name, uint64_t units, JsonWriter& json) {
+  json.begin_object()
+      .member("trace", name)
+      .member("uuid", profile.uuid)
+      .member("pid", profile.pid)
+      .member("command", profile.command)
+      .member("host", profile.host)
+      .member("complete", profile.complete)
+      .member("moment", profile.moment)
+      .member("time_ns", profile.duration_ns)
+      .member("lost_events", profile.lost_events)
+      .member("scanned", profile.scanned)
+      .member("units", units);
+  json.key("troubles").begin_array();
+  for (const std::string& trouble : profile.troubles)
+    json.value(trouble);
+  json.end_array().end_object();
+}
+
+void write_site(const RunDiff& diff, const DiffSite& site, JsonWriter& json) {
+  json.begin_object().member("status", to_string(site.status)).key("match");
+  if (site.match == MatchTier::none)
+    json.null();
+  else
+    json.value(to_string(site.match));
+  if (site.match == MatchTier::fuzzy)
+    json.member("score", site.score);
+  if (site.ambiguous)
+    json.member("ambiguous", true);
+  if (site.base_sites.size() > 1 || site.new_sites.size() > 1)
+    json.member("base_sites", uint64_t{site.base_sites.size()})
+        .member("new_sites", uint64_t{site.new_sites.size()});
+  write_site_metrics(diff, site.base, site.next, json);
+  const RunDiff::Place place = diff.place(site);
+  write_frames(profile_stack(diff.profile(place.side), place.node), json);
+  if (site.match > MatchTier::exact) {
+    // Where the stack reads otherwise in the base run.
+    const RunProfile& base = diff.profile(kBase);
+    json.key("base").begin_object();
+    write_frames(profile_stack(base, base.sites[site.base_sites.front()].node), json);
+    json.end_object();
+  }
+  json.end_object();
+}
+
+void write_tiers(const RunDiff& diff, Side side, JsonWriter& json) {
+  const auto sums = diff.matched_by_tier(side, diff.byte_metric());
+  json.begin_object();
+  for (const MatchTier tier : {MatchTier::exact, MatchTier::canonical, MatchTier::fuzzy})
+    json.member(to_string(tier), sums[static_cast<size_t>(tier)]);
+  json.end_object();
+}
+
+} // namespace
+
+void diff_json(const DiffAnswer& answer, JsonWriter& json) {
+  const RunDiff& diff = answer.diff;
+  json.begin_object().key("base");
+  write_run(diff.profile(kBase), answer.base_name, diff.units(kBase), json);
+  json.key("new");
+  write_run(diff.profile(kNew), answer.new_name, diff.units(kNew), json);
+  json.member("by", facts(diff.options().by).name).key("per");
+  if (diff.options().per.empty())
+    json.null();
+  else
+    json.value(diff.options().per);
+
+  json.key("totals").begin_object();
+  for (const ProfileMetricFacts& metric : profile_metrics())
+    if (diff.has(metric.metric))
+      write_metric(diff, metric, diff.profile(kBase).totals, diff.profile(kNew).totals, json);
+  json.end_object();
+
+  const ProfileMetric bytes = diff.byte_metric();
+  uint64_t counts[5] = {};
+  uint64_t lonely[2] = {}, doubtful[2] = {};
+  for (const DiffSite& site : diff.sites()) {
+    ++counts[static_cast<size_t>(site.status)];
+    if (site.match != MatchTier::none)
+      continue;
+    const uint64_t sums[2] = {site.base[bytes], site.next[bytes]};
+    for (size_t side = 0; side < 2; ++side) {
+      lonely[side] += sums[side];
+      doubtful[side] += site.ambiguous ? sums[side] : 0;
+    }
+  }
+  json.key("site_counts").begin_object();
+  for (const SiteStatus status :
+       {SiteStatus::added, SiteStatus::removed, SiteStatus::grew, SiteStatus::shrank, SiteStatus::same})
+    json.member(to_string(status), counts[static_cast<size_t>(status)]);
+  json.end_object();
+
+  json.key("sites").begin_array();
+  const size_t shown = answer.top == 0 ? diff.sites().size() : std::min(answer.top, diff.sites().size());
+  for (size_t i = 0; i < shown; ++i)
+    write_site(diff, diff.sites()[i], json);
+  json.end_array();
+  json.member("sites_left_out", uint64_t{diff.sites().size() - shown});
+
+  json.key("matched").begin_object().key("base");
+  write_tiers(diff, kBase, json);
+  json.key("new");
+  write_tiers(diff, kNew, json);
+  json.end_object();
+
+  json.key("unmatched")
+      .begin_object()
+      .member("metric", facts(bytes).name)
+      .member("base_bytes", lonely[kBase])
+      .member("new_bytes", lonely[kNew])
+      .member("doubtful_base_bytes", doubtful[kBase])
+      .member("doubtful_new_bytes", doubtful[kNew]);
+  json.key("groups").begin_array();
+  for (const UnmatchedGroup& group : diff.unmatched()) {
+    uint64_t base_sites = 0;
+    for (const uint32_t site : group.sites)
+      base_sites += diff.sites()[site].base_sites.empty() ? 0 : 1;
+    json.begin_object()
+        .member("base_sites", base_sites)
+        .member("new_sites", uint64_t{group.sites.size()} - base_sites);
+    write_site_metrics(diff, group.base, group.next, json);
+    write_frames(profile_stack(diff.profile(kNew), group.new_node), json);
+    json.end_object();
+  }
+  json.end_array().member("given_up", diff.given_up()).end_object();
+
+  json.key("renames").begin_array();
+  for (const RenameSuggestion& rename : diff.renames())
+    json.begin_object()
+        .member("base", rename.base)
+        .member("new", rename.next)
+        .member("sites", rename.sites)
+        .member("bytes_requested", rename.bytes)
+        .end_object();
+  json.end_array().key("moved_files").begin_array();
+  for (const ComparedNames::MovedFile& file : diff.names().moved_files())
+    json.begin_object().member("base", file.base).member("new", file.next).end_object();
+  json.end_array().end_object();
+}
+
+} // namespace hl

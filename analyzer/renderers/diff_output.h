@@ -1,0 +1,33 @@
+// `diff`: two runs compared, as text for people and as JSON.
+#pragma once
+
+#include <string>
+
+#include "analyses/stack_resolver.h"
+#include "diff/diff_places.h"
+#include "renderers/json_writer.h"
+#include "renderers/text_style.h"
+
+namespace hl {
+
+struct DiffAnswer {
+  const RunDiff& diff;
+  std::string base_name, new_name; // as they were asked for
+  size_t top = 10;                 // places, or sites in JSON; 0: all
+};
+
+std::string diff_text(const DiffAnswer& answer, const TextStyle& style);
+void diff_json(const DiffAnswer& answer, JsonWriter& json);
+
+// A frame of a profile as other renderers take it. Valid as long as the profile.
+ResolvedFrame profile_frame(const RunProfile& profile, uint32_t frame);
+std::vector<ResolvedFrame> profile_stack(const RunProfile& profile, uint32_t node);
+
+// "+12.4 MiB", "-3": a change as people read it.
+std::string signed_amount(double change, MetricUnit unit, const TextStyle& style);
+// An amount without a sign; counts that are no whole numbers (--per) get decimals.
+std::string amount(double value, MetricUnit unit, const TextStyle& style);
+// "+14.1 %", "new" where there was nothing before; "" if nothing changed.
+std::string signed_percent(double base, double next);
+
+} // namespace hl
