@@ -169,12 +169,14 @@ std::optional<ReplayLimits> resolve_moment(const Trace& trace, const Moment& mom
   const ReplayResult& result = replay.result();
   if (moment.kind == Moment::Kind::peak) {
     limits.last_step = result.peak_step;
+    limits.last_ticks = result.peak_ticks;
     return limits;
   }
   std::string known;
   for (const ReplayResult::Mark& mark : result.marks) {
     if (mark.name == moment.mark) {
       limits.last_step = mark.step;
+      limits.last_ticks = mark.ticks;
       return limits;
     }
     if (known.size() < 200)

@@ -32,8 +32,8 @@ struct NamedTrace {
 // @ must be a moment: `bad_moment` is what is not. TRACE may be empty (@peak: of the newest run).
 NamedTrace split_moment(const std::string& argument, std::string& bad_moment);
 
-// Where a replay must stop. Peak and marks take a pass of their own over the trace. nullopt: there is no such
-// moment in this trace, `why` says why.
+// Where a replay must stop; but for exit, last_ticks is the moment itself. Peak and marks take a pass of
+// their own over the trace. nullopt: there is no such moment in this trace, `why` says why.
 std::optional<ReplayLimits> resolve_moment(const Trace& trace, const Moment& moment, std::string& why);
 
 } // namespace hl

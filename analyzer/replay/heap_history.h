@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -18,6 +19,8 @@
 #include "replay/tally_table.h"
 
 namespace hl {
+
+class Replay;
 
 struct ReplayOptions {
   static constexpr size_t kMaxBoundaries = 64;
@@ -28,6 +31,10 @@ struct ReplayOptions {
   std::vector<uint32_t> censuses;
   // Who freed what: by free stack (where frees carry one), by thread and size.
   bool frees = false;
+  // Ticks, ascending: `at_stop(index, replay)` is called for each when all events with stamps up to it have
+  // been replayed and none after it.
+  std::vector<uint64_t> stops;
+  std::function<void(size_t, const Replay&)> at_stop;
 
   bool wants_history() const { return !boundaries.empty() || frees; }
 };

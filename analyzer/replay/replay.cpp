@@ -22,6 +22,8 @@ Replay::Replay(ReplayLimits limits, uint64_t start_ticks, ReplayOptions options)
   result_.timeline_start_ticks = start_ticks;
   result_.timeline_bin_ticks = 1u << 16;
   timeline_end_ticks_ = start_ticks + result_.timeline_bin_ticks;
+  stops_ = std::move(options.stops);
+  at_stop_ = std::move(options.at_stop);
   if (options.wants_history())
     history_ = std::make_unique<HeapHistory>(std::move(options));
 }
@@ -258,10 +260,13 @@ void Replay::advance(uint64_t ticks) {
   if (history_)
     while (ticks >= history_->generation_end_ticks())
       history_->pass_boundary(result_, live_);
+  for (; ticks >= stop_end_ticks(); ++stopped_)
+    at_stop_(stopped_, *this);
   if (ticks >= timeline_end_ticks_)
     advance_timeline(ticks);
-  attention_ticks_ =
-      history_ ? std::min(timeline_end_ticks_, history_->generation_end_ticks()) : timeline_end_ticks_;
+  attention_ticks_ = std::min(timeline_end_ticks_, stop_end_ticks());
+  if (history_)
+    attention_ticks_ = std::min(attention_ticks_, history_->generation_end_ticks());
 }
 
 void Replay::advance_timeline(uint64_t ticks) {
@@ -337,6 +342,8 @@ bool Replay::consume(const EventBatch& batch) {
 }
 
 void Replay::finish() {
+  for (; stopped_ < stops_.size(); ++stopped_)
+    at_stop_(stopped_, *this);
   for (SiteTotals& site : result_.sites)
     settle_peak(site);
   for (ThreadTotals& owner : result_.threads)

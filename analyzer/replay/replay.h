@@ -70,9 +70,13 @@ class Replay {
     owner.peak_bytes = owner.live_bytes;
     owner.epoch = epoch_;
   }
-  // At the first event of a new bin of the timeline or of a new generation.
+  // At the first event of a new bin of the timeline, of a new generation, or after a stop.
   void advance(uint64_t ticks);
   void advance_timeline(uint64_t ticks);
+  // Of the first event after the next stop; UINT64_MAX: there is none.
+  uint64_t stop_end_ticks() const {
+    return stopped_ < stops_.size() && stops_[stopped_] != UINT64_MAX ? stops_[stopped_] + 1 : UINT64_MAX;
+  }
   void prefetch(const TraceEvent& event);
 
   ReplayLimits limits_;
@@ -85,6 +89,9 @@ class Replay {
   uint64_t timeline_max_ = 0;       // in the current bin
   uint64_t attention_ticks_ = 0;    // the earliest that advance() has something to do
   std::unique_ptr<HeapHistory> history_;
+  std::vector<uint64_t> stops_;
+  std::function<void(size_t, const Replay&)> at_stop_;
+  size_t stopped_ = 0;          // how many stops are past
   uint64_t orphan_address_ = 0; // the last unknown free, for allocations of the same moment
   uint64_t orphan_ticks_ = 0;
 };

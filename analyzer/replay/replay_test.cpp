@@ -64,8 +64,8 @@ class Script {
     batch_.payload.insert(batch_.payload.end(), payload.begin(), payload.end());
     return *this;
   }
-  ReplayResult run(ReplayLimits limits = {}) const {
-    Replay replay(limits, 0);
+  ReplayResult run(ReplayLimits limits = {}, ReplayOptions options = {}) const {
+    Replay replay(limits, 0, std::move(options));
     replay.consume(batch_);
     replay.finish();
     return replay.result();
@@ -294,6 +294,17 @@ TEST_CASE("the live table agrees with a map through growth and deletion") {
     CHECK(expected.at(block.address) == uint64_t{block.size});
   });
   CHECK(visited == expected.size());
+}
+
+TEST_CASE("a replay calls at each stop, with all that happened up to it and nothing after") {
+  std::vector<std::pair<size_t, uint64_t>> seen; // stop, live bytes
+  ReplayOptions options;
+  options.stops = {5, 10, 10, 15, 1000};
+  options.at_stop = [&](size_t stop, const Replay& replay) {
+    seen.emplace_back(stop, replay.result().live_bytes);
+  };
+  Script().allocate(10, 0x1000, 100).allocate(11, 0x2000, 50).free(20, 0x1000).run({}, options);
+  CHECK(seen == std::vector<std::pair<size_t, uint64_t>>{{0, 0}, {1, 100}, {2, 100}, {3, 150}, {4, 50}});
 }
 
 TEST_CASE("usable sizes of live blocks are kept exactly") {
