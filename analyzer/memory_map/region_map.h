@@ -34,9 +34,9 @@ enum class RegionKind : uint8_t {
   device,      // of a driver: GPU buffers and the like
   main_stack,
   thread_stack,
-  kernel, // vdso, vvar
-  own,    // of the recording
-  unknown,
+  kernel,  // vdso, vvar
+  own,     // of the recording
+  unknown, // mostly anonymous, and nothing tells who mapped it
 };
 std::string_view to_string(RegionKind kind); // "code", "heap_brk" ...
 
@@ -44,6 +44,7 @@ enum class RegionEvidence : uint8_t {
   kernel_name, // the name in smaps
   given_name,  // prctl(PR_SET_VMA_ANON_NAME), as recorded
   call,        // the recorded mmap
+  module,      // the recorded extent of a module
   blocks,      // live blocks lie in it
   thread,      // a recorded thread's
   shape,       // size, alignment, neighbourhood
@@ -72,8 +73,9 @@ struct Region {
 };
 
 struct RegionMap {
-  std::vector<Vma> vmas;       // by address
-  std::vector<Region> regions; // by address
+  std::vector<Vma> vmas;             // by address
+  std::vector<Region> regions;       // by address
+  std::vector<std::string> problems; // of the smaps text, see Smaps
 };
 
 // What is known beside the sample; each may be missing.
@@ -82,9 +84,10 @@ struct RegionSources {
   std::span<const HeapBlock> blocks; // of the same
   const TraceMetadata* metadata = nullptr;
   const ModuleTable* modules = nullptr;
+  const NodeTable* nodes = nullptr; // of the replay's stacks: which module called mmap
 };
-// `sample.smaps` and `sample.pages` are used; without pages the shares of regions within one mapping are
-// estimated by size.
+// `sample.smaps`, `own`, `pages`, `flags` and `ticks` are used; without pages the shares of regions within
+// one mapping are estimated by size. How it decides: docs/memory-map.md.
 RegionMap make_region_map(const ResidencySample& sample, const RegionSources& sources);
 
 } // namespace hl

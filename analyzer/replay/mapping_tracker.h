@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -45,10 +46,10 @@ class MappingTracker {
   };
   const std::vector<Name>& by_name() const { return names_; }
 
-  // visit(start, end, site) of what is mapped now, by address.
+  // visit(start, end, site, name) of what is mapped now, by address. `name`: given by prctl, may be empty.
   template <typename Visit> void for_each_range(Visit visit) const {
     for (const auto& [start, range] : ranges_)
-      visit(start, range.end, range.site);
+      visit(start, range.end, range.site, std::string_view(names_[range.name].name));
   }
 
  private:

@@ -232,6 +232,10 @@ void Replay::extended(const TraceEvent& event, const EventBatch& batch) {
   switch (event.extended_kind) {
   case ExtendedKind::thread_start:
     actor.tid = static_cast<uint32_t>(call.a);
+    actor.thread_pointer = call.b;
+    break;
+  case ExtendedKind::thread_exit:
+    actor.ended = true;
     break;
   case ExtendedKind::thread_name: {
     // A thread may name another: the tid tells whom.

@@ -44,6 +44,8 @@ struct ThreadTotals {
   uint64_t last_ticks = 0;
   uint64_t epoch = 0;
   uint32_t tid = 0; // from thread_start or the trace's summary; 0 unknown
+  bool ended = false;
+  uint64_t thread_pointer = 0; // of its thread control block, which lies at the end of its stack; 0 unknown
   std::string name;
   // The block it allocated last, while it could still be freed as a temporary one.
   uint64_t last_allocated = 0;

@@ -178,10 +178,11 @@ std::vector<ScanBlock> LiveSet::blocks() {
 
 std::vector<ApplicationMapping> LiveSet::mappings() {
   std::vector<ApplicationMapping> found;
-  replay_.result().mappings.for_each_range([&](uint64_t start, uint64_t end, uint32_t site) {
-    const Caller caller = caller_of(site);
-    found.push_back({start, end, caller.address, caller.module != nullptr ? caller.module->path : ""});
-  });
+  replay_.result().mappings.for_each_range(
+      [&](uint64_t start, uint64_t end, uint32_t site, std::string_view) {
+        const Caller caller = caller_of(site);
+        found.push_back({start, end, caller.address, caller.module != nullptr ? caller.module->path : ""});
+      });
   return found;
 }
 

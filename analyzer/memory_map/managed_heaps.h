@@ -1,0 +1,36 @@
+// Managed runtimes that gave their heaps no name: known by the runtime's own files among the mappings, and by
+// the shape its heap takes. docs/memory-map.md lists the rules and what they can get wrong.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "memory_map/smaps.h"
+
+namespace hl {
+
+class ManagedHeaps {
+ public:
+  enum Runtime : uint8_t { kDart = 1, kV8 = 2, kJvm = 4, kDotNet = 8, kGo = 16 };
+
+  explicit ManagedHeaps(std::span<const Vma> vmas);
+
+  // Bits of the runtimes whose files are mapped.
+  uint8_t present() const { return present_; }
+  // Which runtime a module belongs to; 0: none.
+  static uint8_t runtime_of(std::string_view path);
+
+  // The name of the heap that an unnamed, private mapping belongs to ("v8-heap"); empty: no rule applies.
+  std::string_view by_shape(const Vma& vma) const;
+  // The same for [start, end), mapped by code of `runtime` (recorded).
+  static std::string_view by_caller(uint8_t runtime, uint64_t start, uint64_t end, bool executable);
+
+ private:
+  uint8_t present_ = 0;
+  struct Extent {
+    uint64_t start, end;
+  };
+  std::vector<Extent> dotnet_; // the reservation that its heap is committed in
+};
+
+} // namespace hl
