@@ -94,6 +94,8 @@ struct PageSources {
   // Freed blocks, by address (HeapBlock::site, usable as they were); empty: not known. With them, pages of
   // allocators other than glibc that never held a block count as metadata.
   std::span<const HeapBlock> freed;
+  // Blocks that were taken away in thought: that no table of the allocator's lies there is known from them.
+  std::span<const HeapBlock> removed = {};
 };
 
 PageAccounts account_pages(const PageSources& sources);

@@ -133,14 +133,16 @@ class Sweep {
       ++last_;
   }
 
+  // Whether a block overlaps [start, end).
   bool used(uint64_t start, uint64_t end) const {
-    const auto from = blocks_.begin() + first_;
-    const auto after = std::lower_bound(from, blocks_.begin() + last_, end,
-                                        [](const HeapBlock& b, uint64_t at) { return b.address < at; });
-    for (auto index = static_cast<uint32_t>(after - blocks_.begin());
-         index < last_ && extent(index).header < end; ++index)
+    return used_by(blocks_, start, end) || used_by(sources_.removed, start, end);
+  }
+  bool used_by(std::span<const HeapBlock> blocks, uint64_t start, uint64_t end) const {
+    auto block = std::lower_bound(blocks.begin(), blocks.end(), start,
+                                  [](const HeapBlock& b, uint64_t at) { return b.address < at; });
+    if (block != blocks.begin() && layout_.extent(*std::prev(block)).tail > start)
       return true;
-    return after != from && extent(static_cast<uint32_t>(after - blocks_.begin()) - 1).tail > start;
+    return block != blocks.end() && layout_.extent(*block).header < end;
   }
 
   void find_runs(const Region& region) {

@@ -31,6 +31,8 @@ struct ReplayOptions {
   std::vector<uint32_t> censuses;
   // Who freed what: by free stack (where frees carry one), by thread and size.
   bool frees = false;
+  // The last block freed at each address, see GhostTable.
+  bool ghosts = false;
   // Ticks, ascending: `at_stop(index, replay)` is called for each when all events with stamps up to it have
   // been replayed and none after it.
   std::vector<uint64_t> stops;

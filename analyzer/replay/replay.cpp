@@ -24,6 +24,8 @@ Replay::Replay(ReplayLimits limits, uint64_t start_ticks, ReplayOptions options)
   timeline_end_ticks_ = start_ticks + result_.timeline_bin_ticks;
   stops_ = std::move(options.stops);
   at_stop_ = std::move(options.at_stop);
+  if (options.ghosts)
+    ghosts_ = std::make_unique<GhostTable>();
   if (options.wants_history())
     history_ = std::make_unique<HeapHistory>(std::move(options));
 }
@@ -82,6 +84,14 @@ void Replay::close_block(const LiveBlock& block) {
   --result_.live_blocks;
 }
 
+void Replay::keep_ghost(const LiveBlock& block, StackId free_stack, uint64_t ticks) {
+  ghosts_->add({.address = block.address,
+                .usable = usable_bytes(block),
+                .death_ticks = ticks,
+                .site = block.site,
+                .free_stack = free_stack});
+}
+
 void Replay::allocate(const TraceEvent& event) {
   const uint64_t size = std::min(event.size, kMaxBlockSize);
   const uint32_t site_index = site_of(event.stack);
@@ -119,6 +129,8 @@ void Replay::allocate(const TraceEvent& event) {
   if (LiveBlock* old = live_.find(event.address)) {
     ++result_.implicit_frees;
     close_block(*old);
+    if (ghosts_)
+      keep_ghost(*old, 0, event.ticks);
     if (history_)
       history_->block_died(*old);
     count_lifetime(*old, event.ticks);
@@ -159,6 +171,8 @@ void Replay::allocate(const TraceEvent& event) {
     orphan_address_ = 0;
     LiveBlock* entry = live_.find(event.address);
     close_block(*entry);
+    if (ghosts_)
+      keep_ghost(*entry, 0, event.ticks);
     if (history_)
       history_->block_died(*entry);
     count_lifetime(*entry, event.ticks);
@@ -190,6 +204,8 @@ void Replay::release(const TraceEvent& event) {
   const LiveBlock block = *entry;
   live_.erase(entry);
   close_block(block);
+  if (ghosts_)
+    keep_ghost(block, event.stack, event.ticks);
   if (history_) {
     history_->block_died(block);
     history_->block_freed(block, event.stack, by_realloc);
@@ -303,6 +319,8 @@ void Replay::prefetch(const TraceEvent& event) {
   if (event.kind == EventKind::extended)
     return;
   live_.prefetch(event.address);
+  if (ghosts_ && event.frees())
+    ghosts_->prefetch(event.address);
   if (event.stack < site_of_stack_.size() && !event.frees())
     __builtin_prefetch(&result_.sites[site_of_stack_[event.stack]], 1);
 }

@@ -15,6 +15,7 @@
 #include <memory>
 
 #include "reader/trace_event.h"
+#include "replay/ghost_table.h"
 #include "replay/heap_history.h"
 #include "replay/live_table.h"
 #include "replay/replay_result.h"
@@ -47,12 +48,14 @@ class Replay {
   uint64_t usable_bytes(const LiveBlock& block) const { return usable_.usable_of(block.size, block.usable); }
   // nullptr: not asked for.
   const HeapHistory* history() const { return history_.get(); }
+  const GhostTable* ghosts() const { return ghosts_.get(); }
 
  private:
   void allocate(const TraceEvent& event);
   void release(const TraceEvent& event);
   void extended(const TraceEvent& event, const EventBatch& batch);
   void close_block(const LiveBlock& block);
+  void keep_ghost(const LiveBlock& block, StackId free_stack, uint64_t ticks);
   void count_lifetime(const LiveBlock& block, uint64_t ticks);
   void chain_ended(const LiveBlock& block);
   uint32_t site_of(StackId stack);
@@ -89,6 +92,7 @@ class Replay {
   uint64_t timeline_max_ = 0;       // in the current bin
   uint64_t attention_ticks_ = 0;    // the earliest that advance() has something to do
   std::unique_ptr<HeapHistory> history_;
+  std::unique_ptr<GhostTable> ghosts_;
   std::vector<uint64_t> stops_;
   std::function<void(size_t, const Replay&)> at_stop_;
   size_t stopped_ = 0;          // how many stops are past
