@@ -17,6 +17,7 @@ constexpr size_t kMaxCandidates = 48;       // that a site is aligned with
 
 class StackClasses {
  public:
+  void expect(size_t more) { numbers_.reserve(numbers_.size() + more); }
   uint32_t child(uint32_t parent, uint32_t name) {
     return numbers_.try_emplace(uint64_t{parent} << 32 | name, static_cast<uint32_t>(numbers_.size() + 1))
         .first->second;
@@ -32,9 +33,6 @@ class Matcher {
     for (const Side side : {kBase, kNew}) {
       const RunProfile& profile = names.profile(side);
       taken_[side].assign(profile.sites.size(), false);
-      stacks_[side].reserve(profile.sites.size());
-      for (const ProfileSite& site : profile.sites)
-        stacks_[side].push_back(compared_stack(names, side, site.node));
     }
   }
 
@@ -44,6 +42,9 @@ class Matcher {
          {NameStrength::detailed, NameStrength::arguments, NameStrength::placed, NameStrength::canonical})
       by_names(strength, MatchTier::canonical);
     if (anything_left()) {
+      for (const Side side : {kBase, kNew})
+        for (const ProfileSite& site : names_.profile(side).sites)
+          stacks_[side].push_back(compared_stack(names_, side, site.node));
       const FunctionFrequency frequency(names_, stacks_[kBase], stacks_[kNew]);
       StackAligner aligner(names_, frequency);
       by_common_functions(frequency, aligner);
@@ -103,16 +104,29 @@ class Matcher {
       return;
     StackClasses classes;
     std::vector<Member> members;
-    for (const Side side : {kBase, kNew})
-      for (uint32_t i = 0; i < stacks_[side].size(); ++i) {
+    std::vector<uint32_t> of_node;
+    for (const Side side : {kBase, kNew}) {
+      const RunProfile& profile = names_.profile(side);
+      classes.expect(profile.nodes.size());
+      // Parents stand before their children.
+      of_node.assign(profile.nodes.size(), 0);
+      for (uint32_t node = 1; node < profile.nodes.size(); ++node) {
+        const FrameNames& frame = names_.frame(side, profile.nodes[node].frame);
+        const uint32_t parent = of_node[profile.nodes[node].parent];
+        of_node[node] = frame.kept ? classes.child(parent, frame.of(strength)) : parent;
+      }
+      for (uint32_t i = 0; i < profile.sites.size(); ++i) {
         if (taken_[side][i])
           continue;
-        uint32_t key = 0;
-        const std::vector<uint32_t>& stack = stacks_[side][i];
-        for (size_t f = stack.size(); f-- > 0;)
-          key = classes.child(key, names_.frame(side, stack[f]).of(strength));
+        uint32_t key = of_node[profile.sites[i].node];
+        if (key == 0) { // no frame is kept, so that all are
+          const std::vector<uint32_t> stack = profile.stack(profile.sites[i].node);
+          for (size_t f = stack.size(); f-- > 0;)
+            key = classes.child(key, names_.frame(side, stack[f]).of(strength));
+        }
         members.push_back({key, i, side});
       }
+    }
     for_each_class(members, [&](const std::vector<uint32_t>& base, const std::vector<uint32_t>& next) {
       pair_by_lines(base, next, tier);
     });
@@ -134,7 +148,7 @@ class Matcher {
       LinedSite lined;
       lined.site = site;
       lined.metrics = &metrics(side, site);
-      const std::vector<uint32_t>& stack = stacks_[side][site];
+      const std::vector<uint32_t> stack = compared_stack(names_, side, names_.profile(side).sites[site].node);
       for (size_t f = stack.size(); f-- > 0;)
         lined.lines.push_back(names_.profile(side).frames[stack[f]].line);
       result.push_back(std::move(lined));
@@ -288,7 +302,8 @@ class Matcher {
   const ComparedNames& names_;
   const MatchOptions options_;
   std::array<std::vector<bool>, 2> taken_;
-  std::array<std::vector<std::vector<uint32_t>>, 2> stacks_; // compared frames, innermost first
+  // Compared frames, innermost first; once exact and canonical matching are done.
+  std::array<std::vector<std::vector<uint32_t>>, 2> stacks_;
   std::map<std::pair<uint32_t, uint32_t>, RenameSuggestion> renames_;
   SiteMatching result_;
 };

@@ -7,8 +7,6 @@
 namespace hl {
 namespace {
 
-constexpr size_t kMaxFrames = 96; // of each stack, from the allocation on; deeper ones hardly weigh
-
 char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
@@ -34,13 +32,18 @@ FunctionFrequency::FunctionFrequency(const ComparedNames& names,
       }
     }
   }
-  all_ = std::max<double>(1, site);
-  log_all_ = std::log1p(all_);
+  const double all = std::max<double>(1, site), log_all = std::log1p(all);
+  rarity_.reserve(names.numbers());
+  for (size_t i = 0; i < names.numbers(); ++i) {
+    const double with = std::max(1u, sites_[kBase][i] + sites_[kNew][i]);
+    rarity_.push_back(static_cast<float>(std::log1p(all / with) / log_all));
+  }
 }
 
-double FunctionFrequency::rarity(uint32_t canonical) const {
-  const double with = std::max(1u, sites_[kBase][canonical] + sites_[kNew][canonical]);
-  return std::log1p(all_ / with) / log_all_;
+StackAligner::StackAligner(const ComparedNames& names, const FunctionFrequency& frequency)
+    : names_(names), frequency_(frequency) {
+  for (size_t depth = 0; depth < nearness_.size(); ++depth)
+    nearness_[depth] = std::max(0.25, std::pow(0.88, static_cast<double>(depth)));
 }
 
 double name_likeness(std::string_view a, std::string_view b) {
@@ -74,8 +77,7 @@ double name_likeness(std::string_view a, std::string_view b) {
 
 double StackAligner::weight(Side side, uint32_t frame, size_t depth) const {
   const FrameNames& names = names_.frame(side, frame);
-  return frequency_.rarity(names.canonical()) * std::max(0.25, std::pow(0.88, static_cast<double>(depth))) *
-         (names.own ? 1.0 : 0.4);
+  return frequency_.rarity(names.canonical()) * nearness_[depth] * (names.own ? 1.0 : 0.4);
 }
 
 double StackAligner::likeness(uint32_t base_frame, uint32_t new_frame, double alike_numbers) const {
@@ -98,22 +100,30 @@ double StackAligner::likeness(uint32_t base_frame, uint32_t new_frame, double al
 
 Alignment StackAligner::align(std::span<const uint32_t> base, std::span<const uint32_t> next,
                               double alike_numbers, bool with_substitutions) {
-  base = base.first(std::min(base.size(), kMaxFrames));
-  next = next.first(std::min(next.size(), kMaxFrames));
+  base = base.first(std::min(base.size(), nearness_.size()));
+  next = next.first(std::min(next.size(), nearness_.size()));
   base_weights_.resize(base.size());
   new_weights_.resize(next.size());
-  double all = 0;
+  double all = 0, equal_ends = 0;
   for (size_t i = 0; i < base.size(); ++i)
     all += base_weights_[i] = weight(kBase, base[i], i);
   for (size_t k = 0; k < next.size(); ++k)
     all += new_weights_[k] = weight(kNew, next[k], k);
+  cells_ += base.size() + next.size();
   Alignment result;
   if (all <= 0)
     return result;
+  // Equal callers are aligned with each other; only what is inside needs a table.
+  while (!base.empty() && !next.empty() &&
+         names_.frame(kBase, base.back()).canonical() == names_.frame(kNew, next.back()).canonical()) {
+    equal_ends += base_weights_[base.size() - 1] + new_weights_[next.size() - 1];
+    base = base.first(base.size() - 1);
+    next = next.first(next.size() - 1);
+  }
   // table[i][k]: best sum of the frames from i and k on.
   const size_t columns = next.size() + 1;
   table_.assign((base.size() + 1) * columns, 0);
-  cells_ += base.size() * next.size() + 1;
+  cells_ += base.size() * next.size();
   const auto at = [&](size_t i, size_t k) -> double& { return table_[i * columns + k]; };
   for (size_t i = base.size(); i-- > 0;)
     for (size_t k = next.size(); k-- > 0;) {
@@ -121,7 +131,7 @@ Alignment StackAligner::align(std::span<const uint32_t> base, std::span<const ui
       const double taken = alike > 0 ? at(i + 1, k + 1) + alike * (base_weights_[i] + new_weights_[k]) : 0;
       at(i, k) = std::max({taken, at(i + 1, k), at(i, k + 1)});
     }
-  result.score = std::min(1.0, at(0, 0) / all);
+  result.score = std::min(1.0, (equal_ends + at(0, 0)) / all);
   if (!with_substitutions)
     return result;
   for (size_t i = 0, k = 0; i < base.size() && k < next.size();) {

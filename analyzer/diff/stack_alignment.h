@@ -6,6 +6,7 @@
 // each times how alike the two are, over all weights of both stacks; 1: equal.
 #pragma once
 
+#include <array>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,13 +21,13 @@ class FunctionFrequency {
  public:
   FunctionFrequency(const ComparedNames& names, const std::vector<std::vector<uint32_t>>& base_stacks,
                     const std::vector<std::vector<uint32_t>>& new_stacks);
-  double rarity(uint32_t canonical) const;
+  double rarity(uint32_t canonical) const { return rarity_[canonical]; }
   // On how many sites of one side.
   uint32_t sites(Side side, uint32_t canonical) const { return sites_[side][canonical]; }
 
  private:
   std::array<std::vector<uint32_t>, 2> sites_;
-  double all_ = 0, log_all_ = 1;
+  std::vector<float> rarity_;
 };
 
 // Two frames that alignment took for one although their names differ.
@@ -44,14 +45,13 @@ double name_likeness(std::string_view a, std::string_view b);
 
 class StackAligner {
  public:
-  StackAligner(const ComparedNames& names, const FunctionFrequency& frequency)
-      : names_(names), frequency_(frequency) {}
+  StackAligner(const ComparedNames& names, const FunctionFrequency& frequency);
 
   // Stacks: kept frames, innermost first, as frame indices of their profile. `alike_numbers` (0 ... 1): how
   // close the numbers of the two sites are; it lets a function with another name count as renamed.
   Alignment align(std::span<const uint32_t> base, std::span<const uint32_t> next, double alike_numbers,
                   bool with_substitutions);
-  // Cells computed so far: what the work is measured by.
+  // What was computed so far, in cells of the tables.
   uint64_t cells() const { return cells_; }
 
  private:
@@ -60,6 +60,7 @@ class StackAligner {
 
   const ComparedNames& names_;
   const FunctionFrequency& frequency_;
+  std::array<double, 96> nearness_; // by depth; its size is how much of a stack is looked at
   uint64_t cells_ = 0;
   std::vector<double> base_weights_, new_weights_, table_;
 };
