@@ -189,7 +189,7 @@ void ComparedNames::number_frames(Side side, const RenameMap& renames) {
   const RunProfile& profile = *profiles_[side];
   struct Function {
     bool known = false;
-    uint32_t whole = 0, canonical = 0, details = 0, last = 0;
+    uint32_t whole = 0, canonical = 0, details = 0, last = 0, bare = 0;
   };
   std::vector<Function> functions(profile.strings.size());
   std::vector<uint32_t> modules(profile.modules.size(), 0);
@@ -214,6 +214,8 @@ void ComparedNames::number_frames(Side side, const RenameMap& renames) {
       function.canonical = text_number(name);
       function.details = text_number(canonical.details);
       function.last = text_number(last_component(name));
+      // A closure's operator() may have lost the closure.
+      function.bare = text_number(name.ends_with("::operator()") ? "operator()" : last_component(name));
       if (!nameless) // the same offset may stand for several modules
         functions[frame.function] = function;
     }
@@ -223,8 +225,12 @@ void ComparedNames::number_frames(Side side, const RenameMap& renames) {
     names.last = function.last;
     const uint32_t place = pair_number(names.file, names.module);
     const uint32_t arguments = pair_number(function.canonical, function.details);
-    names.by_strength = {pair_number(function.whole, place), pair_number(arguments, place), arguments,
-                         pair_number(function.canonical, names.module), function.canonical};
+    names.by_strength = {pair_number(function.whole, place),
+                         pair_number(arguments, place),
+                         arguments,
+                         pair_number(function.canonical, names.module),
+                         function.canonical,
+                         pair_number(function.bare, names.file != 0 ? names.file : names.module)};
     names.kept = (frame.flags & (kFrameAllocator | kFrameRuntime | kFrameMarker)) == 0;
     names.own = frame.own();
   }

@@ -24,8 +24,9 @@ enum class NameStrength : uint8_t {
   arguments, // the canonical name with template arguments and parameters
   placed,    // the canonical name and the module
   canonical, // the canonical name
+  bare,      // its last component and the file: debug information of inlined functions may know no more
 };
-inline constexpr size_t kNameStrengths = 5;
+inline constexpr size_t kNameStrengths = 6;
 
 struct FrameNames {
   std::array<uint32_t, kNameStrengths> by_strength{};

@@ -35,8 +35,15 @@ double alike_numbers(const MetricValues& a, const MetricValues& b) {
 
 LinePairing::LinePairing(std::vector<LinedSite> base, std::vector<LinedSite> next)
     : base_(std::move(base)), next_(std::move(next)) {
+  // Equal lines tell nothing (several copies made in one line): then the sizes do.
   const auto by_lines = [](const LinedSite& a, const LinedSite& b) {
-    return a.lines != b.lines ? a.lines < b.lines : a.site < b.site;
+    using enum ProfileMetric;
+    if (a.lines != b.lines)
+      return a.lines < b.lines;
+    const auto size = [](const LinedSite& site) {
+      return std::pair((*site.metrics)[bytes_requested], (*site.metrics)[allocation_calls]);
+    };
+    return size(a) != size(b) ? size(a) < size(b) : a.site < b.site;
   };
   std::sort(base_.begin(), base_.end(), by_lines);
   std::sort(next_.begin(), next_.end(), by_lines);

@@ -37,10 +37,14 @@ class Matcher {
   }
 
   SiteMatching run() {
-    by_names(NameStrength::exact, MatchTier::exact);
-    for (const NameStrength strength :
-         {NameStrength::detailed, NameStrength::arguments, NameStrength::placed, NameStrength::canonical})
-      by_names(strength, MatchTier::canonical);
+    for (const NameStrength strength : {NameStrength::exact, NameStrength::detailed, NameStrength::arguments,
+                                        NameStrength::placed, NameStrength::canonical, NameStrength::bare}) {
+      // Of sites that the program's own code does not tell apart (two copies in one line), first those that
+      // came the same way through the runtime.
+      const MatchTier tier = strength == NameStrength::exact ? MatchTier::exact : MatchTier::canonical;
+      by_names(strength, tier, true);
+      by_names(strength, tier, false);
+    }
     if (anything_left()) {
       for (const Side side : {kBase, kNew})
         for (const ProfileSite& site : names_.profile(side).sites)
@@ -50,6 +54,7 @@ class Matcher {
       by_common_functions(frequency, aligner);
       by_alignment(frequency, aligner);
     }
+    absorb();
     for (const Side side : {kBase, kNew})
       for (uint32_t i = 0; i < taken_[side].size(); ++i)
         if (!taken_[side][i])
@@ -70,7 +75,8 @@ class Matcher {
   }
 
   struct Member {
-    uint32_t key, site;
+    uint64_t key;
+    uint32_t site;
     Side side;
   };
   // Sites that have a partner of the same class, class by class.
@@ -99,37 +105,108 @@ class Matcher {
     result_.pairs.push_back(std::move(pair));
   }
 
-  void by_names(NameStrength strength, MatchTier tier) {
+  // A number for each node of a side: of its stack's frames, by the given names.
+  void number_nodes(Side side, NameStrength strength, bool all_frames, bool recursion, StackClasses& classes,
+                    std::vector<uint32_t>& of_node) const {
+    const RunProfile& profile = names_.profile(side);
+    classes.expect(profile.nodes.size());
+    of_node.assign(profile.nodes.size(), 0);
+    std::vector<uint32_t> last(recursion ? 0 : profile.nodes.size(), 0);
+    // Parents stand before their children.
+    for (uint32_t node = 1; node < profile.nodes.size(); ++node) {
+      const FrameNames& frame = names_.frame(side, profile.nodes[node].frame);
+      const uint32_t parent = profile.nodes[node].parent;
+      const uint32_t name = frame.of(strength);
+      const bool counts = (frame.kept || all_frames) && (recursion || last[parent] != name);
+      of_node[node] = counts ? classes.child(of_node[parent], name) : of_node[parent];
+      if (!recursion)
+        last[node] = frame.kept ? name : last[parent];
+    }
+  }
+
+  void by_names(NameStrength strength, MatchTier tier, bool same_runtime) {
     if (!anything_left())
       return;
-    StackClasses classes;
+    StackClasses classes, runtime;
     std::vector<Member> members;
-    std::vector<uint32_t> of_node;
+    std::vector<uint32_t> of_node, runtime_of_node;
     for (const Side side : {kBase, kNew}) {
       const RunProfile& profile = names_.profile(side);
-      classes.expect(profile.nodes.size());
-      // Parents stand before their children.
-      of_node.assign(profile.nodes.size(), 0);
-      for (uint32_t node = 1; node < profile.nodes.size(); ++node) {
-        const FrameNames& frame = names_.frame(side, profile.nodes[node].frame);
-        const uint32_t parent = of_node[profile.nodes[node].parent];
-        of_node[node] = frame.kept ? classes.child(parent, frame.of(strength)) : parent;
-      }
+      number_nodes(side, strength, false, true, classes, of_node);
+      if (same_runtime)
+        number_nodes(side, NameStrength::bare, true, true, runtime, runtime_of_node);
       for (uint32_t i = 0; i < profile.sites.size(); ++i) {
         if (taken_[side][i])
           continue;
-        uint32_t key = of_node[profile.sites[i].node];
+        const uint32_t node = profile.sites[i].node;
+        uint64_t key = of_node[node];
         if (key == 0) { // no frame is kept, so that all are
-          const std::vector<uint32_t> stack = profile.stack(profile.sites[i].node);
+          const std::vector<uint32_t> stack = profile.stack(node);
           for (size_t f = stack.size(); f-- > 0;)
-            key = classes.child(key, names_.frame(side, stack[f]).of(strength));
+            key = classes.child(static_cast<uint32_t>(key), names_.frame(side, stack[f]).of(strength));
         }
-        members.push_back({key, i, side});
+        members.push_back({key << 32 | (same_runtime ? runtime_of_node[node] : 0), i, side});
       }
     }
     for_each_class(members, [&](const std::vector<uint32_t>& base, const std::vector<uint32_t>& next) {
       pair_by_lines(base, next, tier);
     });
+  }
+
+  // A recursion that one compiler turned into a loop: sites with equal stacks but for its depth, whose sums
+  // are equal, are one, although some of them seemed to have a partner.
+  void absorb() {
+    StackClasses classes;
+    std::vector<uint32_t> of_node;
+    std::array<std::vector<uint32_t>, 2> class_of_site;
+    std::unordered_map<uint32_t, std::array<MetricValues, 2>> sums;
+    std::unordered_map<uint32_t, bool> wanted; // a class with a lonely site
+    for (const Side side : {kBase, kNew}) {
+      const RunProfile& profile = names_.profile(side);
+      number_nodes(side, NameStrength::bare, false, false, classes, of_node);
+      for (uint32_t i = 0; i < profile.sites.size(); ++i) {
+        class_of_site[side].push_back(of_node[profile.sites[i].node]);
+        if (!taken_[side][i])
+          wanted[class_of_site[side][i]] = true;
+      }
+    }
+    wanted.erase(0);
+    if (wanted.empty())
+      return;
+    for (const Side side : {kBase, kNew})
+      for (uint32_t i = 0; i < class_of_site[side].size(); ++i)
+        if (wanted.contains(class_of_site[side][i]))
+          sums[class_of_site[side][i]][side].add(metrics(side, i));
+    std::unordered_map<uint32_t, SitePair> merged;
+    for (const auto& [number, sum] : sums)
+      if (sum[kBase][ProfileMetric::allocation_calls] != 0 &&
+          sum[kBase][ProfileMetric::allocation_calls] == sum[kNew][ProfileMetric::allocation_calls] &&
+          sum[kBase][ProfileMetric::bytes_requested] == sum[kNew][ProfileMetric::bytes_requested])
+        merged[number].tier = MatchTier::canonical;
+    // A pair across two classes would tear one of them.
+    for (const SitePair& pair : result_.pairs)
+      for (const uint32_t b : pair.base)
+        for (const uint32_t n : pair.next)
+          if (class_of_site[kBase][b] != class_of_site[kNew][n]) {
+            merged.erase(class_of_site[kBase][b]);
+            merged.erase(class_of_site[kNew][n]);
+          }
+    if (merged.empty())
+      return;
+    std::erase_if(result_.pairs, [&](const SitePair& pair) {
+      return merged.contains(class_of_site[kBase][pair.base.front()]);
+    });
+    for (const Side side : {kBase, kNew})
+      for (uint32_t i = 0; i < class_of_site[side].size(); ++i)
+        if (const auto found = merged.find(class_of_site[side][i]); found != merged.end())
+          (side == kBase ? found->second.base : found->second.next).push_back(i);
+    std::vector<SitePair> pairs;
+    for (auto& [number, pair] : merged)
+      pairs.push_back(std::move(pair));
+    std::sort(pairs.begin(), pairs.end(),
+              [](const SitePair& a, const SitePair& b) { return a.base.front() < b.base.front(); });
+    for (SitePair& pair : pairs)
+      take(std::move(pair));
   }
 
   void pair_by_lines(const std::vector<uint32_t>& base, const std::vector<uint32_t>& next, MatchTier tier) {

@@ -19,8 +19,8 @@ namespace hl {
 enum class MatchTier : uint8_t { none, exact, canonical, fuzzy };
 std::string_view to_string(MatchTier tier);
 
-// Usually one site each. More where the code of one place was split or merged so that its lines differ, and
-// the sums of both sides are equal.
+// Usually one site each. More where the code of one place was split or merged so that its lines differ, or a
+// recursion became a loop, and the sums of both sides are equal.
 struct SitePair {
   std::vector<uint32_t> base, next; // indices into RunProfile::sites
   MatchTier tier = MatchTier::none;

@@ -87,8 +87,10 @@ double StackAligner::likeness(uint32_t base_frame, uint32_t new_frame, double al
     return 1;
   const bool same_file = base.file != 0 && base.file == next.file;
   const bool same_module = base.module == next.module;
-  if (base.last == next.last && (same_file || same_module))
-    return same_file ? 0.95 : 0.85;
+  if (base.of(NameStrength::bare) == next.of(NameStrength::bare))
+    return names_.name(base.last).ends_with("operator()") ? 0.7 : 0.95;
+  if (base.last == next.last && same_module && !names_.name(base.last).ends_with("operator()"))
+    return 0.85;
   // Renamed, if neither name exists on the other side.
   if (!same_module || frequency_.sites(kNew, base.canonical()) != 0 ||
       frequency_.sites(kBase, next.canonical()) != 0)
