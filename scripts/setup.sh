@@ -28,7 +28,7 @@ build_packages="g++ cmake ninja-build libunwind-dev libxxhash-dev libzstd-dev do
   libcli11-dev nlohmann-json3-dev zlib1g-dev binutils python3"
 # libc6-dbg: Valgrind refuses to start where ld.so is stripped. nodejs and npm are looked for as commands, since
 # people often have them from elsewhere and Debian's npm package conflicts with those.
-test_packages="clang clang-format clang-tidy libclang-rt-14-dev llvm-14 heaptrack valgrind libc6-dbg
+test_packages="clang lld clang-format clang-tidy libclang-rt-14-dev llvm-14 heaptrack valgrind libc6-dbg
   gdb tmux git make sqlite3 redis-server redis-tools z3 libjemalloc2 libtcmalloc-minimal4
   libmimalloc2.0 procps dwz"
 

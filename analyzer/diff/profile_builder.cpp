@@ -254,7 +254,7 @@ std::optional<RunProfile> build_profile(const Trace& trace, const ProfileRequest
   StackResolver resolver(trace, request.symbols);
   resolver.resolve(allocating_stacks(result));
   for (const ModuleTrouble& trouble : resolver.troubles())
-    if (trouble.status != ModuleStatus::kPseudo)
+    if (trouble.status != ModuleStatus::kPseudo && !is_system_module(trouble.path))
       profile.troubles.push_back("Names in " + trouble.path + ": " + trouble.reason + ".");
 
   SuppressedSite suppressed;

@@ -117,7 +117,7 @@ struct RunProfile {
   bool complete = true;
   uint64_t lost_events = 0;
   bool scanned = false;              // definite_* are known
-  std::vector<std::string> troubles; // modules that could not be named well, each a sentence
+  std::vector<std::string> troubles; // modules of its own that could not be named well
 
   std::vector<std::string> strings{1};
   std::vector<ProfileModule> modules{1};

@@ -346,10 +346,12 @@ class DiffText {
     if (listed.empty())
       return "";
     const Unit unit = facts(by).unit;
-    std::string out = rule("What changed " + circumstance(by),
-                           "+" + amount(up, unit, style_) + " in " + plural(ups, "place") + ", -" +
-                               amount(down, unit, style_) + " in " + plural(downs, "place"),
-                           style_);
+    std::string sums;
+    if (ups != 0)
+      sums = "+" + amount(up, unit, style_) + " in " + plural(ups, "place");
+    if (downs != 0)
+      sums += (sums.empty() ? "-" : ", -") + amount(down, unit, style_) + " in " + plural(downs, "place");
+    std::string out = rule("What changed " + circumstance(by), sums, style_);
     const size_t shown = answer_.top == 0 ? listed.size() : std::min(answer_.top, listed.size());
     for (size_t i = 0; i < shown; ++i)
       out += entry(i + 1, *listed[i]);
@@ -418,8 +420,9 @@ class DiffText {
     }
     const auto& moved = diff_.names().moved_files();
     for (size_t i = 0; i < std::min(moved.size(), kShown); ++i)
-      out += wrapped("Moved: " + printable(moved[i].base) + arrow() + printable(moved[i].next), "  - ",
-                     "    ", style_);
+      out += wrapped("Moved: " + printable(short_path(moved[i].base)) + arrow() +
+                         printable(short_path(moved[i].next)),
+                     "  - ", "    ", style_);
     if (moved.size() > kShown)
       out += style_.dim("    and " + with_thousands(moved.size() - kShown) + " more moved files") + "\n";
     for (const Side side : {kBase, kNew}) {

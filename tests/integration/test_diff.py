@@ -1,0 +1,229 @@
+"""Comparing runs: one program built a dozen ways is the same program, and what was changed is told as what it is."""
+import itertools
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, __file__.rsplit("/", 1)[0])
+import diff_builds
+from harness import HEAPLEDGER, TestCase, analyze, functions, main, program, require, run
+
+
+@require("g++", "clang++", "ld.lld", "objcopy")
+class Builds(TestCase):
+    """Every build is recorded once for all tests of this class."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.root = Path(tempfile.mkdtemp(prefix="heapledger-diff-"))
+        cls.addClassCleanup(shutil.rmtree, cls.root, ignore_errors=True)
+        cls.traces = {}
+        for name in diff_builds.BUILDS:
+            subject = diff_builds.build(name, cls.root)
+            trace = cls.root / (name + ".hlt")
+            finished = run([HEAPLEDGER, "record", "--quiet", "-o", trace, "--", subject])
+            assert finished.status == 0, finished.explain()
+            cls.traces[name] = trace
+
+    def diff(self, base, new, *options):
+        return analyze("diff", self.traces[base], self.traces[new], options=("--top", "0", *options))
+
+    def changed(self, diff):
+        return [site for site in diff["sites"] if site["status"] != "same"]
+
+    def assert_balanced(self, diff):
+        """The sites' numbers add up to the totals, on both sides and in every measure that sites have."""
+        for metric in ("allocation_calls", "bytes_requested", "peak_bytes", "exit_bytes", "temporary_allocations"):
+            for side in ("base", "new"):
+                self.assertEqual(sum(site["metrics"][metric][side] for site in diff["sites"]),
+                                 diff["totals"][metric][side], (metric, side))
+            self.assertEqual(diff["totals"][metric]["delta"],
+                             diff["totals"][metric]["new"] - diff["totals"][metric]["base"])
+
+    def test_builds_of_one_level_have_the_same_sites(self):
+        for level, names in diff_builds.LEVELS.items():
+            for base, new in itertools.combinations(names, 2):
+                with self.subTest(level=level, base=base, new=new):
+                    diff = self.diff(base, new)
+                    counts = diff["site_counts"]
+                    self.assertEqual([counts[status] for status in ("added", "removed", "grew", "shrank")],
+                                     [0, 0, 0, 0], self.changed(diff))
+                    self.assertGreater(counts["same"], 30)
+                    self.assertEqual(diff["unmatched"]["base_bytes"], 0)
+                    self.assert_balanced(diff)
+
+    def test_across_levels_at_most_a_hundredth_stays_unmatched(self):
+        for left, right in itertools.combinations(diff_builds.LEVELS.values(), 2):
+            for base, new in itertools.product(left, right):
+                with self.subTest(base=base, new=new):
+                    diff = self.diff(base, new, "--by", "bytes_requested")
+                    for side in ("base", "new"):
+                        self.assertLessEqual(diff["unmatched"][side + "_bytes"],
+                                             0.01 * diff["totals"]["bytes_requested"][side])
+                    self.assert_balanced(diff)
+
+    def test_builds_that_differ_in_lines_or_directory_alone_match_exactly(self):
+        for other in ("gcc-O2-lines", "gcc-O2-directory", "gcc-O2-stripped", "gcc-O2-lambdas"):
+            with self.subTest(other=other):
+                diff = self.diff("gcc-O2", other)
+                self.assertEqual({site["match"] for site in diff["sites"]}, {"exact"})
+                self.assertEqual(diff["moved_files"], [])
+                self.assertEqual(diff["renames"], [])
+
+    def test_a_new_leak_is_a_new_site(self):
+        diff = self.diff("gcc-O2", "leaking", "--by", "definite.bytes")
+        [site] = [site for site in self.changed(diff) if site["status"] == "added"]
+        self.assertIn("remember_client", "".join(functions(site)))
+        self.assertEqual(site["metrics"]["allocation_calls"], {"base": 0, "new": 200, "delta": 200})
+        self.assertGreaterEqual(site["metrics"]["definite.bytes"]["new"], 199 * 100)
+        self.assertEqual(diff["site_counts"]["removed"], 0)
+        self.assertEqual(diff["sites"][0], site)
+        text = run([HEAPLEDGER, "diff", self.traces["gcc-O2"], self.traces["leaking"]]).stdout.decode()
+        self.assertRegex(text, r"KiB definitely lost \(0 B → 19\.\d KiB\), all of it from one new place:\s+"
+                               r"session::\(anon\)::remember_client")
+
+    def test_a_site_that_grew_by_a_tenth_grew_by_a_tenth(self):
+        diff = self.diff("gcc-O2", "grown")
+        [site] = self.changed(diff)
+        self.assertEqual((site["status"], site["match"]), ("grew", "exact"))
+        self.assertEqual(site["metrics"]["bytes_requested"], {"base": 400000, "new": 440000, "delta": 40000})
+        self.assertIn("read_body", functions(site)[0])
+
+    def test_a_cache_that_is_gone_is_gone(self):
+        diff = self.diff("gcc-O2", "without-cache")
+        removed = [site for site in diff["sites"] if site["status"] == "removed"]
+        self.assertTrue(all("store::fill(int)" in functions(site) for site in removed), removed)
+        self.assertGreaterEqual(sum(site["metrics"]["peak_bytes"]["base"] for site in removed),
+                                sum(range(1000, 1400)))
+        self.assertLess(diff["totals"]["peak_bytes"]["delta"], -sum(range(1000, 1400)))
+        self.assertEqual(diff["site_counts"]["grew"] + diff["site_counts"]["shrank"], 0)
+
+    def test_a_renamed_function_is_one_function_and_suggested(self):
+        diff = self.diff("gcc-O2", "renamed")
+        self.assertEqual(self.changed(diff), [])
+        matched = [site for site in diff["sites"] if site["match"] == "fuzzy"]
+        self.assertEqual(len(matched), 2)  # it allocates for two callers' lines
+        [suggestion] = diff["renames"]
+        self.assertIn("read_header", suggestion["base"])
+        self.assertIn("read_request_header", suggestion["new"])
+        renames = self.scratch / "renames"
+        renames.write_text(f"# by hand\n{suggestion['base']} = {suggestion['new']}\n")
+        told = self.diff("gcc-O2", "renamed", "--renames", str(renames))
+        self.assertEqual([site for site in told["sites"] if site["match"] == "fuzzy"], [])
+        self.assertEqual(told["renames"], [])
+
+    def test_a_moved_file_is_a_moved_file(self):
+        diff = self.diff("gcc-O2", "moved")
+        self.assertEqual(self.changed(diff), [])
+        [moved] = diff["moved_files"]
+        self.assertTrue(moved["base"].endswith("/src/store.cpp"), moved)
+        self.assertTrue(moved["new"].endswith("/src/deep/store.cpp"), moved)
+
+
+class Limits(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.base = self.record("/usr/bin/python3", "-S", "-c", "x = [0] * 100000", name="a.hlt").trace
+        self.new = self.record("/usr/bin/python3", "-S", "-c", "x = [0] * 200000", name="b.hlt").trace
+
+    def status(self, *options):
+        return run([HEAPLEDGER, "diff", self.base, self.new, *options])
+
+    def test_growth_beyond_a_limit_is_status_one(self):
+        self.assertEqual(self.status("--max", "peak_bytes=+2%").status, 1)
+        self.assertEqual(self.status("--max", "peak_bytes=+64k").status, 1)
+        self.assertEqual(self.status("--max", "peak_bytes=+16M").status, 0)
+        self.assertEqual(self.status("--max", "peak_bytes=1k").status, 1)
+        self.assertEqual(self.status("--max", "peak_bytes=1G", "--max", "allocation_calls=+5%").status, 0)
+        finished = self.status("--max", "peak_bytes=+2%")
+        self.assertRegex(finished.stderr.decode(), r"limit exceeded: peak_bytes went from [\d,]+ B to [\d,]+ B "
+                                                   r"\(\+[\d,]+ B, \+[\d.]+ %\), more than \+2%")
+
+    def test_a_limit_that_cannot_be_is_wrong_usage(self):
+        for wrong in ("peak_bytes", "peak_bytes=", "peak_bytes=+x", "peak_bytes=+%", "nothing=+2%", "=+2%"):
+            with self.subTest(limit=wrong):
+                self.assertEqual(self.status("--max", wrong).status, 2)
+        self.assertEqual(self.status("--github").status, 2)
+        self.assertEqual(self.status("--by", "nothing").status, 2)
+        self.assertEqual(self.status("--per", "no such mark").status, 2)
+        self.assertEqual(run([HEAPLEDGER, "diff", self.base]).status, 2)
+        self.assertEqual(run([HEAPLEDGER, "diff", self.base, self.scratch / "none.hlt"]).status, 3)
+
+    def test_the_parts_at_fault_are_in_the_junit_file(self):
+        junit = self.scratch / "j.xml"
+        self.assertEqual(self.status("--max", "peak_bytes=+2%", "--junit", str(junit)).status, 1)
+        self.assertIn('name="peak_bytes"', junit.read_text())
+        self.assertIn("list", junit.read_text())
+
+
+class Cache(TestCase):
+    def test_a_second_diff_reads_what_the_first_kept(self):
+        trace = self.record("/usr/bin/python3", "-S", "-c", "x = [0] * 1000").trace
+        first = analyze("diff", trace, trace)
+        [kept] = self.scratch.glob("*.profile")
+        written = kept.stat().st_mtime_ns
+        second = analyze("diff", trace, trace)
+        self.assertEqual(first, second)
+        self.assertEqual(kept.stat().st_mtime_ns, written)
+        # The file alone stands for the run.
+        alone = analyze("diff", kept, trace)
+        self.assertEqual(alone["totals"], first["totals"])
+        self.assertEqual(alone["sites"], first["sites"])
+
+    def test_a_damaged_or_foreign_file_is_made_anew(self):
+        trace = self.record("/usr/bin/python3", "-S", "-c", "x = [0] * 1000").trace
+        first = analyze("diff", trace, trace)
+        [kept] = self.scratch.glob("*.profile")
+        whole = kept.read_bytes()
+        damaged = bytearray(whole)
+        damaged[len(damaged) // 2] ^= 1
+        for content in (bytes(damaged), whole[:100], b"", b"something else"):
+            kept.write_bytes(content)
+            self.assertEqual(analyze("diff", trace, trace), first)
+            self.assertEqual(kept.read_bytes(), whole)
+        kept.write_bytes(bytes(damaged))
+        self.assertEqual(run([HEAPLEDGER, "diff", kept, trace]).status, 3)
+        other = self.record("/usr/bin/python3", "-S", "-c", "x = [0] * 5000", name="o.hlt").trace
+        analyze("diff", other, other)
+        [foreign] = self.scratch.glob("o.hlt.*.profile")
+        shutil.copy(foreign, kept)
+        self.assertEqual(analyze("diff", trace, trace), first)
+
+    def test_without_permission_nothing_is_kept_and_nothing_fails(self):
+        trace = self.record("/usr/bin/python3", "-S", "-c", "x = [0] * 1000").trace
+        finished = run([HEAPLEDGER, "diff", trace, trace, "--no-cache"])
+        self.assertEqual(finished.status, 0, finished.explain())
+        self.assertEqual(list(self.scratch.glob("*.profile")), [])
+        if os.geteuid() != 0:  # root may write anywhere
+            self.scratch.chmod(0o500)
+            finished = run([HEAPLEDGER, "diff", trace, trace])
+            self.scratch.chmod(0o700)
+            self.assertEqual((finished.status, finished.stderr), (0, b""))
+
+
+class Moments(TestCase):
+    def test_two_moments_of_one_trace(self):
+        trace = self.record(program("marks"), 6).trace
+        diff = analyze("diff", f"{trace}@mark:round 1", f"{trace}@mark:round 4")
+        self.assertEqual((diff["by"], diff["base"]["moment"], diff["new"]["moment"]),
+                         ("exit_bytes", "mark:round 1", "mark:round 4"))
+        [kept] = [site for site in diff["sites"] if "keep" in functions(site)]
+        self.assertEqual((kept["status"], kept["match"]), ("grew", "exact"))
+        self.assertEqual(kept["metrics"]["exit_blocks"], {"base": 2, "new": 5, "delta": 3})
+        self.assertEqual(kept["metrics"]["exit_bytes"]["delta"], 3 * 333)
+        for side, moment in (("base", "round 1"), ("new", "round 4")):
+            self.assertEqual(diff["totals"]["exit_bytes"][side], analyze("live", f"{trace}@mark:{moment}")["bytes"])
+
+    def test_per_unit_of_work(self):
+        few, many = (self.record(program("marks"), rounds, name=f"{rounds}.hlt").trace for rounds in (2, 4))
+        diff = analyze("diff", few, many, options=("--per", "begin"))
+        self.assertEqual((diff["per"], diff["base"]["units"], diff["new"]["units"]), ("begin", 1, 1))
+        refused = run([HEAPLEDGER, "diff", few, many, "--per", "round 3"])
+        self.assertEqual(refused.status, 2)
+        self.assertIn(b"the base run has no mark 'round 3'", refused.stderr)
+
+
+if __name__ == "__main__":
+    main()
