@@ -11,6 +11,8 @@ namespace {
 // A list for people and a list for programs; --top 0 lifts either.
 constexpr size_t kTopText = 5, kTopJson = 10000;
 
+} // namespace
+
 // A root process that only starts others (a shell, make) has little to tell: say where most was recorded.
 std::string note_on_run(const OpenedTrace& opened) {
   if (opened.choice.run_directory.empty())
@@ -30,8 +32,6 @@ std::string note_on_run(const OpenedTrace& opened) {
   return note + "; most was recorded of " + printable(command) + ": --pid " + std::to_string(largest->pid) +
          ".";
 }
-
-} // namespace
 
 void HeapQuestion::add_options(CLI::App& app) {
   options.add_trace(app, true);

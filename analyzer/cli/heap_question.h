@@ -17,4 +17,7 @@ struct HeapQuestion {
              void (*json)(const HeapAnswer&, JsonWriter&)) const;
 };
 
+// A sentence on the run's other processes, where it has some; else empty.
+std::string note_on_run(const OpenedTrace& opened);
+
 } // namespace hl

@@ -17,6 +17,7 @@ usage: heapledger record [OPTIONS] [--] APP [ARGS...]    record a program
   report    who allocated, who held the memory at the peak, what was not freed
   leaks     what is lost, who keeps the rest, what to mend first
   diff      what changed between two runs, or two moments of one
+  fragmentation  what of the resident heap is waste, and who keeps it
   live      the live heap at a moment, by site
   info      what a trace is, what it holds and what it lost
   metrics   the numbers that --max can limit
@@ -40,11 +41,11 @@ struct Verb {
   int (*run)(int argc, char** argv);
 };
 
-constexpr Verb kVerbs[] = {{"record", hl::run_record},   {"report", hl::run_report},
-                           {"leaks", hl::run_leaks},     {"diff", hl::run_diff},
-                           {"live", hl::run_live},       {"info", hl::run_info},
-                           {"metrics", hl::run_metrics}, {"dump", hl::run_dump},
-                           {"mark", hl::run_mark},       {"snapshot", hl::run_snapshot}};
+constexpr Verb kVerbs[] = {
+    {"record", hl::run_record}, {"report", hl::run_report},    {"leaks", hl::run_leaks},
+    {"diff", hl::run_diff},     {"live", hl::run_live},        {"fragmentation", hl::run_fragmentation},
+    {"info", hl::run_info},     {"metrics", hl::run_metrics},  {"dump", hl::run_dump},
+    {"mark", hl::run_mark},     {"snapshot", hl::run_snapshot}};
 
 } // namespace
 
