@@ -4,6 +4,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "analyses/memory_metrics.h"
+
 namespace hl {
 
 std::vector<Metric> metrics_of(const Trace& trace, const HeapReplay& heap) {
@@ -18,7 +20,7 @@ std::vector<Metric> metrics_of(const Trace& trace, const HeapReplay& heap) {
     return metadata.has_status && value != 0 ? std::optional(value) : std::nullopt;
   };
   using enum MetricUnit;
-  return {
+  std::vector<Metric> metrics = {
       {"allocation_calls", result.allocation_calls, count,
        "malloc, calloc, memalign..., and each realloc that returned a block"},
       {"free_calls", result.free_calls, count,
@@ -53,6 +55,9 @@ std::vector<Metric> metrics_of(const Trace& trace, const HeapReplay& heap) {
        "CPU time of the process in the kernel"},
       {"trace_bytes", trace.file_bytes(), bytes, "size of the trace file"},
   };
+  const std::vector<Metric> memory = memory_metrics(trace, result);
+  metrics.insert(metrics.end(), memory.begin(), memory.end());
+  return metrics;
 }
 
 std::optional<Limit> parse_limit(std::string_view text) {

@@ -19,6 +19,7 @@ usage: heapledger record [OPTIONS] [--] APP [ARGS...]    record a program
   diff      what changed between two runs, or two moments of one
   fragmentation  what of the resident heap is waste, and who keeps it
   live      the live heap at a moment, by site
+  map       the whole memory of the process: what is resident, and who mapped it
   info      what a trace is, what it holds and what it lost
   metrics   the numbers that --max can limit
   dump      every event as a line of text
@@ -41,11 +42,18 @@ struct Verb {
   int (*run)(int argc, char** argv);
 };
 
-constexpr Verb kVerbs[] = {
-    {"record", hl::run_record}, {"report", hl::run_report},    {"leaks", hl::run_leaks},
-    {"diff", hl::run_diff},     {"live", hl::run_live},        {"fragmentation", hl::run_fragmentation},
-    {"info", hl::run_info},     {"metrics", hl::run_metrics},  {"dump", hl::run_dump},
-    {"mark", hl::run_mark},     {"snapshot", hl::run_snapshot}};
+constexpr Verb kVerbs[] = {{"record", hl::run_record},
+                           {"report", hl::run_report},
+                           {"leaks", hl::run_leaks},
+                           {"diff", hl::run_diff},
+                           {"live", hl::run_live},
+                           {"map", hl::run_map},
+                           {"fragmentation", hl::run_fragmentation},
+                           {"info", hl::run_info},
+                           {"metrics", hl::run_metrics},
+                           {"dump", hl::run_dump},
+                           {"mark", hl::run_mark},
+                           {"snapshot", hl::run_snapshot}};
 
 } // namespace
 

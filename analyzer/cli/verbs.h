@@ -18,6 +18,7 @@ int run_leaks(int argc, char** argv);
 int run_report(int argc, char** argv);
 int run_fragmentation(int argc, char** argv);
 int run_live(int argc, char** argv);
+int run_map(int argc, char** argv);
 int run_dump(int argc, char** argv);
 int run_metrics(int argc, char** argv);
 int run_mark(int argc, char** argv);

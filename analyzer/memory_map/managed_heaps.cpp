@@ -63,7 +63,12 @@ ManagedHeaps::ManagedHeaps(std::span<const Vma> vmas) {
   }
 }
 
-std::string_view ManagedHeaps::by_shape(const Vma& vma) const {
+bool ManagedHeaps::is_at_fixed_place(const Vma& vma) const {
+  return ((present_ & kGo) != 0 && vma.start >= kGoStart && vma.end <= kGoEnd) ||
+         ((present_ & kJvm) != 0 && vma.start >= 64 * kKiB && vma.end <= kCompressedEnd + 4 * kGiB);
+}
+
+std::string_view ManagedHeaps::by_shape(const Vma& vma, bool alone) const {
   if ((present_ & kGo) != 0 && vma.start >= kGoStart && vma.end <= kGoEnd)
     return "go-heap";
   if ((present_ & kJvm) != 0) {
@@ -85,7 +90,8 @@ std::string_view ManagedHeaps::by_shape(const Vma& vma) const {
        {std::pair{uint8_t{kDart}, kDartPage}, std::pair{uint8_t{kV8}, kV8Page}}) {
     if ((present_ & runtime) == 0)
       continue;
-    if (vma.executable || aligned(vma.start, vma.end, page))
+    // V8 asks for its chunks at random places, where nothing else is; large ones end anywhere.
+    if (vma.executable || aligned(vma.start, vma.end, page) || (runtime == kV8 && alone))
       return by_caller(runtime, vma.start, vma.end, vma.executable);
   }
   return {};

@@ -21,7 +21,10 @@ class ManagedHeaps {
   static uint8_t runtime_of(std::string_view path);
 
   // The name of the heap that an unnamed, private mapping belongs to ("v8-heap"); empty: no rule applies.
-  std::string_view by_shape(const Vma& vma) const;
+  // `alone`: no mapping ends where it starts.
+  std::string_view by_shape(const Vma& vma, bool alone) const;
+  // Whether that is told by its place alone, which glibc's arenas never have.
+  bool is_at_fixed_place(const Vma& vma) const;
   // The same for [start, end), mapped by code of `runtime` (recorded).
   static std::string_view by_caller(uint8_t runtime, uint64_t start, uint64_t end, bool executable);
 

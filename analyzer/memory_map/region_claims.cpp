@@ -181,6 +181,7 @@ class Collector {
   void arenas() {
     if (!glibc_possible())
       return;
+    const ManagedHeaps managed(vmas_);
     for (size_t i = 0; i < vmas_.size(); ++i) {
       const Vma& vma = vmas_[i];
       if (!is_unnamed_private(vma) || !vma.readable || !vma.writable || vma.executable)
@@ -195,8 +196,8 @@ class Collector {
         if (!reserved && !full)
           continue;
         const bool blocks = holds_shared_blocks(sample_, sources_, slot, std::min(end, vma.end));
-        // Mapped by the program itself: not glibc's.
-        if (!blocks && (full || recorded_at(slot).end != 0))
+        // Mapped by the program itself, or where a managed heap is: not glibc's.
+        if (!blocks && (full || recorded_at(slot).end != 0 || managed.is_at_fixed_place(vma)))
           continue;
         add({slot, end, ClaimRank::arena, ClaimScope::unnamed, RegionKind::heap_arena,
              blocks ? RegionEvidence::blocks : RegionEvidence::shape});

@@ -17,6 +17,7 @@ namespace {
 
 constexpr uint64_t kLargestGuard = uint64_t{64} << 10;
 constexpr uint64_t kStackUnit = uint64_t{64} << 10; // sizes of stacks are multiples
+constexpr uint64_t kUsualBss = uint64_t{1} << 20;
 
 bool is_private_memory(const Vma& vma) {
   return vma.name.empty() && !vma.shared;
@@ -99,8 +100,8 @@ class Splitter {
     }
     region.evidence = RegionEvidence::shape;
     const bool plain = vma.readable && vma.writable && !vma.executable;
-    if (plain && before != nullptr && is_code_family(*before) && !before->shared && !before->executable &&
-        (before->writable || before->numbers.anonymous != 0)) {
+    if (plain && before != nullptr && is_code_family(*before) && may_be_bss(vma, *before) &&
+        !before->shared && !before->executable && (before->writable || before->numbers.anonymous != 0)) {
       const bool own = file_part(before->name).starts_with("libheapledger");
       region.kind = own ? RegionKind::own : RegionKind::bss;
       if (own)
@@ -108,7 +109,7 @@ class Splitter {
       region.name = before->name;
       return region;
     }
-    if (const std::string_view name = managed_.by_shape(vma); !name.empty()) {
+    if (const std::string_view name = managed_.by_shape(vma, before == nullptr); !name.empty()) {
       region.kind = RegionKind::managed;
       region.name = std::string(name);
       return region;
@@ -123,12 +124,26 @@ class Splitter {
     return region;
   }
 
+  // The kernel maps downwards, so a library may come to lie right below memory that was there before: what is
+  // far larger than the whole file is hardly its .bss. Programs lie where nothing else is mapped.
+  bool may_be_bss(const Vma& vma, const Vma& data) const {
+    if (!is_library_name(data.name))
+      return true;
+    uint64_t mapped = 0;
+    for (const Vma* part = &data; part->name == data.name; --part) {
+      mapped += part->bytes();
+      if (part == map_.vmas.data())
+        break;
+    }
+    return vma.bytes() <= std::max(kUsualBss, 4 * mapped);
+  }
+
   // Memory right above a small guard without rights, of a size that stacks have.
   static bool is_stack(const Vma* guard, const Vma& vma) {
     return guard != nullptr && guard->end == vma.start && is_private_memory(*guard) &&
            is_inaccessible(*guard) && guard->bytes() <= kLargestGuard && is_private_memory(vma) &&
            vma.readable && vma.writable && !vma.executable &&
-           (vma.bytes() + guard->bytes()) % kStackUnit == 0;
+           (vma.bytes() % kStackUnit == 0 || (vma.bytes() + guard->bytes()) % kStackUnit == 0);
   }
 
   Region base(const Vma& vma, size_t index) const {

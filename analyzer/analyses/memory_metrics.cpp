@@ -1,0 +1,75 @@
+// See memory_metrics.h.
+#include "analyses/memory_metrics.h"
+
+#include <algorithm>
+
+#include "reader/memory_samples.h"
+
+namespace hl {
+namespace {
+
+// Readings of the kernel's counters, those of full samples among them, by time.
+std::vector<UsageSample> all_readings(const Trace& trace) {
+  std::vector<UsageSample> rows = usage_samples(trace);
+  for (const ResidencySample& sample : list_residency_samples(trace))
+    rows.push_back({sample.ticks, sample.usage});
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const UsageSample& a, const UsageSample& b) { return a.ticks < b.ticks; });
+  return rows;
+}
+
+using Value = std::optional<uint64_t>;
+
+Value most_of(const std::vector<UsageSample>& rows, UsageField field) {
+  Value most;
+  for (const UsageSample& row : rows)
+    if (row.values.has(field))
+      most = std::max(most.value_or(0), row.values.of(field));
+  return most;
+}
+
+Value last_of(const std::vector<UsageSample>& rows, UsageField field) {
+  Value last;
+  for (const UsageSample& row : rows)
+    if (row.values.has(field))
+      last = row.values.of(field);
+  return last;
+}
+
+Value nearest_to(const std::vector<UsageSample>& rows, UsageField field, uint64_t ticks) {
+  Value nearest;
+  uint64_t distance = UINT64_MAX;
+  for (const UsageSample& row : rows) {
+    const uint64_t away = row.ticks > ticks ? row.ticks - ticks : ticks - row.ticks;
+    if (row.values.has(field) && away < distance) {
+      distance = away;
+      nearest = row.values.of(field);
+    }
+  }
+  return nearest;
+}
+
+} // namespace
+
+std::vector<Metric> memory_metrics(const Trace& trace, const ReplayResult& result) {
+  const std::vector<UsageSample> rows = all_readings(trace);
+  const auto at_peak = [&](UsageField field) {
+    return result.peak_step == 0 ? Value() : nearest_to(rows, field, result.peak_ticks);
+  };
+  using enum MetricUnit;
+  return {
+      {"peak_rss", most_of(rows, UsageField::rss), bytes, "most resident memory that was sampled"},
+      {"rss_at_peak", at_peak(UsageField::rss), bytes,
+       "resident memory sampled nearest to the peak of the live heap"},
+      {"rss_at_exit", last_of(rows, UsageField::rss), bytes, "resident memory when last sampled"},
+      {"peak_pss", most_of(rows, UsageField::pss), bytes, "most proportional set size that was sampled"},
+      {"pss_at_exit", last_of(rows, UsageField::pss), bytes, "proportional set size when last sampled"},
+      {"private_dirty", last_of(rows, UsageField::private_dirty), bytes,
+       "private dirty memory when last sampled"},
+      {"peak_private_dirty", most_of(rows, UsageField::private_dirty), bytes,
+       "most private dirty memory that was sampled"},
+      {"swap_at_exit", last_of(rows, UsageField::swap), bytes, "swapped out when last sampled"},
+  };
+}
+
+} // namespace hl

@@ -1,0 +1,14 @@
+// The numbers with names that come from the recorder's samples of the process's memory.
+#pragma once
+
+#include <vector>
+
+#include "analyses/metrics.h"
+
+namespace hl {
+
+// Without a value where the trace has no samples that tell. Of the whole recording but for what `result`
+// says: when the live heap peaked.
+std::vector<Metric> memory_metrics(const Trace& trace, const ReplayResult& result);
+
+} // namespace hl
