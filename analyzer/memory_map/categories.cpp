@@ -14,6 +14,8 @@ std::string managed_category(std::string_view name) {
     for (const std::string_view space : kJava)
       if (name.starts_with(space))
         return "dalvik-heap";
+    if (name.ends_with(".art")) // a boot image
+      return "dalvik-heap";
     return name.starts_with("jit-") || name.starts_with("data-code-cache") ? "dalvik-code" : "dalvik-other";
   }
   if (name.starts_with(kGo))

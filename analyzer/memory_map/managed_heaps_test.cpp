@@ -61,7 +61,7 @@ TEST_CASE("names in smaps") {
                      {"[anon: Go: gc bits]", "go-other"},
                      {"[anon:dalvik-main space (region space)]", "dalvik-heap"},
                      {"[anon:dalvik-LinearAlloc]", "dalvik-other"},
-                     {"[anon:dalvik-/system/framework/boot.art]", "dalvik-other"},
+                     {"[anon:dalvik-/system/framework/boot.art]", "dalvik-heap"},
                      {"[anon:js-gc-heap]", "js-gc-heap"},
                      {"[anon:v8]", "v8"},
                      {"/memfd:doublemapper (deleted)", "dotnet-code"},

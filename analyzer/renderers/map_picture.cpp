@@ -20,7 +20,7 @@ struct Line {
   uint64_t start = 0, end = 0;
   std::string key;                         // regions that follow each other with the same key are one line
   std::string label;                       // what it is
-  std::string kind;                        // in the plural, for folded runs: "libraries"
+  std::string kind;                        // a noun, for folded runs: "module"
   std::map<RegionKind, uint64_t> segments; // resident bytes
   uint32_t site = 0;
   std::string evidence;
@@ -69,13 +69,13 @@ class Picture {
     case RegionKind::bss: {
       if (region.evidence == RegionEvidence::thread) {
         line.label = region.name;
-        line.kind = "thread-local data";
+        line.kind = "thread-local map";
         break;
       }
       const bool program = !program_.empty() && region.name == program_;
       line.label = file.empty() ? std::string(segment_words(region.kind)) : file;
       line.key = "module " + region.name;
-      line.kind = "programs and libraries";
+      line.kind = "module";
       line.foldable = !program;
       if (program)
         line.label += " (the program)";
@@ -84,7 +84,7 @@ class Picture {
     case RegionKind::file:
       line.label = file.empty() ? region.name : file;
       line.key = "file " + region.name;
-      line.kind = "files";
+      line.kind = "file";
       break;
     case RegionKind::heap_brk:
       line.label = "heap (brk)";
@@ -93,16 +93,16 @@ class Picture {
     case RegionKind::heap_arena:
       line.label = "malloc arena";
       line.key = "arena " + std::to_string(region.start >> 26);
-      line.kind = "malloc arenas";
+      line.kind = "malloc arena";
       break;
     case RegionKind::heap_mapped:
       line.label = "malloc, one block";
-      line.kind = "large blocks";
+      line.kind = "large block";
       line.key = "block " + std::to_string(region.site);
       break;
     case RegionKind::heap_other:
       line.label = region.name.empty() ? "heap" : "heap: " + region.name;
-      line.kind = "heap pieces";
+      line.kind = "heap piece";
       break;
     case RegionKind::managed:
       line.label = category_of(region);
@@ -111,16 +111,16 @@ class Picture {
       break;
     case RegionKind::anonymous:
       line.label = region.name.empty() ? "anonymous" : region.name;
-      line.kind = "anonymous maps";
+      line.kind = "anonymous map";
       line.key = "anonymous " + region.name + " " + std::to_string(region.site);
       break;
     case RegionKind::shared:
       line.label = region.name.empty() ? "shared memory" : "shared: " + region.name;
-      line.kind = "shared maps";
+      line.kind = "shared map";
       break;
     case RegionKind::device:
       line.label = region.name;
-      line.kind = "device maps";
+      line.kind = "device map";
       break;
     case RegionKind::main_stack:
       line.label = "main stack";
@@ -128,23 +128,23 @@ class Picture {
       break;
     case RegionKind::thread_stack:
       line.label = region.name.empty() ? "thread stack" : "stack: " + region.name;
-      line.kind = "thread stacks";
+      line.kind = "thread stack";
       // Of threads nobody knows: a guard goes with the stack above it.
       line.key = "stack " + (region.tid != 0 ? std::to_string(region.tid)
                                              : "at " + std::to_string(guard ? region.end : region.start));
       break;
     case RegionKind::kernel:
       line.label = region.name;
-      line.kind = "kernel maps";
+      line.kind = "kernel map";
       break;
     case RegionKind::own:
       line.label = "heapledger's own";
       line.key = "own";
-      line.kind = "of heapledger";
+      line.kind = "heapledger map";
       break;
     case RegionKind::unknown:
       line.label = region.name.empty() ? "unknown" : region.name;
-      line.kind = "of unknown origin";
+      line.kind = "unknown map";
       break;
     }
   }
@@ -173,7 +173,7 @@ class Picture {
           continue;
         }
         line.label = "reserved, not used";
-        line.kind = "reserved ranges";
+        line.kind = "reserved range";
       }
       line.site = region.site;
       line.evidence = evidence_words(region);
@@ -232,10 +232,10 @@ class Picture {
         order.push_back({count, kind});
       std::sort(order.rbegin(), order.rend());
       if (order.size() == 1)
-        run.label = std::to_string(end - i) + " small " + order[0].second;
+        run.label = std::to_string(end - i) + " small " + order[0].second + "s";
       else
         for (const auto& [count, kind] : order)
-          run.evidence += (run.evidence.empty() ? "" : ", ") + std::to_string(count) + " " + kind;
+          run.evidence += (run.evidence.empty() ? "" : ", ") + plural(count, kind);
       folded.push_back(std::move(run));
       i = end;
     }
