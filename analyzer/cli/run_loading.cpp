@@ -7,7 +7,7 @@
 
 #include "cli/leak_rules.h"
 #include "diff/profile_builder.h"
-#include "diff/profile_file.h"
+#include "diff/profile_key.h"
 
 namespace hl {
 

@@ -7,6 +7,7 @@
 
 #include "analyses/leak_report.h"
 #include "reader/leak_scan.h"
+#include "reader/memory_samples.h"
 #include "replay/batch_pipe.h"
 #include "symbols/module_files.h"
 
@@ -210,6 +211,22 @@ void identify(const Trace& trace, const ReplayResult& result, const Moment& mome
     profile.marks.push_back({name, count});
 }
 
+// From the reading of the kernel's counters next to the peak, if one was near enough to tell.
+std::optional<uint64_t> rss_at_peak(const Trace& trace, const ReplayResult& result) {
+  const uint64_t peak_ns = trace.clock().ns(result.peak_ticks), end_ns = trace.clock().ns(result.last_ticks);
+  uint64_t nearest_ns = std::max<uint64_t>(1'000'000'000, end_ns / 50);
+  std::optional<uint64_t> rss;
+  for (const UsageSample& sample : usage_samples(trace)) {
+    const uint64_t at_ns = trace.clock().ns(sample.ticks);
+    const uint64_t distance_ns = at_ns > peak_ns ? at_ns - peak_ns : peak_ns - at_ns;
+    if (!sample.values.has(UsageField::rss) || distance_ns > nearest_ns)
+      continue;
+    nearest_ns = distance_ns;
+    rss = sample.values.of(UsageField::rss);
+  }
+  return rss;
+}
+
 void set_totals(const Trace& trace, const ReplayResult& result, bool whole_run, RunProfile& profile) {
   const auto set = [&](ProfileMetric metric, uint64_t value) {
     profile.totals[metric] = value;
@@ -229,6 +246,8 @@ void set_totals(const Trace& trace, const ReplayResult& result, bool whole_run, 
   const TraceMetadata& metadata = trace.metadata();
   if (whole_run && metadata.has_status && metadata.status.peak_rss_bytes != 0)
     set(peak_rss_bytes, metadata.status.peak_rss_bytes);
+  if (const auto rss = rss_at_peak(trace, result))
+    set(rss_at_peak_bytes, *rss);
 }
 
 } // namespace

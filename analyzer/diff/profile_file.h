@@ -36,10 +36,8 @@
 #include <string>
 #include <vector>
 
-#include "analyses/moment.h"
 #include "diff/run_profile.h"
-#include "reader/trace.h"
-#include "symbols/symbolizer.h"
+#include "reader/trace_metadata.h"
 
 namespace hl {
 
@@ -54,12 +52,6 @@ struct ProfileKey {
   uint64_t names_hash = 0;
   friend bool operator==(const ProfileKey&, const ProfileKey&) = default;
 };
-// nullopt: this trace is not finished, so nothing about it is kept.
-std::optional<ProfileKey> profile_key(const Trace& trace, const Moment& moment,
-                                      const SymbolizerOptions& symbols);
-// Where the cache of that key is: beside the trace.
-std::string profile_cache_path(const Trace& trace, const ProfileKey& key);
-
 std::vector<uint8_t> serialize_profile(const RunProfile& profile, const ProfileKey& key = {},
                                        int compression_level = 3);
 // nullopt: damaged, of another version, or, with `expected`, of another trace.

@@ -5,10 +5,28 @@
 #include <fstream>
 #include <string>
 
+#include <zstd.h>
+
+#include "diff/profile_file.h"
+#include "testing/profile_maker.h"
 #include "testing/trace_builder.h"
 
 using namespace hl;
 using namespace hl::testing;
+
+namespace {
+
+// What the profile fuzzer takes: the inside of the frame.
+void write_profile(const std::string& path, const RunProfile& profile) {
+  const std::vector<uint8_t> bytes = serialize_profile(profile);
+  constexpr size_t kHeader = 96;
+  std::string inside(1 << 20, '\0');
+  inside.resize(
+      ZSTD_decompress(inside.data(), inside.size(), bytes.data() + kHeader, bytes.size() - kHeader));
+  std::ofstream(path, std::ios::binary) << inside;
+}
+
+} // namespace
 
 int main(int argc, char** argv) {
   if (argc != 2) {
@@ -70,5 +88,15 @@ int main(int argc, char** argv) {
   seed("process", std::string("\x03\x00\x00\x00\x04\xff\xff\xff\xff", 9));
   seed("node", std::string("\x88\x01\x00\x00\x02\x05\x00", 7));
   seed("events", std::string("\x05\x04\x00\x00\x08\x01\x02\x03\x04\x05\x06\x07\x08", 13));
+  const std::string profiles = std::string(argv[1]) + "/profile/";
+  write_profile(profiles + "empty", RunProfile{});
+  ProfileMaker maker;
+  maker.site({{"malloc", "", 0, "/lib/libc.so.6", kFrameAllocator}, {"load", "/src/load.cpp", 10}, {"main"}},
+             3, 300);
+  maker.site({{"save", "/src/save.cpp", 20, "/opt/libsave.so", kFrameInlined}, {"main"}}, 1, 7'000'000'000);
+  maker.profile.marks = {{"request", 1000}};
+  maker.profile.troubles = {"Names in /opt/x: none."};
+  maker.profile.scanned = true;
+  write_profile(profiles + "two_sites", maker.profile);
   return 0;
 }
