@@ -88,24 +88,14 @@ ComparedNames::ComparedNames(const RunProfile& base, const RunProfile& next, con
   static const RenameMap kNone;
   number_frames(kBase, renames);
   number_frames(kNew, kNone);
-  texts_.resize(next_number_);
-  for (auto& [number, text] : texts_by_number_)
-    texts_[number] = std::move(text);
-  texts_by_number_.clear();
 }
 
 uint32_t ComparedNames::text_number(std::string_view text) {
-  const auto [found, is_new] = text_numbers_.try_emplace(std::string(text), next_number_);
-  if (is_new)
-    texts_by_number_.emplace(next_number_++, text);
-  return found->second;
-}
-
-uint32_t ComparedNames::pair_number(uint32_t a, uint32_t b) {
-  const auto [found, is_new] = pair_numbers_.try_emplace(uint64_t{a} << 32 | b, next_number_);
-  if (is_new)
-    ++next_number_;
-  return found->second;
+  if (const auto found = text_numbers_.find(text); found != text_numbers_.end())
+    return found->second;
+  const auto number = static_cast<uint32_t>(texts_.size());
+  text_numbers_.emplace(texts_.emplace_back(text), number);
+  return number;
 }
 
 void ComparedNames::number_files() {
@@ -173,13 +163,13 @@ void ComparedNames::number_files() {
   file_numbers_[kNew].assign(profiles_[kNew]->strings.size(), 0);
   std::vector<uint32_t> numbers(base.size());
   for (uint32_t i = 0; i < base.size(); ++i) {
-    numbers[i] = next_number_++;
+    numbers[i] = ++files_;
     for (const uint32_t string : base[i].strings)
       file_numbers_[kBase][string] = numbers[i];
   }
   for (uint32_t i = 0; i < next.size(); ++i) {
     const bool same = partner_of_next[i] != kNone && !moved_next[i];
-    const uint32_t number = same ? numbers[partner_of_next[i]] : next_number_++;
+    const uint32_t number = same ? numbers[partner_of_next[i]] : ++files_;
     for (const uint32_t string : next[i].strings)
       file_numbers_[kNew][string] = number;
   }
@@ -196,6 +186,9 @@ void ComparedNames::number_frames(Side side, const RenameMap& renames) {
   for (size_t i = 1; i < modules.size(); ++i)
     modules[i] = text_number(profile.modules[i].is_main ? std::string("[program]")
                                                         : canonical_module(profile.modules[i].path));
+  std::vector<uint32_t> builds(profile.modules.size(), 0);
+  for (size_t i = 1; i < builds.size(); ++i)
+    builds[i] = text_number(profile.modules[i].build_id); // of the empty text: 0
   frames_[side].resize(profile.frames.size());
   for (size_t i = 1; i < profile.frames.size(); ++i) {
     const ProfileFrame& frame = profile.frames[i];
@@ -222,15 +215,16 @@ void ComparedNames::number_frames(Side side, const RenameMap& renames) {
     FrameNames& names = frames_[side][i];
     names.file = file_numbers_[side][frame.file];
     names.module = modules[frame.module];
+    names.build = builds[frame.module];
     names.last = function.last;
-    const uint32_t place = pair_number(names.file, names.module);
-    const uint32_t arguments = pair_number(function.canonical, function.details);
-    names.by_strength = {pair_number(function.whole, place),
-                         pair_number(arguments, place),
+    const uint32_t place = pairs_.child(names.file, names.module);
+    const uint32_t arguments = pairs_.child(function.canonical, function.details);
+    names.by_strength = {pairs_.child(function.whole, place),
+                         pairs_.child(arguments, place),
                          arguments,
-                         pair_number(function.canonical, names.module),
+                         pairs_.child(function.canonical, names.module),
                          function.canonical,
-                         pair_number(function.bare, names.file != 0 ? names.file : names.module)};
+                         pairs_.child(function.bare, names.file != 0 ? names.file : names.module)};
     names.kept = (frame.flags & (kFrameAllocator | kFrameRuntime | kFrameMarker)) == 0;
     names.own = frame.own();
   }

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -12,6 +13,7 @@
 
 #include "diff/rename_map.h"
 #include "diff/run_profile.h"
+#include "diff/stack_classes.h"
 
 namespace hl {
 
@@ -33,6 +35,7 @@ struct FrameNames {
   uint32_t last = 0;   // last component of the canonical name
   uint32_t file = 0;   // 0: not known
   uint32_t module = 0; // without directory and version; the program itself is one, whatever it is called
+  uint32_t build = 0;  // of the module's build-id; 0: not known
   bool kept = false;   // neither allocator nor runtime
   bool own = false;
 
@@ -49,7 +52,7 @@ class ComparedNames {
   const FrameNames& frame(Side side, uint32_t index) const { return frames_[side][index]; }
   // Of a number of FrameNames::canonical() or last.
   std::string_view name(uint32_t number) const { return texts_[number]; }
-  size_t numbers() const { return next_number_; }
+  size_t numbers() const { return texts_.size(); }
 
   // Files that are the same file under another name. Those of one directory that was moved as a whole (the
   // build directory) are not among them.
@@ -60,19 +63,17 @@ class ComparedNames {
 
  private:
   uint32_t text_number(std::string_view text);
-  uint32_t pair_number(uint32_t a, uint32_t b);
   void number_files();
   void number_frames(Side side, const RenameMap& renames);
 
   std::array<const RunProfile*, 2> profiles_;
   std::array<std::vector<FrameNames>, 2> frames_;
   std::array<std::vector<uint32_t>, 2> file_numbers_; // by string index
-  std::unordered_map<std::string, uint32_t> text_numbers_;
-  std::unordered_map<uint64_t, uint32_t> pair_numbers_;
-  std::unordered_map<uint32_t, std::string> texts_by_number_;
-  std::vector<std::string> texts_;
+  std::deque<std::string> texts_;                     // by number
+  std::unordered_map<std::string_view, uint32_t> text_numbers_;
+  StackClasses pairs_;
   std::vector<MovedFile> moved_;
-  uint32_t next_number_ = 0;
+  uint32_t files_ = 0;
 };
 
 } // namespace hl

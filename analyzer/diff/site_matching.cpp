@@ -8,24 +8,13 @@
 
 #include "diff/line_pairing.h"
 #include "diff/stack_alignment.h"
+#include "diff/stack_classes.h"
 
 namespace hl {
 namespace {
 
 constexpr uint64_t kMaxCells = 400'000'000; // of alignments: some two seconds
 constexpr size_t kMaxCandidates = 48;       // that a site is aligned with
-
-class StackClasses {
- public:
-  void expect(size_t more) { numbers_.reserve(numbers_.size() + more); }
-  uint32_t child(uint32_t parent, uint32_t name) {
-    return numbers_.try_emplace(uint64_t{parent} << 32 | name, static_cast<uint32_t>(numbers_.size() + 1))
-        .first->second;
-  }
-
- private:
-  std::unordered_map<uint64_t, uint32_t> numbers_;
-};
 
 class Matcher {
  public:
@@ -105,22 +94,44 @@ class Matcher {
     result_.pairs.push_back(std::move(pair));
   }
 
-  // A number for each node of a side: of its stack's frames, by the given names.
-  void number_nodes(Side side, NameStrength strength, bool all_frames, bool recursion, StackClasses& classes,
-                    std::vector<uint32_t>& of_node) const {
+  // Nodes that a site without a partner leads to.
+  std::vector<bool> wanted_nodes(Side side) const {
     const RunProfile& profile = names_.profile(side);
-    classes.expect(profile.nodes.size());
+    std::vector<bool> wanted(profile.nodes.size(), false);
+    for (uint32_t i = 0; i < profile.sites.size(); ++i)
+      if (!taken_[side][i])
+        for (uint32_t node = profile.sites[i].node; node != 0 && !wanted[node];
+             node = profile.nodes[node].parent)
+          wanted[node] = true;
+    return wanted;
+  }
+
+  // A number for each of these nodes: of its stack's frames, by the given names.
+  void number_nodes(Side side, NameStrength strength, bool all_frames, const std::vector<bool>& wanted,
+                    StackClasses& classes, std::vector<uint32_t>& of_node) const {
+    const RunProfile& profile = names_.profile(side);
     of_node.assign(profile.nodes.size(), 0);
-    std::vector<uint32_t> last(recursion ? 0 : profile.nodes.size(), 0);
     // Parents stand before their children.
     for (uint32_t node = 1; node < profile.nodes.size(); ++node) {
+      if (!wanted[node])
+        continue;
       const FrameNames& frame = names_.frame(side, profile.nodes[node].frame);
-      const uint32_t parent = profile.nodes[node].parent;
-      const uint32_t name = frame.of(strength);
-      const bool counts = (frame.kept || all_frames) && (recursion || last[parent] != name);
-      of_node[node] = counts ? classes.child(of_node[parent], name) : of_node[parent];
-      if (!recursion)
-        last[node] = frame.kept ? name : last[parent];
+      const uint32_t parent = of_node[profile.nodes[node].parent];
+      of_node[node] = frame.kept || all_frames ? classes.child(parent, frame.of(strength)) : parent;
+    }
+  }
+  // The same with bare names, a function that calls itself counted once.
+  void number_nodes_without_recursion(Side side, StackClasses& classes,
+                                      std::vector<uint32_t>& of_node) const {
+    const RunProfile& profile = names_.profile(side);
+    of_node.assign(profile.nodes.size(), 0);
+    std::vector<uint32_t> last(profile.nodes.size(), 0);
+    for (uint32_t node = 1; node < profile.nodes.size(); ++node) {
+      const FrameNames& frame = names_.frame(side, profile.nodes[node].frame);
+      const uint32_t parent = profile.nodes[node].parent, name = frame.of(NameStrength::bare);
+      last[node] = frame.kept ? name : last[parent];
+      of_node[node] =
+          frame.kept && last[parent] != name ? classes.child(of_node[parent], name) : of_node[parent];
     }
   }
 
@@ -132,9 +143,10 @@ class Matcher {
     std::vector<uint32_t> of_node, runtime_of_node;
     for (const Side side : {kBase, kNew}) {
       const RunProfile& profile = names_.profile(side);
-      number_nodes(side, strength, false, true, classes, of_node);
+      const std::vector<bool> wanted = wanted_nodes(side);
+      number_nodes(side, strength, false, wanted, classes, of_node);
       if (same_runtime)
-        number_nodes(side, NameStrength::bare, true, true, runtime, runtime_of_node);
+        number_nodes(side, NameStrength::bare, true, wanted, runtime, runtime_of_node);
       for (uint32_t i = 0; i < profile.sites.size(); ++i) {
         if (taken_[side][i])
           continue;
@@ -163,7 +175,7 @@ class Matcher {
     std::unordered_map<uint32_t, bool> wanted; // a class with a lonely site
     for (const Side side : {kBase, kNew}) {
       const RunProfile& profile = names_.profile(side);
-      number_nodes(side, NameStrength::bare, false, false, classes, of_node);
+      number_nodes_without_recursion(side, classes, of_node);
       for (uint32_t i = 0; i < profile.sites.size(); ++i) {
         class_of_site[side].push_back(of_node[profile.sites[i].node]);
         if (!taken_[side][i])

@@ -91,9 +91,9 @@ double StackAligner::likeness(uint32_t base_frame, uint32_t new_frame, double al
     return names_.name(base.last).ends_with("operator()") ? 0.7 : 0.95;
   if (base.last == next.last && same_module && !names_.name(base.last).ends_with("operator()"))
     return 0.85;
-  // Renamed, if neither name exists on the other side.
-  if (!same_module || frequency_.sites(kNew, base.canonical()) != 0 ||
-      frequency_.sites(kBase, next.canonical()) != 0)
+  // Renamed, if neither name exists on the other side; within one build nothing is.
+  if (!same_module || (base.build != 0 && base.build == next.build) ||
+      frequency_.sites(kNew, base.canonical()) != 0 || frequency_.sites(kBase, next.canonical()) != 0)
     return 0;
   const double alike = name_likeness(names_.name(base.last), names_.name(next.last));
   const double credit = 0.45 * alike + 0.35 * alike_numbers + (same_file ? 0.2 : 0.0);
