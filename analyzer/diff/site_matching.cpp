@@ -13,7 +13,7 @@
 namespace hl {
 namespace {
 
-constexpr uint64_t kMaxCells = 400'000'000; // of alignments: some two seconds
+constexpr uint64_t kMaxCells = 100'000'000; // of alignments: about a second
 constexpr size_t kMaxCandidates = 48;       // that a site is aligned with
 
 class Matcher {
@@ -271,7 +271,10 @@ class Matcher {
       const size_t limit = 64;
       for (size_t b = 0; b < std::min(base.size(), limit); ++b)
         for (size_t n = 0; n < std::min(next.size(), limit); ++n)
-          score(base[b], next[n], aligner, scored);
+          if (!score(base[b], next[n], aligner, scored)) {
+            result_.given_up = true;
+            return;
+          }
       take_best(scored, aligner);
     });
   }
@@ -344,7 +347,9 @@ class Matcher {
       const std::vector<uint32_t>& stack = stacks_[kBase][base];
       for (size_t depth = 0; depth < stack.size(); ++depth) {
         const uint32_t name = names_.frame(kBase, stack[depth]).canonical();
-        if (next_with.contains(name))
+        const auto with = next_with.find(name);
+        // What a quarter of all sites have leads to no site in particular.
+        if (with != next_with.end() && with->second.size() <= std::max<size_t>(256, stacks_[kNew].size() / 4))
           rarest.emplace_back(-frequency.rarity(name) / (1 + 0.1 * static_cast<double>(depth)), name);
       }
       std::sort(rarest.begin(), rarest.end());

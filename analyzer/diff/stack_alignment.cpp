@@ -80,7 +80,14 @@ double StackAligner::weight(Side side, uint32_t frame, size_t depth) const {
   return frequency_.rarity(names.canonical()) * nearness_[depth] * (names.own ? 1.0 : 0.4);
 }
 
-double StackAligner::likeness(uint32_t base_frame, uint32_t new_frame, double alike_numbers) const {
+double StackAligner::likeness_of_names(uint32_t base_last, uint32_t new_last) {
+  const auto [found, is_new] = name_likeness_.try_emplace(uint64_t{base_last} << 32 | new_last);
+  if (is_new)
+    found->second = static_cast<float>(name_likeness(names_.name(base_last), names_.name(new_last)));
+  return found->second;
+}
+
+double StackAligner::likeness(uint32_t base_frame, uint32_t new_frame, double alike_numbers) {
   const FrameNames& base = names_.frame(kBase, base_frame);
   const FrameNames& next = names_.frame(kNew, new_frame);
   if (base.canonical() == next.canonical())
@@ -95,7 +102,7 @@ double StackAligner::likeness(uint32_t base_frame, uint32_t new_frame, double al
   if (!same_module || (base.build != 0 && base.build == next.build) ||
       frequency_.sites(kNew, base.canonical()) != 0 || frequency_.sites(kBase, next.canonical()) != 0)
     return 0;
-  const double alike = name_likeness(names_.name(base.last), names_.name(next.last));
+  const double alike = likeness_of_names(base.last, next.last);
   const double credit = 0.45 * alike + 0.35 * alike_numbers + (same_file ? 0.2 : 0.0);
   return credit < 0.45 ? 0 : std::min(credit, 0.8);
 }

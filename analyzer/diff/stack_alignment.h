@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "diff/compared_names.h"
@@ -56,12 +57,14 @@ class StackAligner {
 
  private:
   double weight(Side side, uint32_t frame, size_t depth) const;
-  double likeness(uint32_t base_frame, uint32_t new_frame, double alike_numbers) const;
+  double likeness(uint32_t base_frame, uint32_t new_frame, double alike_numbers);
+  double likeness_of_names(uint32_t base_last, uint32_t new_last);
 
   const ComparedNames& names_;
   const FunctionFrequency& frequency_;
   std::array<double, 96> nearness_; // by depth; its size is how much of a stack is looked at
   uint64_t cells_ = 0;
+  std::unordered_map<uint64_t, float> name_likeness_; // by the numbers of two last components
   std::vector<double> base_weights_, new_weights_, table_;
 };
 
