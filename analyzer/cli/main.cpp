@@ -13,19 +13,20 @@ constexpr char kHelp[] = R"(heapledger - a flight recorder for a program's memor
 usage: heapledger record [OPTIONS] [--] APP [ARGS...]    record a program
        heapledger VERB [TRACE] [OPTIONS]                 look at what was recorded
 
-  record    run a program and record every allocation with its stack
-  report    who allocated, who held the memory at the peak, what was not freed
-  leaks     what is lost, who keeps the rest, what to mend first
-  diff      what changed between two runs, or two moments of one
+  record         run a program and record every allocation with its stack
+  report         who allocated, who held the memory at the peak, what was not freed
+  leaks          what is lost, who keeps the rest, what to mend first
+  diff           what changed between two runs, or two moments of one
+  map            the whole memory of the process: what is resident, and who mapped it
+  ledger         resident memory in accounts that add up to it, and who has them
   fragmentation  what of the resident heap is waste, and who keeps it
-  live      the live heap at a moment, by site
-  map       the whole memory of the process: what is resident, and who mapped it
-  info      what a trace is, what it holds and what it lost
-  metrics   the numbers that --max can limit
-  dump      every event as a line of text
+  live           the live heap at a moment, by site
+  info           what a trace is, what it holds and what it lost
+  metrics        the numbers that --max can limit
+  dump           every event as a line of text
 
-  mark      name this moment in the trace of a running program: heapledger mark PID NAME
-  snapshot  the same, and look for leaks in it: heapledger snapshot PID --leaks
+  mark           name this moment in the trace of a running program: heapledger mark PID NAME
+  snapshot       the same, and look for leaks in it: heapledger snapshot PID --leaks
 
 TRACE is a trace file or a run directory; none: the newest run in $HEAPLEDGER_DIR or here.
 A moment may follow it: TRACE@peak, TRACE@+90s, TRACE@14:03:07, TRACE@mark:NAME, TRACE@exit.
@@ -46,6 +47,7 @@ constexpr Verb kVerbs[] = {{"record", hl::run_record},
                            {"report", hl::run_report},
                            {"leaks", hl::run_leaks},
                            {"diff", hl::run_diff},
+                           {"ledger", hl::run_ledger},
                            {"live", hl::run_live},
                            {"map", hl::run_map},
                            {"fragmentation", hl::run_fragmentation},

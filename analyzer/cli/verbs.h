@@ -15,6 +15,7 @@ enum ExitCode : int {
 int run_diff(int argc, char** argv);
 int run_info(int argc, char** argv);
 int run_leaks(int argc, char** argv);
+int run_ledger(int argc, char** argv);
 int run_report(int argc, char** argv);
 int run_fragmentation(int argc, char** argv);
 int run_live(int argc, char** argv);

@@ -21,6 +21,7 @@ enum class TraceErrorKind : uint8_t {
   newer_version,   // written by a newer heapledger
   nothing_whole,   // a trace, but not one whole chunk survives
   no_such_process, // --pid names none of the run's processes
+  no_samples,      // nothing is known of the process's memory at that moment
 };
 
 class TraceError : public std::runtime_error {

@@ -35,6 +35,10 @@ void write_frames(const std::vector<ResolvedFrame>& frames, JsonWriter& json) {
 }
 
 void write_identity(const HeapAnswer& answer, JsonWriter& json) {
+  write_identity_at(answer, answer.heap.result().last_ticks, json);
+}
+
+void write_identity_at(const HeapAnswer& answer, uint64_t ticks, JsonWriter& json) {
   const TraceMetadata& metadata = answer.trace.metadata();
   json.member("uuid", to_text(metadata.uuid))
       .member("pid", metadata.header.pid)
@@ -43,9 +47,7 @@ void write_identity(const HeapAnswer& answer, JsonWriter& json) {
       .member("recovered", answer.trace.recovered())
       .member("running", answer.trace.running())
       .member("moment", answer.moment.text)
-      .member("time_ns", answer.heap.result().last_ticks == 0
-                             ? 0
-                             : answer.trace.clock().ns(answer.heap.result().last_ticks));
+      .member("time_ns", ticks == 0 ? 0 : answer.trace.clock().ns(ticks));
 }
 
 } // namespace hl

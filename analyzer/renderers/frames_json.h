@@ -11,5 +11,7 @@ namespace hl {
 void write_frames(const std::vector<ResolvedFrame>& frames, JsonWriter& json);
 // uuid, pid, command, complete, recovered, running, moment, time_ns.
 void write_identity(const HeapAnswer& answer, JsonWriter& json);
+// The same of the moment `ticks`.
+void write_identity_at(const HeapAnswer& answer, uint64_t ticks, JsonWriter& json);
 
 } // namespace hl

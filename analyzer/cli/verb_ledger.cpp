@@ -1,0 +1,143 @@
+// `heapledger ledger`: what resident memory consists of at a moment, in accounts that add up to it.
+#include "analyses/memory_moment.h"
+#include "cli/gate.h"
+#include "cli/progress.h"
+#include "cli/verbs.h"
+#include "renderers/ledger_output.h"
+
+namespace hl {
+namespace {
+
+constexpr size_t kTopText = 3, kTopJson = 1000;
+constexpr size_t kMostPoints = 24; // of the course; each costs a pass over the live blocks
+
+struct LedgerOptions {
+  TraceOptions common;
+  std::string saw;
+  std::optional<size_t> top;
+  bool no_course = false;
+};
+
+// The ledger of one sample with the heap as of its ticks.
+struct SampledLedger {
+  ResidencySample sample;
+  RegionMap map;
+  Ledger ledger;
+};
+
+Ledger ledger_at(const Trace& trace, const ResidencySample& sample, const Replay& replay, RegionMap& map) {
+  const std::vector<HeapBlock> blocks = blocks_by_address(replay);
+  map = make_region_map(
+      sample,
+      {.replay = &replay, .blocks = blocks, .metadata = &trace.metadata(), .modules = &trace.modules()});
+  const PageAccounts accounts = account_pages({.blocks = blocks,
+                                               .sample = &sample,
+                                               .map = &map,
+                                               .allocator = allocator_of(trace.metadata()),
+                                               .freed = {}});
+  return make_ledger(map, accounts, sample.consistent());
+}
+
+std::vector<StackId> stacks_of(const Ledger& ledger, const ReplayResult& result) {
+  std::vector<StackId> stacks;
+  for (const auto& owners : ledger.owners)
+    for (const AccountOwner& owner : owners)
+      if (owner.site != 0 && result.site_stacks[owner.site] != 0)
+        stacks.push_back(result.site_stacks[owner.site]);
+  return stacks;
+}
+
+int answer_ledger(const LedgerOptions& options) {
+  std::optional<SeenNumber> seen;
+  if (!options.saw.empty() && !(seen = parse_seen_number(options.saw)))
+    throw UsageError("'" + options.saw + "' is no number that a tool showed; write for instance 92M:dumpsys");
+  const std::vector<Limit> limits = requested_limits(options.common);
+  const OpenedTrace opened = open_trace(options.common);
+  const Trace& trace = *opened.trace;
+  Progress progress("replaying");
+  std::string why;
+  const auto moment = resolve_moment(trace, opened.moment, why);
+  if (!moment)
+    throw UsageError(why);
+  const std::vector<ResidencySample> listed = list_residency_samples(trace);
+  const auto asked = sample_for(listed, opened.moment, *moment);
+  if (!asked)
+    throw TraceError(TraceErrorKind::no_samples, trace.path(), why_no_samples(trace));
+  std::vector<size_t> chosen =
+      options.no_course ? std::vector<size_t>{*asked} : spread_samples(listed, kMostPoints, *asked);
+  std::optional<SampledLedger> found;
+  std::vector<LedgerPoint> course;
+  const HeapReplay heap = replay_samples(
+      trace, listed, chosen,
+      [&](size_t index, const ResidencySample& sample, const Replay& replay) {
+        RegionMap map;
+        Ledger ledger = ledger_at(trace, sample, replay, map);
+        course.push_back({sample.ticks, ledger.rss, ledger.bytes});
+        if (index == *asked)
+          found = {sample, std::move(map), std::move(ledger)};
+      },
+      true, progress.callback());
+  if (!found)
+    throw TraceError(TraceErrorKind::no_samples, trace.path(), "the sample of that moment is damaged");
+  StackResolver resolver(trace, options.common.symbolizer_options());
+  resolver.resolve(stacks_of(found->ledger, heap.result()));
+  progress.clear();
+  const HeapAnswer heap_answer{
+      trace,         heap,          resolver,
+      opened.moment, GroupBy::line, options.top.value_or(options.common.json ? kTopJson : kTopText)};
+  LedgerAnswer answer{heap_answer,
+                      found->sample,
+                      found->ledger,
+                      std::move(course),
+                      forecast(usage_samples(trace), trace.clock()),
+                      seen,
+                      {}};
+  if (opened.moment.kind != Moment::Kind::exit)
+    answer.distance_ns = static_cast<int64_t>(trace.clock().ns(found->sample.ticks)) -
+                         static_cast<int64_t>(trace.clock().ns(moment->last_ticks));
+  if (seen) {
+    answer.meanings = meanings_of(*seen, {&found->ledger, &found->map, found->sample.usage,
+                                          heap.result().live_bytes, heap.result().peak_bytes});
+    if (answer.meanings.empty()) {
+      std::string known;
+      for (const std::string& tool : known_tools())
+        known += (known.empty() ? "" : ", ") + tool;
+      throw UsageError("what '" + seen->tool + "' shows is not known, or not in this trace; known are " +
+                       known);
+    }
+  }
+  if (options.common.json) {
+    JsonWriter out(stdout);
+    ledger_json(answer, out);
+    out.flush();
+    std::fputc('\n', stdout);
+  } else {
+    std::fputs(ledger_text(answer, options.common.style()).c_str(), stdout);
+  }
+  return limits.empty()
+             ? int{kExitFine}
+             : conclude(options.common, opened.choice.path, limit_checks(limits, metrics_of(trace, heap)));
+}
+
+} // namespace
+
+int run_ledger(int argc, char** argv) {
+  CLI::App app("Resident memory (RSS) in accounts that add up to it, who has them, and how that changed.",
+               "heapledger ledger");
+  LedgerOptions options;
+  options.common.add_trace(app, true);
+  app.add_option(
+         "--saw", options.saw,
+         "explain a number seen elsewhere: BYTES:TOOL, as 92M:dumpsys or 1.2G:top; TOOL may be left out")
+      ->option_text("BYTES[:TOOL]");
+  app.add_option("--top", options.top, "owners of each account (default: 3; JSON: 1000; 0: all)")
+      ->option_text("N");
+  app.add_flag("--no-course", options.no_course,
+               "the one moment alone, not how the accounts changed over time");
+  options.common.add_output(app);
+  options.common.add_limits(app);
+  options.common.add_symbols(app);
+  return guarded_main(app, argc, argv, [&] { return answer_ledger(options); });
+}
+
+} // namespace hl
