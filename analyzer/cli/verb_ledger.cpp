@@ -1,8 +1,11 @@
 // `heapledger ledger`: what resident memory consists of at a moment, in accounts that add up to it.
+#include <numeric>
+
 #include "analyses/memory_moment.h"
 #include "cli/gate.h"
 #include "cli/progress.h"
 #include "cli/verbs.h"
+#include "fragmentation/blame.h"
 #include "renderers/ledger_output.h"
 
 namespace hl {
@@ -25,17 +28,37 @@ struct SampledLedger {
   Ledger ledger;
 };
 
-Ledger ledger_at(const Trace& trace, const ResidencySample& sample, const Replay& replay, RegionMap& map) {
+// Who keeps stranded bytes, by site (docs/fragmentation.md).
+std::vector<AccountOwner> stranded_owners(const PageSources& sources, size_t sites) {
+  std::vector<uint32_t> owner_of_site(sites);
+  std::iota(owner_of_site.begin(), owner_of_site.end(), 0u);
+  const std::vector<Charge> charges = blame_pages(sources, owner_of_site, sites);
+  std::vector<AccountOwner> owners;
+  for (uint32_t site = 0; site < charges.size(); ++site)
+    if (const uint64_t bytes = charges[site].stranded_bytes(); bytes != 0)
+      owners.push_back({bytes, site, {}});
+  return owners;
+}
+
+Ledger ledger_at(const Trace& trace, const ResidencySample& sample, const Replay& replay, bool with_owners,
+                 RegionMap& map) {
   const std::vector<HeapBlock> blocks = blocks_by_address(replay);
-  map = make_region_map(
-      sample,
-      {.replay = &replay, .blocks = blocks, .metadata = &trace.metadata(), .modules = &trace.modules()});
-  const PageAccounts accounts = account_pages({.blocks = blocks,
-                                               .sample = &sample,
-                                               .map = &map,
-                                               .allocator = allocator_of(trace.metadata()),
-                                               .freed = {}});
-  return make_ledger(map, accounts, sample.consistent());
+  RegionSources regions;
+  regions.replay = &replay;
+  regions.blocks = blocks;
+  regions.metadata = &trace.metadata();
+  regions.modules = &trace.modules();
+  regions.nodes = &trace.nodes();
+  map = make_region_map(sample, regions);
+  PageSources pages;
+  pages.blocks = blocks;
+  pages.sample = &sample;
+  pages.map = &map;
+  pages.allocator = allocator_of(trace.metadata());
+  std::vector<AccountOwner> stranded;
+  if (with_owners)
+    stranded = stranded_owners(pages, replay.result().sites.size());
+  return make_ledger(map, account_pages(pages), sample.consistent(), stranded);
 }
 
 std::vector<StackId> stacks_of(const Ledger& ledger, const ReplayResult& result) {
@@ -71,7 +94,7 @@ int answer_ledger(const LedgerOptions& options) {
       trace, listed, chosen,
       [&](size_t index, const ResidencySample& sample, const Replay& replay) {
         RegionMap map;
-        Ledger ledger = ledger_at(trace, sample, replay, map);
+        Ledger ledger = ledger_at(trace, sample, replay, index == *asked, map);
         course.push_back({sample.ticks, ledger.rss, ledger.bytes});
         if (index == *asked)
           found = {sample, std::move(map), std::move(ledger)};
