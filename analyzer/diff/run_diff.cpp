@@ -216,11 +216,12 @@ void RunDiff::group_unmatched() {
     group.sites.push_back(leaf.site);
   }
   for (auto& [node, group] : groups) {
-    const bool of_both = std::any_of(group.sites.begin(), group.sites.end(),
-                                     [&](uint32_t i) { return sites_[i].base_sites.empty(); }) &&
-                         std::any_of(group.sites.begin(), group.sites.end(),
-                                     [&](uint32_t i) { return sites_[i].new_sites.empty(); });
-    if (!of_both)
+    // What cancels is the same code; a few calls beside many are two things.
+    const auto cancels = [&](ProfileMetric metric) {
+      const uint64_t base = group.base[metric], next = group.next[metric];
+      return std::min(base, next) >= std::max(base, next) / 4 && std::min(base, next) != 0;
+    };
+    if (!cancels(ProfileMetric::allocation_calls) && !cancels(ProfileMetric::bytes_requested))
       continue;
     for (const uint32_t i : group.sites)
       sites_[i].ambiguous = true;

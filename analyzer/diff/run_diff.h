@@ -2,8 +2,8 @@
 //
 // A site that has no partner is `removed` or `added`. Where both runs have such sites below one caller, in
 // functions that exist in both, they may well be the same code in another shape (inlined, cut by a tail
-// call): these are put together by their deepest common caller, at which their bytes cancel, and told apart
-// from what is certainly new or gone.
+// call): these are put together by their deepest common caller, if calls or bytes cancel there for a quarter
+// at least, and told apart from what is certainly new or gone.
 #pragma once
 
 #include <cstdint>

@@ -6,6 +6,7 @@
 #include <map>
 #include <unordered_map>
 
+#include "diff/canonical_name.h"
 #include "diff/line_pairing.h"
 #include "diff/stack_alignment.h"
 #include "diff/stack_classes.h"
@@ -13,7 +14,7 @@
 namespace hl {
 namespace {
 
-constexpr uint64_t kMaxCells = 100'000'000; // of alignments: about a second
+constexpr uint64_t kMaxCells = 300'000'000; // of alignments: two seconds at most
 constexpr size_t kMaxCandidates = 48;       // that a site is aligned with
 
 class Matcher {
@@ -304,10 +305,14 @@ class Matcher {
       take({{pair.base}, {pair.next}, MatchTier::fuzzy, pair.score});
       const Alignment alignment =
           aligner.align(stacks_[kBase][pair.base], stacks_[kNew][pair.next], pair.alike, true);
+      // A function under another name allocates as it did.
+      if (pair.alike < 0.9)
+        continue;
       for (const Substitution& substitution : alignment.substitutions) {
-        RenameSuggestion& suggestion = renames_[{substitution.base, substitution.next}];
-        ++suggestion.sites;
-        suggestion.bytes += metrics(kNew, pair.next)[ProfileMetric::bytes_requested];
+        Rename& rename = renames_[{substitution.base, substitution.next}];
+        ++rename.sites;
+        rename.bytes += metrics(kNew, pair.next)[ProfileMetric::bytes_requested];
+        rename.calls += metrics(kNew, pair.next)[ProfileMetric::allocation_calls];
       }
     }
   }
@@ -373,32 +378,40 @@ class Matcher {
     take_best(scored, aligner);
   }
 
-  // A name has one new name: the one that most sites speak for.
+  // A name has one new name: the one that most sites speak for. A few calls say little, and so do names
+  // that have nothing in common.
   void finish_renames() {
-    std::map<uint32_t, std::pair<uint32_t, RenameSuggestion>> best;
-    for (const auto& [names, suggestion] : renames_) {
+    constexpr uint64_t kCalls = 8;
+    constexpr double kLikeness = 0.3;
+    std::map<uint32_t, std::pair<uint32_t, Rename>> best;
+    for (const auto& [names, rename] : renames_) {
+      if (rename.calls < kCalls || name_likeness(last_component(names_.name(names.first)),
+                                                 last_component(names_.name(names.second))) < kLikeness)
+        continue;
       auto& [next, known] = best[names.first];
-      if (known.sites < suggestion.sites) {
+      if (known.sites < rename.sites) {
         next = names.second;
-        known = suggestion;
+        known = rename;
       }
     }
-    for (auto& [base, chosen] : best) {
-      auto& [next, suggestion] = chosen;
-      suggestion.base = names_.name(base);
-      suggestion.next = names_.name(next);
-      result_.renames.push_back(std::move(suggestion));
-    }
+    for (const auto& [base, chosen] : best)
+      result_.renames.push_back({std::string(names_.name(base)), std::string(names_.name(chosen.first)),
+                                 chosen.second.sites, chosen.second.bytes});
     std::stable_sort(result_.renames.begin(), result_.renames.end(),
                      [](const RenameSuggestion& a, const RenameSuggestion& b) { return a.bytes > b.bytes; });
   }
+
+  struct Rename {
+    uint32_t sites = 0;
+    uint64_t bytes = 0, calls = 0;
+  };
 
   const ComparedNames& names_;
   const MatchOptions options_;
   std::array<std::vector<bool>, 2> taken_;
   // Compared frames, innermost first; once exact and canonical matching are done.
   std::array<std::vector<std::vector<uint32_t>>, 2> stacks_;
-  std::map<std::pair<uint32_t, uint32_t>, RenameSuggestion> renames_;
+  std::map<std::pair<uint32_t, uint32_t>, Rename> renames_;
   SiteMatching result_;
 };
 

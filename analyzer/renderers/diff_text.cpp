@@ -375,7 +375,7 @@ class DiffText {
       for (const uint32_t site : group.sites)
         ++(diff_.sites()[site].base_sites.empty() ? new_sites : base_sites);
     }
-    if (base_sites == 0 && new_sites == 0)
+    if (base[bytes] == 0 && next[bytes] == 0)
       return "";
     const auto share = [&](Side side, const MetricValues& values) {
       return amount(diff_.value(side, bytes, values), Unit::bytes, style_) + " (" +

@@ -60,10 +60,10 @@ LEVELS = {
 }
 
 
-def build(name, root):
-    """Builds NAME below ROOT; the path of the program."""
+def build(name, root, place=None):
+    """Builds NAME below ROOT, in PLACE or a directory of its own; the path of the program."""
     how = BUILDS[name]
-    directory = Path(root) / how.get("directory", name)
+    directory = Path(root) / (place or how.get("directory", name))
     sources = directory / "src"
     shutil.copytree(SUBJECT, sources)
     if "change" in how:
