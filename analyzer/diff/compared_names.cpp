@@ -74,6 +74,7 @@ std::vector<File> files_of(const RunProfile& profile) {
     file.strings.push_back(i);
   }
   std::vector<File> result;
+  result.reserve(files.size());
   for (auto& [path, file] : files)
     result.push_back(std::move(file));
   return result;
