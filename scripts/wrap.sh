@@ -18,7 +18,7 @@ run_unrecorded() {
     case $1 in
       --) shift; break ;;
       -o | --output | --output-dir | --on-overload | --overload-wait | --pool-size | --zstd-level | --unwinder | \
-        --leaks | --leak-options)
+        --leaks | --leak-options | --sample-budget)
         shift
         [ $# -gt 0 ] && shift
         ;;

@@ -43,9 +43,10 @@ std::string scan_line(const ScanDesk& desk) {
 } // namespace
 
 int run_snapshot(int argc, char** argv) {
-  CLI::App app(
-      "Names this moment in the trace of a program that is being recorded, and looks for leaks in it.",
-      "heapledger snapshot");
+  CLI::App app("Names this moment in the trace of a program that is being recorded, takes its memory map "
+               "while it stands still,\n"
+               "and looks for leaks in it.",
+               "heapledger snapshot");
   uint32_t pid = 0;
   std::string name;
   bool leaks = false;
@@ -58,7 +59,7 @@ int run_snapshot(int argc, char** argv) {
     bool shown = false;
     try {
       RunningProcess process(pid);
-      name = process.ask(name, leaks, [&](double seconds) {
+      name = process.ask(name, leaks ? kDeskScan : kDeskSample | kDeskStill, [&](double seconds) {
         if (!terminal || seconds < 2)
           return;
         std::fprintf(stderr, "\r\033[Kscanning, %.0f s", seconds);
@@ -67,7 +68,14 @@ int run_snapshot(int argc, char** argv) {
       if (shown)
         std::fputs("\r\033[K", stderr);
       if (!leaks) {
-        std::printf("marked: %s\n", name.c_str());
+        const char* const answer = process.sample_answer() == SampleAnswer::none
+                                       ? "; its memory map could not be read"
+                                   : process.sample_answer() == SampleAnswer::running
+                                       ? "; memory map taken while it ran, as it could not be stopped"
+                                       : "; memory map taken";
+        const uint64_t pause_ns = process.desk().pause_ns.load(std::memory_order_relaxed);
+        std::printf("marked: %s%s%s\n", name.c_str(), answer,
+                    pause_ns != 0 ? (", it stood still for " + human_ns(pause_ns)).c_str() : "");
         return int{kExitFine};
       }
       const ScanDesk& desk = process.desk();

@@ -176,7 +176,8 @@ void RunningProcess::wait(const std::atomic<uint32_t>& word, const std::function
   }
 }
 
-std::string RunningProcess::ask(std::string name, bool leaks, const std::function<void(double)>& waiting) {
+std::string RunningProcess::ask(std::string name, uint32_t wanted,
+                                const std::function<void(double)>& waiting) {
   ScanDesk& desk = process_->scans;
   // Acquire: pairs with the recorder's release; it has read what stood there before.
   wait(
@@ -190,7 +191,7 @@ std::string RunningProcess::ask(std::string name, bool leaks, const std::functio
     name = "snapshot-" + std::to_string(desk.requested.load(std::memory_order_relaxed) + 1);
   name.resize(std::min(name.size(), sizeof(desk.name) - 1));
   std::memcpy(desk.name, name.c_str(), name.size() + 1);
-  desk.wanted = kDeskMark | (leaks ? kDeskScan : 0u);
+  desk.wanted = kDeskMark | wanted;
   desk.cause = static_cast<uint32_t>(ScanCause::outside);
   // Release: what is wanted stands there.
   const uint32_t serial = desk.requested.fetch_add(1, std::memory_order_release) + 1;

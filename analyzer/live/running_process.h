@@ -27,12 +27,14 @@ class RunningProcess {
   RunningProcess(const RunningProcess&) = delete;
   RunningProcess& operator=(const RunningProcess&) = delete;
 
-  // Asks for a mark under `name` ("": none is asked for under that name; one is made up) and, with `leaks`,
-  // for a scan; waits until both are in the trace. `waiting` is called now and then with the seconds so far.
-  // Returns the name. Throws NotRecorded where the recorder does not answer any more.
-  std::string ask(std::string name, bool leaks, const std::function<void(double)>& waiting);
+  // Asks for what is `wanted` (ScanDeskWants; a mark in any case) under `name` ("": one is made up); waits
+  // until all of it is in the trace. `waiting` is called now and then with the seconds so far. Returns the
+  // name. Throws NotRecorded where the recorder does not answer any more.
+  std::string ask(std::string name, uint32_t wanted, const std::function<void(double)>& waiting);
   // With the newest scan's result.
   const ScanDesk& desk() const { return process_->scans; }
+  // Of the newest request.
+  SampleAnswer sample_answer() const { return static_cast<SampleAnswer>(process_->sample_answer.load()); }
 
  private:
   void map_session(uint32_t pid);

@@ -14,7 +14,7 @@ namespace hl {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr uint16_t kLastKnownKind = static_cast<uint16_t>(ChunkKind::usage);
+constexpr uint16_t kLastKnownKind = static_cast<uint16_t>(ChunkKind::sampling);
 
 } // namespace
 

@@ -13,6 +13,7 @@ namespace hl {
 namespace {
 
 constexpr int kFlushLimitMs = 30'000;
+constexpr uint64_t kSampleLimitNs = 10'000'000'000;
 constexpr uint64_t kSignEveryNs = 10'000'000'000;
 
 [[noreturn]] void recorder_gone() {
@@ -21,9 +22,11 @@ constexpr uint64_t kSignEveryNs = 10'000'000'000;
 
 } // namespace
 
-void RecorderChannel::send(ScanMessageKind kind) {
+void RecorderChannel::send(ScanMessageKind kind, uint64_t ticks, uint64_t pause_ns) {
   ScanMessage message;
   message.kind = kind;
+  message.ticks = ticks;
+  message.pause_ns = pause_ns;
   last_sign_ns_ = monotonic_ns();
   while (::send(descriptor_, &message, sizeof message, MSG_NOSIGNAL) < 0)
     if (errno != EINTR)
@@ -46,8 +49,8 @@ void RecorderChannel::flush() {
   const uint64_t began_ns = monotonic_ns();
   while (unanswered_ != 0) {
     ScanMessage message;
-    if (receive(message, 1000) && message.kind == ScanMessageKind::flushed)
-      --unanswered_;
+    if (receive(message, 1000))
+      take(message);
     if (monotonic_ns() - began_ns > uint64_t{kFlushLimitMs} * 1'000'000)
       throw ScanFailed(ScanFailure::too_long, "the recorder did not write out its events within 30 s");
   }
@@ -63,8 +66,29 @@ void RecorderChannel::show_life() {
   ++unanswered_;
 }
 
-void RecorderChannel::released() {
-  send(ScanMessageKind::released);
+void RecorderChannel::take(const ScanMessage& message) {
+  if (message.kind == ScanMessageKind::flushed && unanswered_ != 0)
+    --unanswered_;
+  if (message.kind == ScanMessageKind::sampled)
+    sample_wanted_ = false;
+}
+
+void RecorderChannel::ask_for_sample(uint64_t ticks) {
+  sample_wanted_ = true;
+  send(ScanMessageKind::sample, ticks);
+}
+
+void RecorderChannel::wait_for_sample() {
+  const uint64_t began_ns = monotonic_ns();
+  while (sample_wanted_ && monotonic_ns() - began_ns < kSampleLimitNs) {
+    ScanMessage message;
+    if (receive(message, 1000))
+      take(message);
+  }
+}
+
+void RecorderChannel::released(uint64_t pause_ns) {
+  send(ScanMessageKind::released, 0, pause_ns);
 }
 
 } // namespace hl

@@ -17,16 +17,23 @@ class RecorderChannel {
   // Tells a recorder that waits for long that the scanner is at work: asks for a flush now and then, and does
   // not wait for it.
   void show_life();
-  // The process runs again.
-  void released();
+  // Has the sample of the process's memory taken that the recorder may want. `ticks`: the process stands
+  // still as of that stamp; 0: it may run. It may go on after wait_for_sample().
+  void ask_for_sample(uint64_t ticks);
+  // Until it was read; gives up after ten seconds.
+  void wait_for_sample();
+  // The process runs again, after it stood still for that long.
+  void released(uint64_t pause_ns);
 
  private:
-  void send(ScanMessageKind kind);
+  void send(ScanMessageKind kind, uint64_t ticks = 0, uint64_t pause_ns = 0);
+  void take(const ScanMessage& message);
   // One message; false: none within the time.
   bool receive(ScanMessage& out, int timeout_ms);
 
   int descriptor_;
   uint32_t unanswered_ = 0; // flushes
+  bool sample_wanted_ = false;
   uint64_t last_sign_ns_ = 0;
 };
 

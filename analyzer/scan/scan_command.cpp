@@ -50,6 +50,7 @@ constexpr int kPrepareNiceness = 10;
 
 struct Arguments {
   std::string trace, name;
+  std::string sample_of, session; // a sample alone: the trace's UUID, its session file
   uint32_t pid = 0;
   int channel = -1, result = -1;
   ScanCause cause = ScanCause::unknown;
@@ -69,6 +70,10 @@ bool parse(int argc, char** argv, Arguments& out) {
     uint8_t cause = 0;
     if (key == "--trace")
       out.trace = value;
+    else if (key == "--sample-of")
+      out.sample_of = value;
+    else if (key == "--session")
+      out.session = value;
     else if (key == "--name")
       out.name = value;
     else if (key == "--pid")
@@ -100,6 +105,23 @@ bool write_result(int descriptor, const std::vector<uint8_t>& payload) {
     at += static_cast<size_t>(got);
   }
   return true;
+}
+
+// Lets threads that were stopped inside an allocation call leave it. Returns how many are still inside.
+uint32_t run_out_of_calls(StoppedProcess& process, const std::string& session_path, const Uuid& trace_uuid) {
+  CallsInProgress calls(session_path, trace_uuid);
+  std::set<uint32_t> inside = calls.threads_inside();
+  if (inside.empty())
+    return 0;
+  return process.run_on(
+      [&, last = ~uint64_t{0}](uint32_t own_tid) mutable {
+        if (const uint64_t now = monotonic_ns(); now - last > 20'000) {
+          inside = calls.threads_inside();
+          last = now;
+        }
+        return inside.contains(own_tid);
+      },
+      kRunOnLimitNs);
 }
 
 // A scan from the first look at the trace to the graph.
@@ -152,19 +174,10 @@ class Scan {
     ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 0);
     const uint64_t stopped_ns = monotonic_ns();
     StoppedProcess process(arguments_.pid);
+    outcome_.threads_inside =
+        run_out_of_calls(process, live_.trace().metadata().session_path, live_.trace().metadata().uuid);
     const uint64_t stopped_ticks = __rdtsc();
-    CallsInProgress calls(live_.trace().metadata().session_path, live_.trace().metadata().uuid);
-    std::set<uint32_t> inside = calls.threads_inside();
-    if (!inside.empty())
-      outcome_.threads_inside = process.run_on(
-          [&, last = ~uint64_t{0}](uint32_t own_tid) mutable {
-            if (const uint64_t now = monotonic_ns(); now - last > 20'000) {
-              inside = calls.threads_inside();
-              last = now;
-            }
-            return inside.contains(own_tid);
-          },
-          kRunOnLimitNs);
+    channel_.ask_for_sample(stopped_ticks);
     if (is_end())
       prepare();
     channel_.flush();
@@ -181,11 +194,12 @@ class Scan {
     sources.threads = process.contexts();
     build_graph(std::move(sources), memory, headers);
     outcome_.ticks = stamp(stopped_ticks);
+    channel_.wait_for_sample();
     if (!process.exists())
       throw ScanFailed(ScanFailure::gone, "the process ended during the scan");
     process.release();
     outcome_.pause_ns = monotonic_ns() - stopped_ns;
-    channel_.released();
+    channel_.released(outcome_.pause_ns);
     outcome_.reason = live_.what_is_missing();
     outcome_.way = ScanWay::stopped;
   }
@@ -197,9 +211,11 @@ class Scan {
     if (is_end())
       prepare();
     channel_.flush();
+    channel_.ask_for_sample(0);
+    channel_.wait_for_sample();
     // The copy does not change any more, and the program may go on.
-    channel_.released();
     outcome_.pause_ns = monotonic_ns() - began_ns;
+    channel_.released(outcome_.pause_ns);
     live_.complete([] {}, copy.fork_ticks());
     RootSources sources;
     sources.maps = copy.maps();
@@ -349,6 +365,41 @@ std::vector<uint8_t> scan(const Arguments& arguments) {
   }
 }
 
+// Holds the process while the recorder reads its memory map. false: it could not be held, or ended.
+bool hold_for_sample(const Arguments& arguments, const Uuid& trace_uuid) {
+  bool held = false;
+  try {
+    in_own_thread([&] {
+      ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 0);
+      RecorderChannel channel(arguments.channel);
+      const uint64_t stopped_ns = monotonic_ns();
+      StoppedProcess process(arguments.pid);
+      run_out_of_calls(process, arguments.session, trace_uuid);
+      channel.ask_for_sample(__rdtsc());
+      channel.wait_for_sample();
+      held = process.exists();
+      process.release();
+      channel.released(monotonic_ns() - stopped_ns);
+    });
+  } catch (const std::exception&) {
+    return false;
+  }
+  return held;
+}
+
+// 32 hexadecimal digits.
+bool parse_uuid(std::string_view text, Uuid& out) {
+  if (text.size() != 2 * out.size())
+    return false;
+  for (size_t i = 0; i < out.size(); ++i) {
+    const char* const digits = text.data() + 2 * i;
+    if (const auto [end, error] = std::from_chars(digits, digits + 2, out[i], 16);
+        error != std::errc() || end != digits + 2)
+      return false;
+  }
+  return true;
+}
+
 } // namespace
 
 int run_scan_process(int argc, char** argv) {
@@ -366,6 +417,8 @@ int run_scan_process(int argc, char** argv) {
     (void)!::write(fd, "1000", 4);
     ::close(fd);
   }
+  if (Uuid trace_uuid{}; !arguments.sample_of.empty())
+    return parse_uuid(arguments.sample_of, trace_uuid) && hold_for_sample(arguments, trace_uuid) ? 0 : 1;
   return write_result(arguments.result, scan(arguments)) ? 0 : 1;
 }
 

@@ -102,6 +102,7 @@ struct SessionHeader {
   uint32_t scan_options;                  // ScanOptions
   uint64_t scan_wait_ns;                  // a process that asked for a scan waits at most so long for a recorder
                                           // whose heartbeat stands still
+  uint32_t sample_budget_millionths;      // of one processor, for samples of memory; 0: none but on request. Fixed
 };
 static_assert(sizeof(SessionHeader) <= 4096);
 enum class RecorderState : uint32_t { none = 0, running = 1, finished = 2, failed = 3 };
@@ -230,9 +231,26 @@ struct ScanDesk {
   char name[472];                         // UTF-8, NUL-terminated
 };
 static_assert(sizeof(ScanDesk) == 576);
-enum ScanDeskWants : uint32_t { kDeskScan = 1, kDeskMark = 2 /* an event with the name, before the scan */ };
+enum ScanDeskWants : uint32_t {
+  kDeskScan = 1,
+  kDeskMark = 2,   // an event with the name, before the scan
+  kDeskSample = 4, // a sample of the memory map
+  kDeskStill = 8,  // the sample of a process that stands still
+};
+enum class SampleAnswer : uint32_t { none = 0, running = 1, still = 2 };
 
 inline constexpr uint32_t kScanDeskOutside = 0xffffffff;
+
+// Anonymous memory that the shim mapped for itself: one word a range, first page << 19 | pages (of 4 KiB).
+inline constexpr uint32_t kOwnMemoryEntries = 384;
+inline constexpr uint64_t kOwnMemoryPageBytes = 4096;
+inline constexpr uint32_t kOwnMemoryPagesBits = 19;
+inline constexpr uint64_t kOwnMemoryMostPages = (uint64_t{1} << kOwnMemoryPagesBits) - 1;
+constexpr uint64_t own_memory_word(uint64_t start, uint64_t bytes) {
+  return start / kOwnMemoryPageBytes << kOwnMemoryPagesBits | bytes / kOwnMemoryPageBytes;
+}
+constexpr uint64_t own_memory_start(uint64_t word) { return (word >> kOwnMemoryPagesBits) * kOwnMemoryPageBytes; }
+constexpr uint64_t own_memory_bytes(uint64_t word) { return (word & kOwnMemoryMostPages) * kOwnMemoryPageBytes; }
 
 // One process image (exec makes a new one): a block of kind `process`.
 struct SessionProcess {
@@ -271,6 +289,10 @@ struct SessionProcess {
   char text[kProcessTextBytes];
   char check_text[2048];
   ScanDesk scans;
+  std::atomic<uint32_t> marks_waiting;    // 1: a mark was set since the recorder last drained (release, after it)
+  std::atomic<uint32_t> sample_answer;    // SampleAnswer: of the newest request at the desk
+  std::atomic<uint64_t> own_memory_unlisted;           // bytes that found no entry below
+  std::atomic<uint64_t> own_memory[kOwnMemoryEntries]; // 0: free; ranges do not overlap
 };
 static_assert(sizeof(SessionProcess) <= kBlockBytes);
 

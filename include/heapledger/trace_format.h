@@ -53,6 +53,7 @@ enum class ChunkKind : uint16_t {
   domains = 17,      // reserved: names of allocation domains
   unwind_check = 18, // UnwindCheckPayload + text: result of HEAPLEDGER_CHECK_UNWIND
   usage = 19,        // UsagePayload: the kernel's counters of the process's memory, over time
+  sampling = 20,     // SamplingPayload: what sampling did and cost so far (the newest holds)
 };
 enum ChunkFlags : uint16_t { kChunkEssential = 1 };
 
@@ -372,6 +373,21 @@ enum class PageState : uint8_t {
   shared_anonymous = 2, // resident, not file-backed, and mapped more than once (after a fork), or a zero page
   file = 3,          // resident, of a file or of shared memory
 };
+
+// Arrays of three: statm; smaps_rollup with the counters of cgroup, oom and machine; whole maps with their pages.
+struct SamplingPayload {
+  uint32_t payload_header_bytes; // sizeof(SamplingPayload)
+  uint32_t budget_millionths;    // of one processor, for all processes of the session; 0: none but on request
+  uint64_t taken[3];
+  uint64_t cpu_ns[3];            // of the recorder, for this process
+  uint64_t refused[3];           // the kernel did not permit it
+  uint64_t failed[3];
+  uint64_t postponed;            // maps at marks that the budget did not allow
+  uint64_t not_written;          // no room on the disk
+  uint64_t causes[8];            // maps taken by SampleCause
+  uint64_t own_unlisted_bytes;   // memory of the shim that is in no sample's own ranges
+};
+static_assert(sizeof(SamplingPayload) == 8 + 8 * 23);
 
 struct UnwindCheckPayload {      // then text of the first differences
   uint64_t walks;

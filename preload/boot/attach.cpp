@@ -15,6 +15,7 @@
 #include "boot/launch.h"
 #include "boot/real_functions.h"
 #include "emit/event_writer.h"
+#include "platform/own_memory.h"
 #include "platform/syscalls.h"
 #include "runtime/leak_request.h"
 #include "runtime/process.h"
@@ -135,6 +136,7 @@ bool map_session() {
 bool prepare_fork_word() {
   char* const page = static_cast<char*>(sys::map_anonymous(4096));
   if (page == nullptr) return false;
+  note_own_memory(page, 4096);
   sys::raw_syscall(SYS_madvise, sys::pointer_arg(page), 4096, kWipeOnFork);
   g_process.fork_word = reinterpret_cast<std::atomic<uint32_t>*>(page);
   return true;

@@ -16,6 +16,7 @@
 #include "boot/text.h"
 #include "heapledger/session_layout.h"
 #include "platform/spawn.h"
+#include "platform/own_memory.h"
 #include "platform/syscalls.h"
 
 namespace hl {
@@ -138,6 +139,7 @@ void announce_session() {
   while (environ[count] != nullptr) ++count;
   char** const longer = static_cast<char**>(sys::map_anonymous((count + 2) * sizeof(char*)));
   if (longer == nullptr) return;
+  note_own_memory(longer, (count + 2) * sizeof(char*));
   memcpy(longer, environ, count * sizeof(char*));
   longer[count] = entry;
   environ = longer;

@@ -1,6 +1,7 @@
 // Mapping of the session file: see session_view.h.
 #include "emit/session_view.h"
 
+#include "platform/own_memory.h"
 #include "platform/syscalls.h"
 
 namespace hl {
@@ -53,8 +54,10 @@ void SessionView::detach_block(uint32_t index) {
   const long copy = sys::raw_syscall(SYS_mremap, sys::pointer_arg(base), 0, static_cast<long>(kWindowBytes),
                                      MREMAP_MAYMOVE);
   if (!sys::failed(copy)) window.store(reinterpret_cast<char*>(copy), std::memory_order_release);
-  sys::raw_syscall(SYS_mmap, sys::pointer_arg(base + uint64_t{index % kWindowBlocks} * kBlockBytes), kBlockBytes,
-                   PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  char* const block = base + uint64_t{index % kWindowBlocks} * kBlockBytes;
+  const long mapped = sys::raw_syscall(SYS_mmap, sys::pointer_arg(block), kBlockBytes, PROT_READ | PROT_WRITE,
+                                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  if (!sys::failed(mapped)) note_own_memory(block, kBlockBytes);
 }
 
 }  // namespace hl

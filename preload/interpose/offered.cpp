@@ -18,13 +18,16 @@ void record_mark(const char* name, const EntryRegisters& caller) {
 
 HL_BODY void hl_hook_heapledger_mark(const char* name, const EntryRegisters* caller) {
   record_mark(name, *caller);
+  tell_of_mark();
 }
 
 HL_BODY int hl_hook_heapledger_snapshot(const char* name, unsigned flags, const EntryRegisters* caller) {
   constexpr unsigned kWithLeaks = 1; // HEAPLEDGER_LEAKS
   record_mark(name, *caller);
-  if ((flags & kWithLeaks) == 0) return 1;
-  return request_scan(ScanCause::program, name) ? 1 : 0;
+  const bool with_leaks = (flags & kWithLeaks) != 0;
+  const bool answered =
+      request_at_desk(with_leaks ? kDeskScan : kDeskSample | kDeskStill, ScanCause::program, name);
+  return answered || !with_leaks ? 1 : 0;
 }
 
 HL_BODY void hl_hook_heapledger_pause(const EntryRegisters* caller) {

@@ -36,6 +36,7 @@ constexpr char kUsage[] =
     "  --wait-budget-ns N   how long a thread may wait for room in total\n"
     "  --leaks N            LeakPolicy: who is scanned for leaks when it ends\n"
     "  --scan-options N     ScanOptions of leak scans\n"
+    "  --sample-budget N    millionths of a processor that samples of memory may take\n"
     "  --pool-size MIB      room for events on their way (default 8)\n"
     "  --zstd-level N       default 1\n"
     "  --control FD         socket to the supervisor\n"
@@ -79,6 +80,8 @@ bool parse(int argc, char** argv, Options& o) {
         o.session.leak_policy = static_cast<LeakPolicy>(number);
       else if (is_number && word == "--scan-options")
         o.session.scan_options = static_cast<uint32_t>(number);
+      else if (is_number && word == "--sample-budget" && number <= 1'000'000)
+        o.session.sample_budget_millionths = static_cast<uint32_t>(number);
       else if (is_number && word == "--pool-size" && number >= 1 && number <= 1024)
         o.session.pool_bytes = o.recorder.pool_bytes = static_cast<uint32_t>(number << 20);
       else if (is_number && word == "--zstd-level" && number <= 22)

@@ -5,7 +5,9 @@
 #include <cerrno>
 #include <climits>
 #include <csignal>
+#include <cstddef>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include <linux/futex.h>
@@ -28,6 +30,8 @@ namespace hl {
 
 namespace {
 
+// Reading a map takes 90 ms where there are 20 000 mappings.
+constexpr uint64_t kLongestSampleNs = 10'000'000'000;
 constexpr int kScannerChannel = 3, kScannerResult = 4; // descriptors as the scanner has them
 
 std::string program_beside_us() {
@@ -35,6 +39,20 @@ std::string program_beside_us() {
   const ssize_t bytes = readlink("/proc/self/exe", path, sizeof(path));
   const std::string self(path, bytes > 0 ? static_cast<size_t>(bytes) : 0);
   return self.substr(0, self.rfind('/') + 1) + "heapledger";
+}
+
+uint64_t count_threads(uint32_t pid) {
+  UsageFields fields;
+  return parse_stat(read_small_file("/proc/" + std::to_string(pid) + "/stat"), fields)
+             ? fields[UsageField::threads]
+             : 0;
+}
+
+std::string uuid_text(const uint8_t (&uuid)[16]) {
+  std::string text;
+  for (const uint8_t byte : uuid)
+    text += fmt::format("{:02x}", byte);
+  return text;
 }
 
 void wake_all(std::atomic<uint32_t>& word) {
@@ -73,8 +91,9 @@ void show(ScanDesk& desk, const LeakScanPayload& result) {
 
 } // namespace
 
-LeakScans::LeakScans(const SessionHeader& session, const LeakScanSettings& settings, Flush flush)
-    : session_(session), settings_(settings), flush_(std::move(flush)) {
+LeakScans::LeakScans(const SessionHeader& session, const LeakScanSettings& settings, MemorySampler& sampler,
+                     Flush flush)
+    : session_(session), settings_(settings), sampler_(sampler), flush_(std::move(flush)) {
   if (settings_.scanner.empty())
     settings_.scanner = program_beside_us();
 }
@@ -117,10 +136,99 @@ void LeakScans::poll(ProcessRecording& r, uint64_t now_ns) {
   Job& job = it->second;
   if (job.scanner != 0)
     listen(r, job, now_ns);
+  else if (job.over)
+    await_sample(r, job, now_ns);
   else if (r.watch().ended())
     fail(r, job, ScanFailure::gone, "the process had ended");
+  else
+    begin(r, job, now_ns);
+}
+
+void LeakScans::begin(ProcessRecording& r, Job& job, uint64_t now_ns) {
+  // Of the one thread that waits here there is nothing to stop; whoever is about to end is not held up for
+  // more.
+  const bool is_end =
+      job.cause == ScanCause::exit || job.cause == ScanCause::abort || job.cause == ScanCause::signal;
+  const bool needs_stop =
+      !job.only_sample() || ((job.wanted & kDeskStill) != 0 && !is_end &&
+                             !(job.cause == ScanCause::program && count_threads(r.watch().pid()) == 1));
+  if (!needs_stop)
+    conclude(r, job, nullptr);
   else if (running_ < settings_.at_once)
     start(r, job, now_ns);
+}
+
+void LeakScans::ask_sample(ProcessRecording& r, Job& job, uint64_t still_ticks) {
+  if (job.sample != Job::Sample::wanted)
+    return;
+  SampleWish wish;
+  const bool from_outside = job.cause == ScanCause::outside,
+             is_request = job.cause == ScanCause::program || from_outside;
+  wish.cause = !is_request                                                    ? SampleCause::exit
+               : from_outside && (job.wanted & (kDeskScan | kDeskStill)) == 0 ? SampleCause::mark
+                                                                              : SampleCause::request;
+  wish.name = job.name;
+  const bool logical = static_cast<ClockKind>(r.process().clock_kind) == ClockKind::logical;
+  wish.still_ticks = still_ticks == 0 ? 0
+                     : logical        ? session_.logical_clock.load(std::memory_order_acquire) - 1
+                                      : still_ticks;
+  // Whoever asked from inside is still waiting, unless it was let go.
+  job.asker_waits = wish.asker_waits = still_ticks == 0 && !from_outside &&
+                                       r.scan_desk().answered.load(std::memory_order_relaxed) != job.serial;
+  if (job.asker_waits) {
+    flush_(r);
+    job.pending_when_asked = r.pending_bytes();
+  }
+  job.sample_asked_ns = sys::clock_ns(CLOCK_MONOTONIC);
+  job.sample_serial = sampler_.ask(r.generation(), std::move(wish));
+  job.sample = job.sample_serial == 0 ? Job::Sample::done : Job::Sample::asked;
+}
+
+bool LeakScans::sample_was_read(const Job& job) const {
+  return job.sample == Job::Sample::unwanted || job.sample == Job::Sample::done ||
+         (job.sample == Job::Sample::asked && sampler_.was_read(job.sample_serial));
+}
+
+// Before whoever waits is answered: a signal handler may have run in it.
+void LeakScans::check_stillness(ProcessRecording& r, Job& job) {
+  if (!std::exchange(job.checked, true) && job.asker_waits)
+    job.ran_again |= job.pending_when_asked != 0 || r.pending_bytes() != 0;
+}
+
+void LeakScans::before_append(ProcessRecording& r, TakenSample& sample) {
+  const auto it = jobs_.find(&r);
+  if (it == jobs_.end() || sample.serial == 0 || it->second.sample_serial != sample.serial || !sample.good)
+    return;
+  check_stillness(r, it->second);
+  if (!it->second.ran_again)
+    return;
+  sample.flags = static_cast<uint8_t>(sample.flags & ~kResidencyConsistent);
+  sample.payload[offsetof(ResidencyPayload, flags)] = sample.flags;
+}
+
+void LeakScans::sampled(ProcessRecording& r, const TakenSample& sample, bool written) {
+  const auto it = jobs_.find(&r);
+  if (it == jobs_.end() || sample.serial == 0 || it->second.sample_serial != sample.serial)
+    return;
+  it->second.sample = Job::Sample::done;
+  const SampleAnswer answer = !written                                     ? SampleAnswer::none
+                              : (sample.flags & kResidencyConsistent) != 0 ? SampleAnswer::still
+                                                                           : SampleAnswer::running;
+  r.process_for_marks().sample_answer.store(static_cast<uint32_t>(answer), std::memory_order_relaxed);
+}
+
+// All is over but the sample.
+void LeakScans::await_sample(ProcessRecording& r, Job& job, uint64_t now_ns) {
+  ask_sample(r, job, 0);
+  if (sample_was_read(job)) {
+    check_stillness(r, job);
+    answer(r, job);
+  }
+  const bool too_long = job.sample == Job::Sample::asked && now_ns > job.sample_asked_ns + kLongestSampleNs;
+  if (job.sample == Job::Sample::done || job.sample == Job::Sample::unwanted || too_long) {
+    const std::optional<LeakScanPayload> result = job.found;
+    finish(r, job, result ? &*result : nullptr);
+  }
 }
 
 void LeakScans::take_up(ProcessRecording& r, uint64_t now_ns) {
@@ -139,15 +247,26 @@ void LeakScans::take_up(ProcessRecording& r, uint64_t now_ns) {
   }
   // Release: what stands there has been read.
   desk.lock.store(0, std::memory_order_release);
-  if ((job.wanted & kDeskScan) == 0)
+  const bool is_request = job.cause == ScanCause::program || job.cause == ScanCause::outside;
+  if ((job.wanted & (kDeskScan | kDeskSample)) != 0 && (is_request || sampler_.samples_by_itself()))
+    job.sample = Job::Sample::wanted;
+  r.process_for_marks().sample_answer.store(static_cast<uint32_t>(SampleAnswer::none),
+                                            std::memory_order_relaxed);
+  desk.pause_ns.store(0, std::memory_order_relaxed);
+  if ((job.wanted & (kDeskScan | kDeskSample)) == 0)
     return conclude(r, job, nullptr);
   // An earlier recorder has let the process go on, and died before the result was written.
-  if (desk.answered.load(std::memory_order_relaxed) == job.serial)
+  if (desk.answered.load(std::memory_order_relaxed) != job.serial)
+    return;
+  job.sample = Job::Sample::unwanted;
+  if (job.only_sample())
+    conclude(r, job, nullptr);
+  else
     fail(r, job, ScanFailure::scanner_failed, "the recorder was killed before the result was written");
 }
 
 void LeakScans::start(ProcessRecording& r, Job& job, uint64_t now_ns) {
-  if (!flush_(r))
+  if (!flush_(r) && !job.only_sample())
     return fail(r, job, ScanFailure::incomplete, "the trace lacks events that could not be written");
   std::string why;
   int pair[2] = {-1, -1};
@@ -160,6 +279,8 @@ void LeakScans::start(ProcessRecording& r, Job& job, uint64_t now_ns) {
   const bool started = why.empty() && spawn(r, job, pair[1], why);
   if (pair[1] >= 0)
     close(pair[1]);
+  if (!started && job.only_sample())
+    return conclude(r, job, nullptr);
   if (!started)
     return fail(r, job, ScanFailure::scanner_failed, why);
   running_++;
@@ -167,14 +288,17 @@ void LeakScans::start(ProcessRecording& r, Job& job, uint64_t now_ns) {
 }
 
 bool LeakScans::spawn(ProcessRecording& r, Job& job, int channel, std::string& why) {
-  const std::vector<std::string> words{settings_.scanner, "scan-process",
-                                       "--trace",         r.trace()->path(),
-                                       "--pid",           std::to_string(r.watch().pid()),
-                                       "--channel",       std::to_string(kScannerChannel),
-                                       "--result",        std::to_string(kScannerResult),
-                                       "--cause",         std::to_string(static_cast<unsigned>(job.cause)),
-                                       "--name",          job.name,
-                                       "--options",       std::to_string(session_.scan_options)};
+  std::vector<std::string> words{settings_.scanner, "scan-process",
+                                 "--trace",         r.trace()->path(),
+                                 "--pid",           std::to_string(r.watch().pid()),
+                                 "--channel",       std::to_string(kScannerChannel),
+                                 "--result",        std::to_string(kScannerResult),
+                                 "--cause",         std::to_string(static_cast<unsigned>(job.cause)),
+                                 "--name",          job.name,
+                                 "--options",       std::to_string(session_.scan_options)};
+  if (job.only_sample()) {
+    words.insert(words.end(), {"--sample-of", uuid_text(r.process().uuid), "--session", session_.path});
+  }
   std::vector<char*> argv;
   for (const std::string& word : words)
     argv.push_back(const_cast<char*>(word.c_str()));
@@ -213,9 +337,19 @@ void LeakScans::listen(ProcessRecording& r, Job& job, uint64_t now_ns) {
       flush_(r);
       flushed.trace_bytes = r.trace()->bytes();
       send(job.channel, &flushed, sizeof(flushed), MSG_NOSIGNAL | MSG_DONTWAIT);
+    } else if (m.kind == ScanMessageKind::sample) {
+      ask_sample(r, job, m.ticks);
     } else if (m.kind == ScanMessageKind::released) {
+      job.ran_again = job.sample == Job::Sample::asked && !job.told;
+      job.pause_ns = m.pause_ns;
       answer(r, job);
     }
+  }
+  if (job.sample_asked_ns != 0 && !job.told && sample_was_read(job)) {
+    ScanMessage sampled;
+    sampled.kind = ScanMessageKind::sampled;
+    job.told = true;
+    send(job.channel, &sampled, sizeof(sampled), MSG_NOSIGNAL | MSG_DONTWAIT);
   }
   int status = 0;
   const pid_t reaped = waitpid(job.scanner, &status, WNOHANG);
@@ -228,8 +362,14 @@ void LeakScans::listen(ProcessRecording& r, Job& job, uint64_t now_ns) {
   }
   job.scanner = 0;
   running_--;
+  job.ran_again |= job.sample == Job::Sample::asked && !job.told;
   std::string why;
-  if (job.gone)
+  if (job.only_sample()) {
+    // Whoever could not be stopped is looked at while it runs.
+    if (reaped > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+      r.scan_desk().pause_ns.store(job.pause_ns, std::memory_order_relaxed);
+    conclude(r, job, nullptr);
+  } else if (job.gone)
     fail(r, job, ScanFailure::gone, "the process was about to execute another program");
   else if (job.killed)
     fail(r, job, ScanFailure::too_long,
@@ -299,6 +439,15 @@ void LeakScans::fail(ProcessRecording& r, Job& job, ScanFailure failure, const s
 }
 
 void LeakScans::conclude(ProcessRecording& r, Job& job, const LeakScanPayload* result) {
+  if (job.sample == Job::Sample::unwanted || job.sample == Job::Sample::done)
+    return finish(r, job, result);
+  if (result != nullptr)
+    job.found = *result;
+  job.over = true;
+  await_sample(r, job, sys::clock_ns(CLOCK_MONOTONIC));
+}
+
+void LeakScans::finish(ProcessRecording& r, Job& job, const LeakScanPayload* result) {
   ScanDesk& desk = r.scan_desk();
   if (result != nullptr)
     show(desk, *result);

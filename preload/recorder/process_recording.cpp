@@ -107,6 +107,8 @@ bool ProcessRecording::open_trace(const TraceNames& names) {
 
 void ProcessRecording::continue_from(const ChunkHeader& chunk, std::span<const uint8_t> payload) {
   definitions_.already_written(chunk, payload);
+  if (chunk.kind == static_cast<uint16_t>(ChunkKind::sampling) && payload.size() == sizeof sampling_before_)
+    std::memcpy(&sampling_before_, payload.data(), sizeof sampling_before_);
   if (chunk.kind == static_cast<uint16_t>(ChunkKind::header))
     header_written_ = true;
   if (chunk.kind != static_cast<uint16_t>(ChunkKind::events) || payload.size() < sizeof(EventsPayload))
@@ -219,6 +221,13 @@ uint64_t ProcessRecording::low_water(uint64_t pass_ticks) {
   return low;
 }
 
+void ProcessRecording::begin_trace() {
+  if (trace_ == nullptr || trace_->closed() || header_written_ || !wrote(write_header()))
+    return;
+  header_written_ = true;
+  wrote(write_clock());
+}
+
 void ProcessRecording::drain(uint64_t pass_ticks) {
   for (OpenBlock& b : blocks_)
     // Acquire: pairs with the release of the thread that sealed it; its last commit is seen below.
@@ -233,10 +242,7 @@ void ProcessRecording::drain(uint64_t pass_ticks) {
       pending += b.committed_bytes - b.drained_bytes;
   }
   if (trace_ != nullptr && !trace_->closed()) {
-    if (!header_written_ && wrote(write_header())) {
-      header_written_ = true;
-      wrote(write_clock());
-    }
+    begin_trace();
     wrote(definitions_.write(*trace_, shop_.codec));
   }
   if (pending != 0) {

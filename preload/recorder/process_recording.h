@@ -22,6 +22,7 @@
 #include "chunk_codec.h"
 #include "definitions.h"
 #include "heapledger/event_columns.h"
+#include "memory_sampler.h"
 #include "process_watch.h"
 #include "session_file.h"
 #include "tally.h"
@@ -71,6 +72,9 @@ class ProcessRecording {
   TraceFile* trace() { return trace_.get(); }
   ProcessWatch& watch() { return watch_; }
   ScanDesk& scan_desk() { return process_.scans; }
+  SessionProcess& process_for_marks() { return process_; }
+  // When its counters are written next, CLOCK_MONOTONIC: the caller's note.
+  uint64_t& next_usage_ns() { return next_usage_ns_; }
 
   // Nothing more can come from it.
   bool ended(uint64_t now_ns, bool root_ended);
@@ -89,12 +93,19 @@ class ProcessRecording {
 
   // Drains everything committed. `pass_ticks`: a stamp taken before the caller looked for new blocks.
   void drain(uint64_t pass_ticks);
+  // A trace that has nothing yet gets its header.
+  void begin_trace();
   // After drain(): records a mark that no thread of the process has set.
   void write_mark(std::string_view name);
   // After drain(): a leak scan reads the trace now. false: it does not hold everything that was recorded.
   bool ready_for_scan();
   // Appends what a leak scan found. false: it could not be written.
   bool append_scan(const LeakScanPayload& head, std::span<const uint8_t> payload);
+  // A sample of its memory map. false: it could not be written, or belongs to another image.
+  bool append_sample(const TakenSample& sample);
+  bool append_usage(std::span<const UsageRow> rows);
+  // What sampling has done in this recorder's time; written when it has changed.
+  bool write_sampling(const SamplingPayload& stats);
   // Of the newest scan because of the image's end.
   const std::optional<LeakScanPayload>& end_scan() const { return end_scan_; }
   const std::string& end_scan_reason() const { return end_scan_reason_; }
@@ -187,6 +198,8 @@ class ProcessRecording {
   uint64_t losses_written_[kLossCauses + 1] = {};
   uint64_t raw_bytes_ = 0;
   bool header_written_ = false;
+  SamplingPayload sampling_before_{}, sampling_written_{}; // by an earlier recorder; the newest in the trace
+  uint64_t samples_not_written_ = 0, next_usage_ns_ = 0;
   std::optional<LeakScanPayload> end_scan_;
   std::string end_scan_reason_;
   std::optional<int> noted_exit_status_;

@@ -32,6 +32,8 @@ Runs APP and records its memory. Ends with APP's exit status (128+N after signal
       --leak-options LIST where words count as pointers, as NAME=0 or NAME=1 with commas between: use_stacks,
                           use_registers, use_globals, use_tls, mappings, heuristics (all 1), use_unaligned (0);
                           contents=1: keep the first 64 bytes of an example block of each place in the trace
+      --sample-budget PCT how much of one processor samples of memory (the memory map, cgroup, OOM score) may take:
+                          0.01 to 100 percent (default 1); 0: none but those that are asked for
       --unwinder WHICH    own (default) or libunwind (slow; a reference)
       --check-unwind      compare every stack walk with libunwind's (slow; also HEAPLEDGER_CHECK_UNWIND=1)
       --private-argv      do not store APP's arguments in the trace
@@ -135,9 +137,19 @@ bool parse_record_options(int argc, char** argv, RecordOptions& o, std::string& 
         value = word.substr(equals + 1);
         has_value = true;
       }
-      static constexpr std::string_view kNames[] = {
-          "-o",          "--output", "--output-dir", "--on-overload", "--overload-wait", "--wait-budget",
-          "--pool-size", "--pool",   "--zstd-level", "--unwinder",    "--leaks",         "--leak-options"};
+      static constexpr std::string_view kNames[] = {"-o",
+                                                    "--output",
+                                                    "--output-dir",
+                                                    "--on-overload",
+                                                    "--overload-wait",
+                                                    "--wait-budget",
+                                                    "--pool-size",
+                                                    "--pool",
+                                                    "--zstd-level",
+                                                    "--unwinder",
+                                                    "--leaks",
+                                                    "--leak-options",
+                                                    "--sample-budget"};
       bool known = false;
       for (const std::string_view k : kNames)
         known |= name == k;
@@ -173,6 +185,9 @@ bool parse_record_options(int argc, char** argv, RecordOptions& o, std::string& 
           o.zstd_level = static_cast<int>(number);
       } else if (name == "--leaks") {
         good = to_leak_policy(value, o.leaks);
+      } else if (name == "--sample-budget") {
+        good = to_number(value, 0, 100, o.sample_budget_percent) &&
+               (o.sample_budget_percent == 0 || o.sample_budget_percent >= 0.01);
       } else if (name == "--leak-options") {
         good = set_scan_options(value, o.scan_options);
       } else {

@@ -20,6 +20,7 @@ struct RecordOptions {
   int zstd_level = 1;
   LeakPolicy leaks = LeakPolicy::automatic;
   uint32_t scan_options = kScanDefault;
+  double sample_budget_percent = 1; // of one processor
   std::vector<std::string> command; // APP and its arguments
 };
 

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <utility>
 
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -25,6 +26,7 @@ constexpr uint64_t kMs = 1'000'000;
 constexpr uint64_t kDrainIntervalNs = 1000 * kMs;
 constexpr uint64_t kShortestSleepNs = 1 * kMs, kLongestSleepNs = 50 * kMs;
 constexpr uint64_t kWorthwhileBytes = 768 * 1024; // of blocks: about 100 k events, one good chunk
+constexpr uint64_t kFreshMarkNs = 250 * kMs;
 constexpr uint64_t kFirstProcessTimeoutNs = 10'000 * kMs;
 constexpr uint32_t kSpareBlocks = 64;
 constexpr uint32_t kMostNameAttempts = 1000;
@@ -61,7 +63,8 @@ Recorder::Recorder(SessionFile& session, const RecorderSettings& settings)
                                                     .encoder = {},
                                                     .zstd_level = settings.zstd_level,
                                                     .restarts = settings.restarts},
-      scans_(session.header(), settings.scans,
+      sampler_(session.header(), [this] { session_.wake_recorder(); }),
+      scans_(session.header(), settings.scans, sampler_,
              [this](ProcessRecording& r) {
                const uint64_t ticks = stamp_unordered();
                discover_blocks();
@@ -85,10 +88,11 @@ Recorder::~Recorder() {
 
 void Recorder::run() {
   while (pass()) {
+    // A wake that comes between a pass and the sleep is missed.
     if (scans_.busy())
       scans_.sleep(kShortestSleepNs);
     else
-      session_.sleep_until_pressed(sleep_ns_);
+      session_.sleep_until_pressed(sampler_.is_asked() ? kShortestSleepNs : sleep_ns_);
   }
   SessionHeader& h = session_.header();
   h.recorder_state.store(static_cast<uint32_t>(RecorderState::finished), std::memory_order_release);
@@ -111,6 +115,7 @@ bool Recorder::pass() {
   session_.header().coarse_clock.store(pass_ticks, std::memory_order_relaxed);
   discover_blocks();
   drain_all(pass_ticks);
+  take_samples();
   go_on_with_scans();
   if (now_ns_ >= next_end_check_ns_) {
     notice_ends();
@@ -136,6 +141,8 @@ bool Recorder::pass() {
       if (r->trace() == nullptr)
         r->open_trace(trace_names(*r));
       r->housekeep(now_ns_);
+      watch_memory_of(*r);
+      write_usage(*r, false);
     }
     next_housekeeping_ns_ = now_ns_ + 1000 * kMs;
   }
@@ -225,6 +232,7 @@ bool Recorder::adopt_process(uint32_t index) {
   r->open_trace(trace_names(*r));
   std::erase_if(expected_, [pid](const Expected& e) { return e.watch.pid() == pid; });
   write_index_line(*r, "started", false);
+  watch_memory_of(*r);
   recordings_.push_back(std::move(r));
   recorded_++;
   next_housekeeping_ns_ = 0;
@@ -276,14 +284,24 @@ void Recorder::drain_all(uint64_t pass_ticks) {
   const uint32_t limit = h.event_block_limit.load(std::memory_order_relaxed);
   const bool pressed = h.space_waiters.load(std::memory_order_relaxed) != 0 ||
                        (limit != 0 && h.event_blocks.load(std::memory_order_relaxed) * 2 >= limit);
-  const bool due = now_ns_ >= next_drain_ns_;
+  const bool due = now_ns_ >= next_drain_ns_, marks_due = now_ns_ >= next_mark_drain_ns_;
+  marks_wait_ = false;
   for (auto& r : recordings_) {
+    // Acquire: pairs with the release of who set it; the mark is committed. A storm of marks is drained a
+    // hundred times a second, and wakes nobody meanwhile.
+    std::atomic<uint32_t>& marks = r->process_for_marks().marks_waiting;
+    const bool has_mark = marks.load(std::memory_order_relaxed) != 0;
+    const bool marked = has_mark && marks_due && marks.exchange(0, std::memory_order_acquire) != 0;
+    marks_wait_ |= has_mark && !marked;
+    if (marked)
+      next_mark_drain_ns_ = now_ns_ + 10 * kMs;
     const uint64_t pending = r->pending_bytes();
     if (pending == 0 && !due)
       continue;
-    if (!due && !pressed && pending < kWorthwhileBytes)
+    if (!due && !pressed && !marked && pending < kWorthwhileBytes)
       continue;
     r->drain(pass_ticks);
+    note_mark(*r);
     drained_bytes_ += pending;
     if (pending >= kWorthwhileBytes && now_ns_ >= next_processor_check_ns_) {
       leave_processor_to(r->watch().pid());
@@ -293,6 +311,71 @@ void Recorder::drain_all(uint64_t pass_ticks) {
   }
   if (due)
     next_drain_ns_ = now_ns_ + kDrainIntervalNs;
+}
+
+// A map for the newest mark, if it is fresh: a mark that lay in a block while nobody drained tells of another
+// moment.
+void Recorder::note_mark(ProcessRecording& r) {
+  const uint64_t ticks = std::exchange(r.tally().mark_ticks, 0);
+  if (ticks == 0 || !sampler_.samples_by_itself() || scans_.pending(r))
+    return;
+  const std::string& name = r.tally().mark;
+  const SessionProcess& p = r.process();
+  const ClockPair now = read_clock_pair();
+  const bool counts = static_cast<ClockKind>(p.clock_kind) != ClockKind::logical;
+  if (name.starts_with("heapledger: ") ||
+      (counts && ticks > p.started.ticks && now.monotonic_ns > p.started.monotonic_ns &&
+       static_cast<double>(now.ticks - ticks) / static_cast<double>(now.ticks - p.started.ticks) *
+               static_cast<double>(now.monotonic_ns - p.started.monotonic_ns) >
+           static_cast<double>(kFreshMarkNs)))
+    return;
+  sampler_.ask(r.generation(), {.cause = SampleCause::mark, .name = name, .optional = true});
+}
+
+void Recorder::watch_memory_of(ProcessRecording& r) {
+  if (r.watch().pid() != 0 && !sampler_.has(r.generation()) && !r.watch().ended())
+    sampler_.add(r.generation(), r.watch(), r.process(), r.process().started.monotonic_ns);
+}
+
+void Recorder::take_samples() {
+  for (TakenSample& sample : sampler_.collect()) {
+    const auto r = std::find_if(recordings_.begin(), recordings_.end(),
+                                [&sample](const auto& x) { return x->generation() == sample.process; });
+    if (r == recordings_.end())
+      continue;
+    scans_.before_append(**r, sample);
+    bool written = false;
+    if (sample.good && !is_replaced(**r)) {
+      (*r)->begin_trace();
+      written = (*r)->append_sample(sample);
+    }
+    scans_.sampled(**r, sample, written);
+  }
+}
+
+// An image that a younger one with the same pid has replaced, by exec.
+bool Recorder::is_replaced(ProcessRecording& r) const {
+  return std::any_of(recordings_.begin(), recordings_.end(), [&r](const auto& other) {
+    return r.watch().pid() != 0 && other->watch().pid() == r.watch().pid() &&
+           other->generation() > r.generation();
+  });
+}
+
+// The longer a process lives, the more of its counters go into one chunk; `all`: it ends.
+void Recorder::write_usage(ProcessRecording& r, bool all) {
+  const uint64_t age_ns = now_ns_ - std::min(now_ns_, r.process().started.monotonic_ns);
+  if (!all && now_ns_ < r.next_usage_ns())
+    return;
+  r.next_usage_ns() = now_ns_ + std::clamp(age_ns / 100, 2000 * kMs, 30'000 * kMs);
+  r.append_usage(sampler_.collect_usage(r.generation(), 1));
+  SamplingPayload stats = sampler_.stats(r.generation());
+  if (stats.payload_header_bytes == 0) {
+    // It could not even be found in /proc.
+    stats.payload_header_bytes = sizeof stats;
+    stats.budget_millionths = session_.header().sample_budget_millionths;
+    std::fill(std::begin(stats.refused), std::end(stats.refused), 1);
+  }
+  r.write_sampling(stats);
 }
 
 void Recorder::go_on_with_scans() {
@@ -393,6 +476,8 @@ void Recorder::finish(size_t index, bool replaced_by_exec) {
   if (r->is_root() || root_ended_)
     r->count_loss(LossCause::process_slots,
                   session_.header().unrecorded_processes.exchange(0, std::memory_order_relaxed));
+  write_usage(*r, true);
+  sampler_.remove(r->generation());
   const ProcessEnd end = end_of(*r, replaced_by_exec);
   const bool good = r->finish(end);
   expect_children(*r);
@@ -515,6 +600,9 @@ void Recorder::plan_sleep() {
   // A program that ends as soon as it began is not kept waiting for our next look.
   if (supervised_ && now_ns_ - started_ns_ < 100 * kMs)
     sleep_ns_ = kShortestSleepNs;
+  if (marks_wait_)
+    sleep_ns_ =
+        std::min(sleep_ns_, next_mark_drain_ns_ - std::min(now_ns_, next_mark_drain_ns_) + kShortestSleepNs);
   // The supervisor waits for the root's trace.
   if (root_ended_ && supervised_ &&
       std::any_of(recordings_.begin(), recordings_.end(), [](const auto& r) { return r->is_root(); }))

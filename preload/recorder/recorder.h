@@ -3,7 +3,7 @@
 // Passes. Each pass looks for new blocks, drains the processes for which it is worth while (much is pending,
 // a second has passed, the pool is running low, or the process ended), gives blocks back, and extends the
 // file ahead of need. Between passes it sleeps as long as the pool can take what came in lately: 1 to 50 ms,
-// and it is woken at once when a thread finds the pool empty.
+// and it is woken at once when a thread finds the pool empty, sets a mark, or asks for something.
 //
 // What must not happen: that the recorder ends while a process may still write. It ends when every recorded
 // process has ended, every child that was forked but has not shown itself is gone or does not map the session
@@ -19,6 +19,7 @@
 
 #include "control_channel.h"
 #include "leak_scan.h"
+#include "memory_sampler.h"
 #include "process_recording.h"
 #include "session_file.h"
 
@@ -60,6 +61,11 @@ class Recorder {
   bool adopt_process(uint32_t index);
   ProcessRecording* recording_of(const BlockHeader& block);
   void drain_all(uint64_t pass_ticks);
+  void note_mark(ProcessRecording& recording);
+  void watch_memory_of(ProcessRecording& recording);
+  void take_samples();
+  bool is_replaced(ProcessRecording& recording) const;
+  void write_usage(ProcessRecording& recording, bool all);
   void go_on_with_scans();
   void notice_ends();
   void finish(size_t index, bool replaced_by_exec);
@@ -76,6 +82,7 @@ class Recorder {
   const RecorderSettings settings_;
   Workshop shop_;
   std::vector<std::unique_ptr<ProcessRecording>> recordings_;
+  MemorySampler sampler_;
   LeakScans scans_;
   std::vector<Expected> expected_;
   std::unordered_map<uint32_t, Ended> reaped_;
@@ -89,7 +96,9 @@ class Recorder {
   uint32_t oom_kills_at_start_ = 0;
   uint64_t started_ns_ = 0;
   uint64_t now_ns_ = 0, next_drain_ns_ = 0, next_housekeeping_ns_ = 0, next_end_check_ns_ = 0,
-           next_processor_check_ns_ = 0, next_scan_notice_ns_ = 0, idle_since_ns_ = 0;
+           next_processor_check_ns_ = 0, next_scan_notice_ns_ = 0, next_mark_drain_ns_ = 0,
+           idle_since_ns_ = 0;
+  bool marks_wait_ = false; // of somebody, until next_mark_drain_ns_
   uint64_t sleep_ns_ = 1'000'000;
   uint64_t drained_bytes_ = 0;                  // of this pass
   std::optional<ControlMessage> root_complete_; // to be sent

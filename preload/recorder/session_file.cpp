@@ -116,6 +116,7 @@ std::unique_ptr<SessionFile> SessionFile::create(const SessionSettings& s, std::
   h.leak_policy = s.leak_policy;
   h.scan_options = s.scan_options;
   h.scan_wait_ns = s.scan_wait_ns;
+  h.sample_budget_millionths = s.sample_budget_millionths;
   h.event_block_limit.store(s.pool_bytes / kBlockBytes, std::memory_order_relaxed);
   h.created = read_clock_pair();
   h.logical_clock.store(h.created.ticks, std::memory_order_relaxed);
@@ -206,6 +207,10 @@ void SessionFile::sleep_until_pressed(uint64_t timeout_ns) {
   const timespec timeout{static_cast<time_t>(timeout_ns / 1'000'000'000),
                          static_cast<long>(timeout_ns % 1'000'000'000)};
   futex(header_->space_waiters, FUTEX_WAIT, 0, &timeout);
+}
+
+void SessionFile::wake_recorder() {
+  futex(header_->space_waiters, FUTEX_WAKE, 1, nullptr);
 }
 
 void SessionFile::unlink_file() {

@@ -25,6 +25,7 @@ struct SessionSettings {
   LeakPolicy leak_policy = LeakPolicy::automatic;
   uint32_t scan_options = kScanDefault;
   uint64_t scan_wait_ns = 2'000'000'000;
+  uint32_t sample_budget_millionths = 10'000; // of one processor
 };
 
 // Where a session file may not live: the file system is remote, in user space or copy-on-write, so that
@@ -59,6 +60,8 @@ class SessionFile {
   void wake_waiters();
   // Sleeps until a thread waits for a block or the time is over.
   void sleep_until_pressed(uint64_t timeout_ns);
+  // Ends sleep_until_pressed(), from another thread.
+  void wake_recorder();
   void unlink_file();
 
  private:

@@ -127,6 +127,8 @@ int supervise_command(int argc, char** argv) {
                                std::to_string(static_cast<uint32_t>(options.leaks)),
                                "--scan-options",
                                std::to_string(options.scan_options),
+                               "--sample-budget",
+                               std::to_string(static_cast<uint32_t>(options.sample_budget_percent * 10'000)),
                                "--wait-budget-ns",
                                std::to_string(static_cast<uint64_t>(options.overload_wait_s * 1e9))};
   if (!place.output.empty())

@@ -1,6 +1,6 @@
 // What passes by while events are drained: cheap counts for the closing lines and for the trace's summaries,
-// and the few events the recorder itself acts on (exits, forks, names of threads). Not a replay: it knows no
-// blocks.
+// and the few events the recorder itself acts on (exits, forks, marks, names of threads). Not a replay: it
+// knows no blocks.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +36,8 @@ class Tally {
   bool exit_seen = false;
   int32_t exit_status = 0;
   uint32_t exit_kind = 0;                          // see ExtendedKind::exit
+  std::string mark;                                // the newest, since the caller last cleared mark_ticks
+  uint64_t mark_ticks = 0;                         // 0: there was none
   std::vector<uint32_t> forked;                    // child pids since the caller last cleared it
   std::unordered_map<uint32_t, std::string> names; // by tid
 
@@ -68,6 +70,14 @@ class Tally {
       exit_kind = static_cast<uint32_t>(get());
       exit_seen = p != nullptr;
       break;
+    case ExtendedKind::mark: {
+      const uint64_t bytes = get();
+      if (p != nullptr && bytes <= static_cast<uint64_t>(end - p)) {
+        mark.assign(reinterpret_cast<const char*>(p), bytes);
+        mark_ticks = e.ticks;
+      }
+      break;
+    }
     case ExtendedKind::thread_name: {
       const uint32_t tid = static_cast<uint32_t>(get());
       const uint64_t bytes = get();

@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -56,9 +57,11 @@ std::unique_ptr<TraceFile> TraceFile::create(const std::string& path, const uint
   file->path_ = path;
   file->fd_ = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (file->fd_ < 0 && errno == EEXIST) {
-    // Without a byte, it is what an earlier recorder left that was killed right here: this trace, or one like it.
+    // Without a byte, it is what an earlier recorder left that was killed right here: this trace, or one like
+    // it.
     struct stat info;
-    if (lstat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && info.st_size == 0 && unlink(path.c_str()) == 0)
+    if (lstat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && info.st_size == 0 &&
+        unlink(path.c_str()) == 0)
       file->fd_ = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     else
       errno = EEXIST;
@@ -169,6 +172,12 @@ bool TraceFile::write_at_end(std::span<const uint8_t> head, std::span<const uint
   }
   bytes_ += wanted;
   return true;
+}
+
+bool TraceFile::has_room(uint64_t bytes) const {
+  constexpr uint64_t kForEvents = uint64_t{16} << 20;
+  struct statvfs disk;
+  return fstatvfs(fd_, &disk) != 0 || uint64_t{disk.f_bavail} * disk.f_frsize >= bytes + kForEvents;
 }
 
 bool TraceFile::append(const ChunkInfo& info, std::span<const uint8_t> payload) {

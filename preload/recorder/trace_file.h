@@ -36,6 +36,8 @@ class TraceFile {
     uint64_t first_ticks = 0, last_ticks = 0, count = 0;
     bool essential = false;
   };
+  // Is there room on the disk for so many bytes that nobody must have, and for the events to come?
+  bool has_room(uint64_t bytes) const;
   // false: nothing was written; error() says why.
   bool append(const ChunkInfo& info, std::span<const uint8_t> payload);
   // Writes index and end. Afterwards the file is closed.

@@ -156,6 +156,62 @@ bool ProcessRecording::append_scan(const LeakScanPayload& head, std::span<const 
                               payload));
 }
 
+bool ProcessRecording::append_sample(const TakenSample& sample) {
+  // What was looked at may be the next image already.
+  const auto state = static_cast<ProcessState>(process_.state.load(std::memory_order_acquire));
+  if (state == ProcessState::execing || state == ProcessState::drained)
+    return false;
+  const bool written = trace_ != nullptr && !trace_->closed() && header_written_ &&
+                       trace_->has_room(sample.payload.size()) &&
+                       wrote(trace_->append({.kind = ChunkKind::residency,
+                                             .first_ticks = sample.ticks,
+                                             .last_ticks = sample.end_ticks,
+                                             .count = 1},
+                                            sample.payload));
+  samples_not_written_ += written ? 0 : 1;
+  return written;
+}
+
+bool ProcessRecording::append_usage(std::span<const UsageRow> rows) {
+  if (rows.empty())
+    return true;
+  const std::vector<uint8_t> payload = usage_payload(rows, shop_.codec);
+  const bool written = trace_ != nullptr && !trace_->closed() && header_written_ &&
+                       trace_->has_room(payload.size()) &&
+                       wrote(trace_->append({.kind = ChunkKind::usage,
+                                             .first_ticks = rows.front().ticks,
+                                             .last_ticks = rows.back().ticks,
+                                             .count = rows.size()},
+                                            payload));
+  samples_not_written_ += written ? 0 : 1;
+  return written;
+}
+
+bool ProcessRecording::write_sampling(const SamplingPayload& stats) {
+  if (stats.payload_header_bytes == 0 || trace_ == nullptr || trace_->closed() || !header_written_)
+    return true;
+  SamplingPayload p = stats;
+  for (size_t i = 0; i < std::size(p.taken); i++) {
+    p.taken[i] += sampling_before_.taken[i];
+    p.cpu_ns[i] += sampling_before_.cpu_ns[i];
+    p.refused[i] += sampling_before_.refused[i];
+    p.failed[i] += sampling_before_.failed[i];
+  }
+  for (size_t i = 0; i < std::size(p.causes); i++)
+    p.causes[i] += sampling_before_.causes[i];
+  p.postponed += sampling_before_.postponed;
+  p.not_written = samples_not_written_ + sampling_before_.not_written;
+  p.own_unlisted_bytes = process_.own_memory_unlisted.load(std::memory_order_relaxed);
+  if (std::memcmp(&p, &sampling_written_, sizeof p) == 0)
+    return true;
+  std::vector<uint8_t> payload;
+  put_bytes(payload, p);
+  if (!wrote(trace_->append({.kind = ChunkKind::sampling, .count = 1}, payload)))
+    return false;
+  sampling_written_ = p;
+  return true;
+}
+
 void ProcessRecording::note_end() {
   if (!noted_exit_status_)
     noted_exit_status_ = watch_.exit_status();

@@ -87,6 +87,28 @@ bool is_root() {
          (root == slot->pid && slot->pid_namespace == session->pid_namespace);
 }
 
+// What is to be asked for before this image ends: ScanDeskWants, 0 nothing. A sample comes with the scan.
+uint32_t wanted_at_end() {
+  if (!may_ask())
+    return 0;
+  const SessionHeader* const session = g_process.view.header();
+  const uint32_t wanted = session->leak_policy != LeakPolicy::none        ? kDeskScan
+                          : session->sample_budget_millionths != 0 ? kDeskSample
+                                                                   : 0u;
+  switch (session->leak_policy) {
+  case LeakPolicy::all:
+    return wanted;
+  case LeakPolicy::root:
+    return is_root() ? wanted : 0;
+  case LeakPolicy::none:
+  case LeakPolicy::automatic:
+    break;
+  }
+  const bool lived_long =
+      sys::clock_ns(CLOCK_MONOTONIC) - g_process.slot->started.monotonic_ns >= kLongLivedNs;
+  return wanted != 0 && (is_root() || lived_long) ? wanted : 0;
+}
+
 } // namespace
 
 void allow_scanner() {
@@ -101,7 +123,7 @@ void allow_scanner() {
   unknown_to_the_kernel = sys::raw_syscall(SYS_prctl, PR_SET_PTRACER, recorder, 0, 0, 0) == -EINVAL;
 }
 
-bool request_scan(ScanCause cause, const char* name) {
+bool request_at_desk(uint32_t wanted, ScanCause cause, const char* name) {
   if (!may_ask())
     return false;
   ScanDesk& desk = g_process.slot->scans;
@@ -119,7 +141,7 @@ bool request_scan(ScanCause cause, const char* name) {
     return false;
   // Another recorder may have taken over since the process began.
   allow_scanner();
-  desk.wanted = kDeskScan;
+  desk.wanted = wanted;
   desk.cause = static_cast<uint32_t>(cause);
   size_t bytes = 0;
   if (name != nullptr) {
@@ -133,31 +155,26 @@ bool request_scan(ScanCause cause, const char* name) {
   return wait_until_answered(serial);
 }
 
-bool is_scanned_at_end() {
-  if (!may_ask())
-    return false;
-  switch (g_process.view.header()->leak_policy) {
-  case LeakPolicy::none:
-    return false;
-  case LeakPolicy::all:
-    return true;
-  case LeakPolicy::root:
-    return is_root();
-  case LeakPolicy::automatic:
-    break;
-  }
-  return is_root() || sys::clock_ns(CLOCK_MONOTONIC) - g_process.slot->started.monotonic_ns >= kLongLivedNs;
+void tell_of_mark() {
+  SessionProcess* const slot = g_process.slot;
+  if (slot == nullptr || (g_process.flags & kSessionRecorderless) != 0)
+    return;
+  // Release: pairs with the recorder's acquire; the mark is committed.
+  if (slot->marks_waiting.exchange(1, std::memory_order_release) == 0 && may_ask() &&
+      g_process.view.header()->sample_budget_millionths != 0)
+    sys::futex_wake(&g_process.view.header()->space_waiters);
 }
 
 void scan_before_end(ScanCause cause) {
-  if (!is_scanned_at_end())
+  const uint32_t wanted = wanted_at_end();
+  if (wanted == 0)
     return;
   uint32_t last = g_process.end_scan_of.load(std::memory_order_relaxed);
   while (last != g_process.generation) {
     if (!g_process.end_scan_of.compare_exchange_weak(last, g_process.generation, std::memory_order_relaxed))
       continue;
     g_process.end_scan_cause = cause;
-    request_scan(cause, nullptr);
+    request_at_desk(wanted, cause, nullptr);
     return;
   }
   wait_until_answered(g_process.slot->scans.requested.load(std::memory_order_acquire));

@@ -9,6 +9,7 @@
 #include "emit/block_waiting.h"
 #include "emit/event_writer.h"
 #include "platform/clock.h"
+#include "platform/own_memory.h"
 #include "platform/syscalls.h"
 #include "runtime/leak_request.h"
 #include "runtime/stack_capture.h"
@@ -104,6 +105,7 @@ bool claim_process_slot(const SessionProcess* parent, uint32_t parent_slot, uint
     slot->cwd_bytes = parent->cwd_bytes;
     memcpy(slot->text, parent->text, sizeof slot->text);
   }
+  move_own_memory(slot, parent);
   slot->fork_ticks = fork_ticks;
   slot->started = read_clock_pair();
   slot->clock_kind = static_cast<uint8_t>(session->clock);
@@ -115,6 +117,7 @@ bool claim_process_slot(const SessionProcess* parent, uint32_t parent_slot, uint
     slot->header.kind.store(static_cast<uint32_t>(BlockKind::free), std::memory_order_release);
     pool.give_back(index, false);
     g_process.slot = nullptr;
+    g_own_memory_slot.store(nullptr, std::memory_order_relaxed);
     return unrecorded(session);
   }
   return true;

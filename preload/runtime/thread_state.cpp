@@ -3,6 +3,7 @@
 
 #include "boot/symbol_lookup.h"
 #include "emit/event_writer.h"
+#include "platform/own_memory.h"
 #include "platform/syscalls.h"
 #include "runtime/process.h"
 #include "runtime/stack_capture.h"
@@ -79,8 +80,11 @@ void prepare_thread_exit() {
 // making". Whoever stores first wins; the other's memory goes back.
 ThreadState* make_thread_state() {
   ThreadState* t = take_cached();
-  if (t == nullptr) t = static_cast<ThreadState*>(sys::map_anonymous(sizeof(ThreadState)));
-  if (t == nullptr) return t_local.state;
+  if (t == nullptr) {
+    t = static_cast<ThreadState*>(sys::map_anonymous(sizeof(ThreadState)));
+    if (t == nullptr) return t_local.state;
+    note_own_memory(t, sizeof(ThreadState));
+  }
   t->tid = sys::thread_id();
   t->stack_high = own_stack_high(t->tid);
   t->exiting = t_local.exited;

@@ -38,6 +38,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "platform/own_memory.h"
 #include "platform/syscalls.h"
 #include "stacks/chain_cache.h"
 #include "stacks/node_storage.h"
@@ -52,8 +53,16 @@ static_assert(sizeof(StackKey) == 16);
 
 // Where index memory comes from, zeroed and page-aligned; tests replace it.
 struct AnonymousMemory {
-  static void* map(size_t bytes) { return sys::map_anonymous(bytes); }
-  static void unmap(void* p, size_t bytes) { sys::unmap(p, bytes); }
+  static void* map(size_t bytes) {
+    void* const p = sys::map_anonymous(bytes);
+    if (p != nullptr)
+      note_own_memory(p, bytes);
+    return p;
+  }
+  static void unmap(void* p, size_t bytes) {
+    forget_own_memory(p, bytes);
+    sys::unmap(p, bytes);
+  }
   // The memory stays mapped and reads as zeros.
   static void clear(void* p, size_t bytes) {
     sys::raw_syscall(SYS_madvise, sys::pointer_arg(p), static_cast<long>(bytes), MADV_DONTNEED);

@@ -6,6 +6,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "platform/own_memory.h"
 #include "platform/syscalls.h"
 #include "unwind/readable_ranges.h"
 
@@ -274,6 +275,7 @@ ModuleInstance* ModuleTable::new_instance() {
       return nullptr;
     // The first instance of a fresh block is its maker's, so progress needs nobody else.
     if (arena_.compare_exchange_strong(block, fresh, std::memory_order_acq_rel)) {
+      note_own_memory(fresh, bytes);
       arena_used_.store(1, std::memory_order_relaxed);
       return &fresh[0];
     }

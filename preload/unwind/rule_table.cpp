@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "platform/own_memory.h"
 #include "platform/syscalls.h"
 
 namespace hl {
@@ -21,6 +22,8 @@ RuleTable::Level* RuleTable::add_level(Level* full) {
       return nullptr;
     if (!level->entries.compare_exchange_strong(expected, fresh, std::memory_order_acq_rel))
       sys::unmap(fresh, slots * sizeof(RuleEntry));
+    else
+      note_own_memory(fresh, slots * sizeof(RuleEntry));
   }
   level->mask.store(slots - 1, std::memory_order_relaxed); // whoever stores it, stores the same
   newest_.compare_exchange_strong(full, level, std::memory_order_release);
