@@ -329,7 +329,8 @@ class FromOutside(Scans):
 
     def test_marks_and_snapshots(self):
         self.assertEqual(run([HEAPLEDGER, "mark", self.pid, "lunch"]).status, 0)
-        self.assertEqual(run([HEAPLEDGER, "snapshot", self.pid, "--name", "tea"]).stdout, b"marked: tea\n")
+        self.assertEqual(run([HEAPLEDGER, "snapshot", self.pid, "--name", "tea"]).stdout,
+                         b"marked: tea; memory map taken\n")
         self.assertEqual(self.scans(), [])
         found = run([HEAPLEDGER, "snapshot", self.pid, "--leaks"])
         self.assertEqual(found.status, 0, found.explain())

@@ -10,6 +10,7 @@
 //   mute      says nothing at all
 //   empty     leaves no result
 //   nonsense  leaves bytes that cannot be a result
+// Where a sample alone is wanted it has it taken, whatever the file says, and writes no line.
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -44,9 +45,10 @@ void wait_while(const std::string& word) {
     usleep(2000);
 }
 
-void say(int channel, hl::ScanMessageKind kind) {
+void say(int channel, hl::ScanMessageKind kind, uint64_t ticks = 0) {
   hl::ScanMessage m;
   m.kind = kind;
+  m.ticks = ticks;
   if (send(channel, &m, sizeof(m), MSG_NOSIGNAL) != sizeof(m))
     std::exit(3);
 }
@@ -67,6 +69,18 @@ int main(int argc, char** argv) {
   if (word == "mute")
     for (;;)
       pause();
+  for (int i = 2; i + 1 < argc; i += 2) {
+    if (std::strcmp(argv[i], "--sample-of") != 0)
+      continue;
+    // For a sample alone: the process is said to stand still.
+    hl::ScanMessage sampled;
+    say(channel, hl::ScanMessageKind::sample, __builtin_ia32_rdtsc());
+    if (recv(channel, &sampled, sizeof(sampled), 0) != sizeof(sampled) ||
+        sampled.kind != hl::ScanMessageKind::sampled)
+      return 6;
+    say(channel, hl::ScanMessageKind::released);
+    return 0;
+  }
   say(channel, hl::ScanMessageKind::flush);
   hl::ScanMessage flushed;
   if (recv(channel, &flushed, sizeof(flushed), 0) != sizeof(flushed) ||
