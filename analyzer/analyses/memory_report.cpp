@@ -37,6 +37,17 @@ MemorySample facts_of(const ResidencySample& sample, const RegionMap& map) {
   return facts;
 }
 
+std::optional<size_t> largest_of(std::span<const ResidencySample> listed) {
+  const auto rss = [](const ResidencySample& sample) {
+    return std::max(sample.usage.of(UsageField::rollup_rss), sample.usage.of(UsageField::rss));
+  };
+  if (listed.empty())
+    return std::nullopt;
+  return static_cast<size_t>(std::max_element(listed.begin(), listed.end(),
+                                              [&](const auto& a, const auto& b) { return rss(a) < rss(b); }) -
+                             listed.begin());
+}
+
 void conclude(MemoryReport& report, const ResidencySample& sample, RegionMap map) {
   report.app = app_summary(map.vmas);
   report.apple = apple_words(total_of(map.vmas));
@@ -59,14 +70,13 @@ std::optional<MemoryReport> report_on_smaps(std::string smaps) {
   return report;
 }
 
-std::optional<TracedMemory> report_on_trace(const Trace& trace, const Moment& moment,
-                                            const ReplayLimits& limits, size_t most,
+std::optional<TracedMemory> report_on_trace(const Trace& trace, const SampleChoice& choice,
                                             const ProgressCallback& progress) {
   const std::vector<ResidencySample> listed = list_residency_samples(trace);
-  const auto wanted = sample_for(listed, moment, limits);
+  const auto wanted = choice.largest ? largest_of(listed) : sample_for(listed, choice.moment, choice.limits);
   if (!wanted)
     return std::nullopt;
-  const std::vector<size_t> chosen = spread_samples(listed, most, wanted);
+  const std::vector<size_t> chosen = spread_samples(listed, choice.most, wanted);
   TracedMemory traced;
   MemoryReport& report = traced.report;
   uint64_t nearest = UINT64_MAX; // to the one that was wanted, should that be damaged
@@ -95,7 +105,8 @@ std::optional<TracedMemory> report_on_trace(const Trace& trace, const Moment& mo
   if (report.samples.empty())
     return std::nullopt;
   report.left_out = listed.size() - report.samples.size();
-  report.wanted_ticks = moment.kind == Moment::Kind::exit ? 0 : limits.last_ticks;
+  report.wanted_ticks =
+      choice.largest || choice.moment.kind == Moment::Kind::exit ? 0 : choice.limits.last_ticks;
   report.usage = usage_samples(trace);
   return traced;
 }

@@ -44,10 +44,14 @@ struct TracedMemory {
   MemoryReport report;
   HeapReplay heap; // at the end of the trace
 };
-// At most `most` samples. nullopt: the trace has no whole sample (see why_no_samples()). `moment` must be
-// resolved: `limits`.
-std::optional<TracedMemory> report_on_trace(const Trace& trace, const Moment& moment,
-                                            const ReplayLimits& limits, size_t most,
+struct SampleChoice {
+  Moment moment;
+  ReplayLimits limits;  // of the moment, resolved
+  bool largest = false; // instead of the moment: the sample with most resident memory
+  size_t most = 64;     // samples to look at
+};
+// nullopt: the trace has no whole sample (see why_no_samples()).
+std::optional<TracedMemory> report_on_trace(const Trace& trace, const SampleChoice& choice,
                                             const ProgressCallback& progress);
 
 // Call sites of the report's regions, for the resolver.

@@ -22,6 +22,7 @@ struct MapOptions {
   TraceOptions common;
   std::string smaps_file;
   bool all = false;
+  bool largest = false;
 };
 
 std::string read_text(const std::string& path) {
@@ -84,8 +85,14 @@ int map_of_trace(const MapOptions& options) {
   const auto replay_limits = resolve_moment(trace, opened.moment, why);
   if (!replay_limits)
     throw UsageError(why);
-  const auto traced = report_on_trace(trace, opened.moment, *replay_limits,
-                                      options.common.json ? kSamplesJson : kSamplesText, progress.callback());
+  if (options.largest && opened.moment.kind != Moment::Kind::exit)
+    throw UsageError("either a moment or --largest");
+  const auto traced = report_on_trace(trace,
+                                      {.moment = opened.moment,
+                                       .limits = *replay_limits,
+                                       .largest = options.largest,
+                                       .most = options.common.json ? kSamplesJson : kSamplesText},
+                                      progress.callback());
   if (!traced)
     throw TraceError(TraceErrorKind::nothing_whole, trace.path(), why_no_samples(trace));
   StackResolver resolver(trace, options.common.symbolizer_options());
@@ -111,6 +118,7 @@ int run_map(int argc, char** argv) {
   app.add_option("--smaps", options.smaps_file,
                  "no trace, but a saved text of /proc/PID/smaps, of Linux or Android (-: standard input)")
       ->option_text("FILE");
+  app.add_flag("--largest", options.largest, "the sample with most resident memory, instead of a moment");
   app.add_flag("--all", options.all, "every region on a line of its own: nothing put together or folded");
   options.common.add_output(app);
   options.common.add_limits(app);

@@ -163,7 +163,7 @@ class Recorded {
     std::string why;
     const auto limits = resolve_moment(*trace, asked, why);
     REQUIRE(limits.has_value());
-    auto traced = report_on_trace(*trace, asked, *limits, 10, {});
+    auto traced = report_on_trace(*trace, {.moment = asked, .limits = *limits}, {});
     REQUIRE(traced.has_value());
     return std::move(*traced);
   }

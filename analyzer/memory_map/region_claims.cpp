@@ -108,15 +108,18 @@ class Collector {
     for (int depth = 0; depth < 16 && id != 0 && sources_.nodes->defined(id); ++depth) {
       const TraceNode& node = (*sources_.nodes)[id];
       id = node.parent;
-      const TraceModule* module =
-          node.module == kMarkerModule ? nullptr : sources_.modules->find(node.module);
-      if (module == nullptr)
+      if (node.module == kMarkerModule)
         continue;
-      const std::string_view file = file_part(module->path);
+      const TraceModule* const module = sources_.modules->find(node.module);
+      const size_t vma = module != nullptr ? vmas_.size() : vma_at(node.pc & kNodePcMask);
+      if (module == nullptr && vma == vmas_.size())
+        continue;
+      const std::string_view path = module != nullptr ? module->path : vmas_[vma].name;
+      const std::string_view file = file_part(path);
       if (file.starts_with("libheapledger") || file.starts_with("libc.so") || file.starts_with("libc-") ||
           file.starts_with("libpthread") || file.starts_with("ld-"))
         continue;
-      known->second = ManagedHeaps::runtime_of(module->path);
+      known->second = ManagedHeaps::runtime_of(path);
       break;
     }
     return known->second;
@@ -225,9 +228,15 @@ class Collector {
     const auto& metadata = sources_.metadata;
     const uint32_t pid = metadata != nullptr && metadata->has_header ? metadata->header.pid : 0;
     const bool x86 = metadata == nullptr || !metadata->has_header || metadata->header.architecture == kX86_64;
-    for (const ThreadTotals& thread : sources_.replay->result().threads) {
+    // glibc gives the stack of a thread that ended to the next one: the last thread at a place counts.
+    const std::vector<ThreadTotals>& all = sources_.replay->result().threads;
+    std::unordered_map<uint64_t, const ThreadTotals*> last;
+    for (const ThreadTotals& thread : all)
+      if (thread.thread_pointer != 0)
+        last[thread.thread_pointer] = &thread;
+    for (const ThreadTotals& thread : all) {
       const uint64_t pointer = thread.thread_pointer;
-      if (pointer == 0 || thread.ended)
+      if (pointer == 0 || thread.ended || last[pointer] != &thread)
         continue;
       const size_t index = vma_at(pointer);
       if (index == vmas_.size() || !is_unnamed_private(vmas_[index]) || !vmas_[index].writable)

@@ -216,7 +216,9 @@ class Splitter {
         end = std::min(end, claim->end);
         region.kind = claim->kind;
         region.evidence = claim->evidence;
-        region.name = claim->name;
+        // Of a library the name in smaps: the recorded path may lead through a symbolic link.
+        if (claim->kind != RegionKind::bss || whole.kind != RegionKind::bss)
+          region.name = claim->name;
         region.site = claim->site;
         region.tid = claim->tid;
       }

@@ -68,7 +68,7 @@ class Picture {
     case RegionKind::data:
     case RegionKind::bss: {
       if (region.evidence == RegionEvidence::thread) {
-        line.label = region.name;
+        line.label = "main thread's TLS";
         line.kind = "thread-local map";
         break;
       }
@@ -78,7 +78,7 @@ class Picture {
       line.kind = "module";
       line.foldable = !program;
       if (program)
-        line.label += " (the program)";
+        line.evidence = "the program";
       break;
     }
     case RegionKind::file:
@@ -97,7 +97,7 @@ class Picture {
       break;
     case RegionKind::heap_mapped:
       line.label = "malloc, one block";
-      line.kind = "large block";
+      line.kind = "malloc block";
       line.key = "block " + std::to_string(region.site);
       break;
     case RegionKind::heap_other:
@@ -176,7 +176,8 @@ class Picture {
         line.kind = "reserved range";
       }
       line.site = region.site;
-      line.evidence = evidence_words(region);
+      if (line.evidence.empty())
+        line.evidence = evidence_words(region);
       if (line.key.empty())
         line.key = line.label + std::to_string(region.site);
       line.numbers.add(region);
@@ -232,7 +233,7 @@ class Picture {
         order.push_back({count, kind});
       std::sort(order.rbegin(), order.rend());
       if (order.size() == 1)
-        run.label = std::to_string(end - i) + " small " + order[0].second + "s";
+        run.label = std::to_string(end - i) + " " + order[0].second + "s";
       else
         for (const auto& [count, kind] : order)
           run.evidence += (run.evidence.empty() ? "" : ", ") + plural(count, kind);

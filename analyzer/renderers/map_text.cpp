@@ -116,9 +116,24 @@ class MapText {
     std::vector<std::string> sentences = {what + "."};
     if (const std::string growth = growth_sentence(); !growth.empty())
       sentences.push_back(growth);
+    if (const std::string largest = largest_sentence(); !largest.empty())
+      sentences.push_back(largest);
     if (const std::string site = site_sentence(); !site.empty())
       sentences.push_back(site);
     return sentences;
+  }
+
+  // At its end a program has often given back what it lived on: say where to look.
+  std::string largest_sentence() const {
+    const auto largest =
+        std::max_element(report_.samples.begin(), report_.samples.end(),
+                         [](const auto& a, const auto& b) { return a.total.rss < b.total.rss; });
+    if (answer_.heap == nullptr || largest->total.rss < sample_.total.rss + sample_.total.rss / 10)
+      return "";
+    const std::vector<Ranked> order = ranked(largest->categories);
+    return "The largest sample, " + human_ns(ns(largest->ticks)) + " after the start, had " +
+           bytes(largest->total.rss) + ", " + human_percent(order[0].numbers.rss, largest->total.rss) +
+           " of it " + category_words(order[0].name) + ": --largest shows it.";
   }
 
   std::string growth_sentence() const {
@@ -212,9 +227,10 @@ class MapText {
       values[at] = std::max(values[at], row.values.of(field));
       known[at] = true;
     }
-    for (size_t i = 1; i < columns; ++i)
+    const auto first_known = std::find(known.begin(), known.end(), true);
+    for (size_t i = 0; i < columns && first_known != known.end(); ++i)
       if (!known[i])
-        values[i] = values[i - 1];
+        values[i] = i == 0 ? values[static_cast<size_t>(first_known - known.begin())] : values[i - 1];
     return values;
   }
 
