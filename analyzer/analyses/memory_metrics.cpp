@@ -36,17 +36,19 @@ Value last_of(const std::vector<UsageSample>& rows, UsageField field) {
   return last;
 }
 
-Value nearest_to(const std::vector<UsageSample>& rows, UsageField field, uint64_t ticks) {
-  Value nearest;
-  uint64_t distance = UINT64_MAX;
+// The greatest reading from `ticks` to `until` (a block is touched after it was allocated), else the last
+// before.
+Value most_between(const std::vector<UsageSample>& rows, UsageField field, uint64_t ticks, uint64_t until) {
+  Value before, most;
   for (const UsageSample& row : rows) {
-    const uint64_t away = row.ticks > ticks ? row.ticks - ticks : ticks - row.ticks;
-    if (row.values.has(field) && away < distance) {
-      distance = away;
-      nearest = row.values.of(field);
-    }
+    if (!row.values.has(field) || row.ticks > until)
+      continue;
+    if (row.ticks < ticks)
+      before = row.values.of(field);
+    else
+      most = std::max(most.value_or(0), row.values.of(field));
   }
-  return nearest;
+  return most ? most : before;
 }
 
 } // namespace
@@ -54,13 +56,16 @@ Value nearest_to(const std::vector<UsageSample>& rows, UsageField field, uint64_
 std::vector<Metric> memory_metrics(const Trace& trace, const ReplayResult& result) {
   const std::vector<UsageSample> rows = all_readings(trace);
   const auto at_peak = [&](UsageField field) {
-    return result.peak_step == 0 ? Value() : nearest_to(rows, field, result.peak_ticks);
+    if (result.peak_step == 0)
+      return Value();
+    const uint64_t later = trace.clock().ticks_at_ns(trace.clock().ns(result.peak_ticks) + 1'000'000'000);
+    return most_between(rows, field, result.peak_ticks, later);
   };
   using enum MetricUnit;
   return {
       {"peak_rss", most_of(rows, UsageField::rss), bytes, "most resident memory that was sampled"},
       {"rss_at_peak", at_peak(UsageField::rss), bytes,
-       "resident memory sampled nearest to the peak of the live heap"},
+       "most resident memory sampled in the second after the live heap's peak"},
       {"rss_at_exit", last_of(rows, UsageField::rss), bytes, "resident memory when last sampled"},
       {"peak_pss", most_of(rows, UsageField::pss), bytes, "most proportional set size that was sampled"},
       {"pss_at_exit", last_of(rows, UsageField::pss), bytes, "proportional set size when last sampled"},

@@ -13,6 +13,7 @@ namespace {
 
 constexpr uint64_t kArenaSlot = uint64_t{64} << 20; // HEAP_MAX_SIZE of glibc's arenas on 64-bit machines
 constexpr uint64_t kAlignedBlockLeast = uint64_t{128} << 10; // glibc's smallest mmap threshold by default
+constexpr uint64_t kUserEnd = uint64_t{1} << 57;             // of user space, with five levels of page tables
 constexpr uint64_t kLargestGuard = uint64_t{64} << 10;
 constexpr uint8_t kHeapUnknown = 0, kHeapGlibc = 1; // HeaderPayload::heap_kind
 constexpr uint16_t kX86_64 = 62;
@@ -180,6 +181,28 @@ class Collector {
              RegionKind::heap_mapped, RegionEvidence::blocks, block.site});
   }
 
+  // Slots that begin in a mapping and may be arenas: those with live blocks, and the last, whose rest may be
+  // reserved. (Not all: a mapping may be as large as the address space.)
+  std::vector<uint64_t> slots_of(const Vma& vma) const {
+    std::vector<uint64_t> slots;
+    if (vma.end > kUserEnd)
+      return slots;
+    const uint64_t last = (vma.end - 1) / kArenaSlot * kArenaSlot;
+    const auto from = [&](uint64_t address) {
+      return std::lower_bound(sources_.blocks.begin(), sources_.blocks.end(), address,
+                              [](const HeapBlock& block, uint64_t a) { return block.address < a; });
+    };
+    for (auto block = from(vma.start); block != sources_.blocks.end() && block->address < vma.end;) {
+      const uint64_t slot = block->address / kArenaSlot * kArenaSlot;
+      if (slot >= vma.start && slot != last)
+        slots.push_back(slot);
+      block = from(slot + kArenaSlot);
+    }
+    if (last >= vma.start)
+      slots.push_back(last);
+    return slots;
+  }
+
   // A slot of 64 MiB, aligned to its size: in use from the bottom, the rest reserved without rights.
   void arenas() {
     if (!glibc_possible())
@@ -189,8 +212,7 @@ class Collector {
       const Vma& vma = vmas_[i];
       if (!is_unnamed_private(vma) || !vma.readable || !vma.writable || vma.executable)
         continue;
-      const uint64_t first = (vma.start + kArenaSlot - 1) / kArenaSlot * kArenaSlot;
-      for (uint64_t slot = first; slot >= vma.start && slot < vma.end; slot += kArenaSlot) {
+      for (const uint64_t slot : slots_of(vma)) {
         const uint64_t end = slot + kArenaSlot;
         const bool reserved = vma.end < end && i + 1 < vmas_.size() && vmas_[i + 1].start == vma.end &&
                               is_unnamed_private(vmas_[i + 1]) && is_inaccessible(vmas_[i + 1]) &&
