@@ -17,7 +17,10 @@ namespace {
 class Hash {
  public:
   Hash() { XXH64_reset(&state_, 0); }
-  void add(const void* data, size_t bytes) { XXH64_update(&state_, data, bytes); }
+  void add(const void* data, size_t bytes) {
+    if (bytes != 0)
+      XXH64_update(&state_, data, bytes);
+  }
   void add(uint64_t value) { add(&value, sizeof value); }
   void add(std::string_view text) {
     add(text.size());
@@ -79,12 +82,9 @@ uint64_t hash_of_names(const Trace& trace, const SymbolizerOptions& symbols) {
     const std::string by_id = "/.build-id/" + id.substr(0, 2) + "/" + id.substr(2) + ".debug";
     hash.add_file("/usr/lib/debug" + by_id);
     const std::string name = path.substr(path.rfind('/') + 1);
-    for (const std::string& directory : symbols.debug_dirs) {
-      hash.add_file(directory + by_id);
-      hash.add_file(directory + path);
-      hash.add_file(directory + "/" + name);
-      hash.add_file(directory + "/" + name + ".debug");
-    }
+    for (const std::string& directory : symbols.debug_dirs)
+      for (const std::string& file : {by_id, path, "/" + name, "/" + name + ".debug"})
+        hash.add_file(std::string(directory).append(file));
   }
   return hash.value();
 }

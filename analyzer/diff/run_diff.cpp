@@ -215,7 +215,8 @@ void RunDiff::group_unmatched() {
     group.next.add(sites_[leaf.site].next);
     group.sites.push_back(leaf.site);
   }
-  for (auto& [node, group] : groups) {
+  for (auto& entry : groups) {
+    UnmatchedGroup& group = entry.second;
     // What cancels is the same code; a few calls beside many are two things.
     const auto cancels = [&](ProfileMetric metric) {
       const uint64_t base = group.base[metric], next = group.next[metric];

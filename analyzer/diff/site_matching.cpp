@@ -214,6 +214,7 @@ class Matcher {
         if (const auto found = merged.find(class_of_site[side][i]); found != merged.end())
           (side == kBase ? found->second.base : found->second.next).push_back(i);
     std::vector<SitePair> pairs;
+    pairs.reserve(merged.size());
     for (auto& [number, pair] : merged)
       pairs.push_back(std::move(pair));
     std::sort(pairs.begin(), pairs.end(),

@@ -21,6 +21,11 @@ REPORT = {"totals": {"allocation_calls": int, "free_calls": int, "bytes_requeste
           "peak": {"bytes": int, "blocks": int, "time_ns": int}, "at_exit": {"bytes": int, "blocks": int},
           "temporary_allocations": int, "sites": [SITE]}
 LIVE = {"bytes": int, "blocks": int, "sites": [{"frames": [FRAME]}]}
+DELTA = {"base": NUMBER, "new": NUMBER, "delta": NUMBER}
+DIFF = {"totals": {"allocation_calls": DELTA, "bytes_requested": DELTA, "peak_bytes": DELTA, "exit_bytes": DELTA},
+        "sites": [{"status": TEXT, "match": (str, type(None)), "metrics": {"peak_bytes": DELTA}, "frames": [FRAME]}],
+        "unmatched": {"base_bytes": int, "new_bytes": int}, "site_counts": dict, "by": TEXT,
+        "base": {"uuid": TEXT, "moment": TEXT, "units": int}, "new": {"uuid": TEXT}}
 
 
 def differences(value, shape, path="$"):
@@ -74,6 +79,15 @@ class JsonContract(harness.TestCase):
 
     def test_live(self):
         self.assert_shape(analyze("live", self.recorded.trace), LIVE)
+
+    def test_diff(self):
+        trace = self.recorded.trace
+        diff = analyze("diff", trace, trace)
+        self.assert_shape(diff, DIFF)
+        self.assertEqual(diff["totals"]["allocation_calls"], {"base": 1244, "new": 1244, "delta": 0})
+        self.assertEqual({site["status"] for site in diff["sites"]}, {"same"})
+        text = run([HEAPLEDGER, "diff", trace, trace]).stdout.decode()
+        self.assertLessEqual(max(len(line) for line in text.splitlines()), 100)
 
     def test_metrics_can_be_limits(self):
         finished = run([HEAPLEDGER, "metrics", self.recorded.trace])
