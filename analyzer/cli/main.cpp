@@ -43,18 +43,12 @@ struct Verb {
   int (*run)(int argc, char** argv);
 };
 
-constexpr Verb kVerbs[] = {{"record", hl::run_record},
-                           {"report", hl::run_report},
-                           {"leaks", hl::run_leaks},
-                           {"diff", hl::run_diff},
-                           {"ledger", hl::run_ledger},
-                           {"live", hl::run_live},
-                           {"map", hl::run_map},
-                           {"fragmentation", hl::run_fragmentation},
-                           {"info", hl::run_info},
-                           {"metrics", hl::run_metrics},
-                           {"dump", hl::run_dump},
-                           {"mark", hl::run_mark},
+constexpr Verb kVerbs[] = {{"record", hl::run_record},    {"report", hl::run_report},
+                           {"leaks", hl::run_leaks},      {"diff", hl::run_diff},
+                           {"ledger", hl::run_ledger},    {"live", hl::run_live},
+                           {"map", hl::run_map},          {"fragmentation", hl::run_fragmentation},
+                           {"info", hl::run_info},        {"metrics", hl::run_metrics},
+                           {"dump", hl::run_dump},        {"mark", hl::run_mark},
                            {"snapshot", hl::run_snapshot}};
 
 } // namespace
