@@ -217,6 +217,25 @@ std::vector<RunImage> list_run(const std::string& directory) {
   return parents_first(std::move(images));
 }
 
+namespace {
+
+// When a run was last recorded to. Not the directory's own time: comparing an old run leaves a file in it.
+fs::file_time_type recorded_time(const fs::path& run) {
+  fs::file_time_type newest{};
+  bool any = false;
+  std::error_code error, ignored;
+  for (fs::directory_iterator entry(run, error), end; !error && entry != end; entry.increment(error)) {
+    if (entry->path().extension() != ".hlt" && !is_session_name(entry->path().filename().string()))
+      continue;
+    const auto written = fs::last_write_time(entry->path(), ignored);
+    newest = any ? std::max(newest, written) : written;
+    any = true;
+  }
+  return any ? newest : fs::last_write_time(run, ignored);
+}
+
+} // namespace
+
 std::string newest_run(const std::string& directory) {
   std::string newest;
   fs::file_time_type newest_time{};
@@ -227,7 +246,7 @@ std::string newest_run(const std::string& directory) {
     const bool is_run = entry->is_directory(ignored) && name.rfind("heapledger-", 0) == 0;
     if (!is_run && entry->path().extension() != ".hlt")
       continue;
-    const auto written = fs::last_write_time(entry->path(), ignored);
+    const auto written = is_run ? recorded_time(entry->path()) : fs::last_write_time(entry->path(), ignored);
     if (!newest.empty() && written <= newest_time)
       continue;
     if (is_run ? list_run(entry->path().string()).empty() : [&] {

@@ -1,14 +1,16 @@
 """Comparing runs: one program built a dozen ways is the same program, and what was changed is told as what it is."""
 import itertools
+import json
 import os
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import diff_builds
-from harness import HEAPLEDGER, TestCase, analyze, functions, main, program, require, run
+from harness import HEAPLEDGER, TestCase, analyze, clean_environment, functions, main, program, require, run
 
 
 @require("g++", "clang++", "ld.lld", "objcopy")
@@ -190,6 +192,20 @@ class Cache(TestCase):
         [foreign] = self.scratch.glob("o.hlt.*.profile")
         shutil.copy(foreign, kept)
         self.assertEqual(analyze("diff", trace, trace), first)
+
+    def test_comparing_an_old_run_does_not_make_it_the_newest(self):
+        environment = clean_environment(HEAPLEDGER_DIR=self.scratch)
+        for argument in ("older", "newer"):
+            finished = run([HEAPLEDGER, "record", "--quiet", "--", "/bin/echo", argument], env=environment)
+            self.assertEqual(finished.status, 0, finished.explain())
+            runs = list(self.scratch.glob("heapledger-*"))
+            older = runs[0] if argument == "older" else older
+            time.sleep(0.05)  # so that modification times can be told apart
+        self.assertEqual(len(runs), 2)
+        analyze("diff", older, older)
+        self.assertEqual(len(list(older.glob("*.profile"))), 1)
+        finished = run([HEAPLEDGER, "info", "--json"], env=environment)
+        self.assertIn("newer", json.loads(finished.stdout)["command"])
 
     def test_without_permission_nothing_is_kept_and_nothing_fails(self):
         trace = self.record("/usr/bin/python3", "-S", "-c", "x = [0] * 1000").trace
