@@ -223,6 +223,21 @@ class Bench:
             self.row("the same by heaptrack_print, 4096 live blocks",
                      f"{iterations * 3 / printed.wall / 1e6:.1f} M events/s, {printed.peak_bytes / MIB:.0f} MiB", "", None)
 
+    def diff(self):
+        """Two synthetic traces with 160 000 stacks each, compared for the first and the second time."""
+        events = 2_000_000 if self.quick else 60_000_000
+        traces = [self.scratch / f"{name}.synthetic" for name in ("base", "new")]
+        for trace in traces:
+            Measured([BUILD / "tests" / "synthesize_trace", trace, str(events), "100000", "1", "160000"])
+        for what, seconds, memory in (("diff", 20, 1024), ("  the second time", 1, 1024)):
+            measured = Measured([HEAPLEDGER, "diff", *traces])
+            self.row(f"{what}, 2 x {events / 1e6:.0f} M events, 160 k stacks",
+                     f"{measured.wall:.1f} s, {measured.peak_bytes / MIB:.0f} MiB", f"< {seconds} s, < {memory} MiB",
+                     measured.wall < seconds and measured.peak_bytes < memory * MIB)
+            self.data[what.strip()] = {"wall": measured.wall, "cpu": measured.cpu, "peak_bytes": measured.peak_bytes}
+        for file in self.scratch.glob("*.synthetic*"):
+            file.unlink()
+
     # -- processes and bounds ----------------------------------------------------------------------------------------
 
     def startup(self):
@@ -284,6 +299,7 @@ class Bench:
     def run(self, only):
         parts = {"loop1": lambda: self.loop(1, 6), "loop2": lambda: self.loop(2, 8), "cpu": self.recorder_cpu,
                  "python": self.python, "cc1plus": self.compiler, "resident": self.resident, "report": self.report,
+                 "diff": self.diff,
                  "startup": self.startup, "shell_loop": self.shell_loop, "build": self.build, "many_stacks": self.many_stacks,
                  "many_live": self.many_live}
         try:
@@ -305,7 +321,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="small workloads, one round: does it run at all?")
     parser.add_argument("--rounds", type=int, default=0, help="runs of each kind (default 5; quick: 1)")
-    parser.add_argument("--only", nargs="*", default=[], help="loop1 loop2 cpu python cc1plus resident report "
+    parser.add_argument("--only", nargs="*", default=[], help="loop1 loop2 cpu python cc1plus resident report diff "
                         "startup shell_loop build many_stacks many_live")
     parser.add_argument("--json", type=Path, help="file to write everything measured to")
     arguments = parser.parse_args()
