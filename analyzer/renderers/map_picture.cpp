@@ -127,7 +127,14 @@ class Picture {
       line.foldable = false;
       break;
     case RegionKind::thread_stack:
-      line.label = region.name.empty() ? "thread stack" : "stack: " + region.name;
+      line.label = "thread stack";
+      if (region.tid != 0) {
+        const size_t name = region.name.find('(');
+        line.label = name == std::string::npos
+                         ? "stack of " + std::to_string(region.tid)
+                         : "stack: " + region.name.substr(name + 1, region.name.size() - name - 2);
+        line.evidence = region.name;
+      }
       line.kind = "thread stack";
       // Of threads nobody knows: a guard goes with the stack above it.
       line.key = "stack " + (region.tid != 0 ? std::to_string(region.tid)
@@ -188,7 +195,8 @@ class Picture {
         continue;
       }
       if (answer_.all && !segment_words(region.kind).empty() && line.key.starts_with("module "))
-        line.label += ", " + std::string(segment_words(region.kind));
+        line.evidence =
+            std::string(segment_words(region.kind)) + (line.evidence.empty() ? "" : "; " + line.evidence);
       lines_.push_back(std::move(line));
     }
   }

@@ -193,7 +193,13 @@ class MapText {
       sum.add(entry.numbers);
       out += table_row(category_words(entry.name), entry.numbers, column);
     }
-    return out + style_.bold(table_row("all", sum, column));
+    out += style_.bold(table_row("all", sum, column));
+    if (rss_of(sample_, "unknown") != 0)
+      out +=
+          wrapped(std::string("Unknown is what no name, call, thread, block or shape explains") +
+                      (answer_.heap == nullptr ? "; a recording would name the calls that mapped it." : "."),
+                  "  ", "  ", style_);
+    return out;
   }
 
   std::string table_row(const std::string& name, const CategoryNumbers& n, size_t column) const {
@@ -409,26 +415,13 @@ class MapText {
   }
 
   std::string unknown() const {
-    std::string out;
-    std::vector<std::string> lines;
-    const uint64_t unknown = rss_of(sample_, "unknown");
-    if (unknown != 0)
-      lines.push_back(bytes(unknown) +
-                      " resident in memory that no name, call, thread, block or shape explains" +
-                      (answer_.heap == nullptr ? "; a recording would name the calls that mapped it." : "."));
-    if (!report_.map.problems.empty())
-      lines.push_back("The smaps text has lines that make no sense, first " +
-                      printable(report_.map.problems[0]) + ".");
-    if (answer_.heap == nullptr) {
-      if (lines.empty())
-        return "";
-      out = rule("Lost or unknown", "", style_);
-    } else {
-      out = unknown_part(*answer_.heap, style_);
-    }
-    for (const std::string& line : lines)
-      out += wrapped(line, "  - ", "    ", style_);
-    return out;
+    if (answer_.heap != nullptr)
+      return unknown_part(*answer_.heap, style_);
+    if (report_.map.problems.empty())
+      return "";
+    return rule("Lost or unknown", "", style_) +
+           wrapped("The text has lines that make no sense, first " + printable(report_.map.problems[0]) + ".",
+                   "  - ", "    ", style_);
   }
 
   const MapAnswer& answer_;
