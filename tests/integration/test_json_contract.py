@@ -27,6 +27,15 @@ DIFF = {"totals": {"allocation_calls": DELTA, "bytes_requested": DELTA, "peak_by
         "unmatched": {"base_bytes": int, "new_bytes": int}, "site_counts": dict, "by": TEXT,
         "base": {"uuid": TEXT, "moment": TEXT, "units": int}, "new": {"uuid": TEXT}}
 
+SAMPLE = {"time_ns": int, "rss": int, "pss": int, "private_dirty": int, "private_clean": int, "shared": int, "swap": int,
+          "categories": {"heap": {"rss": int, "pss": int, "private_dirty": int}}}
+MAP = {"samples": [SAMPLE], "sample": int, "samples_left_out": int,
+       "app_summary": {"java_heap": int, "native_heap": int, "code": int, "stack": int, "graphics": int,
+                       "private_other": int, "system": int, "total_pss": int},
+       "apple": {"dirty": int, "clean": int, "swapped": int, "footprint": int},
+       "regions": [{"start": int, "end": int, "size": int, "kind": TEXT, "category": TEXT, "evidence": TEXT, "rss": int}],
+       "mapping_sites": [{"frames": [FRAME]}], "usage": [{"time_ns": int}], "oom": {"badness": int}}
+
 
 def differences(value, shape, path="$"):
     """What of a shape a JSON value lacks, as a list of sentences."""
@@ -53,6 +62,9 @@ class JsonContract(harness.TestCase):
 
     def assert_shape(self, value, shape):
         self.assertEqual(differences(value, shape)[:10], [])
+
+    def test_map(self):
+        self.assert_shape(analyze("map", self.recorded.trace), MAP)
 
     def test_info(self):
         info = analyze("info", self.recorded.trace)
@@ -107,7 +119,7 @@ class JsonContract(harness.TestCase):
         self.assertEqual(len(heap), info["events"]["allocations"] + info["events"]["reallocations"])
 
     def test_text_fits_a_hundred_columns(self):
-        for verb in ("info", "report", "live"):
+        for verb in ("info", "report", "live", "map"):
             text = run([HEAPLEDGER, verb, self.recorded.trace]).stdout.decode()
             self.assertGreater(len(text), 100, verb)
             self.assertLessEqual(max(len(line) for line in text.splitlines()), 100, verb)
