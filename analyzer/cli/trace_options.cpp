@@ -68,7 +68,7 @@ void TraceOptions::add_symbols(CLI::App& app) {
       ->option_text("DIR")
       ->expected(1)
       ->take_all();
-  app.add_flag("--no-cache", no_cache, "neither read nor write the cache of symbols");
+  app.add_flag("--no-cache", no_cache, "neither read nor write caches");
 }
 
 TextStyle TraceOptions::style() const {

@@ -90,9 +90,15 @@ int answer_diff(const DiffVerbOptions& options) {
 
 std::string metric_list() {
   std::string list;
-  for (const ProfileMetricFacts& metric : profile_metrics())
-    if (metric.of_sites)
-      list += (list.empty() ? "" : ", ") + std::string(metric.name);
+  size_t column = 0;
+  for (const ProfileMetricFacts& metric : profile_metrics()) {
+    if (!metric.of_sites)
+      continue;
+    if (!list.empty())
+      list += column > 60 ? ",\n" : ", ";
+    column = (column > 60 ? 0 : column) + metric.name.size() + 2;
+    list += metric.name;
+  }
   return list;
 }
 
@@ -113,7 +119,7 @@ int run_diff(int argc, char** argv) {
       ->option_text(" ")
       ->required();
   app.add_option("--by", options.by,
-                 "rank sites by " + metric_list() + " (default: peak_bytes; of moments: exit_bytes)")
+                 "what sites are ranked by (default: peak_bytes; of moments: exit_bytes):\n" + metric_list())
       ->option_text("METRIC");
   app.add_option("--per", options.per,
                  "divide calls, bytes requested and losses by how often the mark was set")

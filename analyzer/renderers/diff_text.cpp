@@ -119,6 +119,10 @@ class DiffText {
       return "definitely lost";
     case ProfileMetric::stranded_bytes:
       return "stranded";
+    case ProfileMetric::temporary_allocations:
+      return "temporary allocations";
+    case ProfileMetric::exit_blocks:
+      return whole_runs() ? "blocks not freed at exit" : "blocks live at that moment";
     default:
       return std::string(facts(metric).label);
     }
@@ -221,7 +225,7 @@ class DiffText {
     using enum ProfileMetric;
     if (by != definite_bytes && diff_.has(definite_bytes) && diff_.total_delta(definite_bytes) != 0)
       out += wrapped(sentence(definite_bytes), "", "", style_);
-    if (by != exit_bytes && by != definite_bytes && !diff_.has(definite_bytes) &&
+    if (by != exit_bytes && by != definite_bytes && !diff_.has(definite_bytes) && whole_runs() &&
         std::abs(diff_.total_delta(exit_bytes)) > 0.01 * base_total(exit_bytes) + 4096)
       out += wrapped(sentence(exit_bytes), "", "", style_);
     if (by != allocation_calls &&
@@ -287,13 +291,26 @@ class DiffText {
     return base == next ? "same" : percent;
   }
 
+  // By which tiers the stacks of a place were matched, the least certain in full.
   std::string match_note(const DiffPlace& place) const {
     if (place.kind != PlaceKind::changed)
       return "";
-    char score[32] = "";
+    size_t of_tier[4] = {};
+    for (const uint32_t site : place.sites)
+      ++of_tier[static_cast<size_t>(diff_.sites()[site].match)];
+    char score[40] = "";
     if (place.weakest == MatchTier::fuzzy)
-      std::snprintf(score, sizeof score, " (likeness %.0f %%)", 100 * place.score);
-    return std::string(to_string(place.weakest)) + " match" + score;
+      std::snprintf(score, sizeof score, "likeness of %.0f %%", 100 * place.score);
+    if (place.sites.size() == 1)
+      return std::string(to_string(place.weakest)) + " match" + (*score != '\0' ? ", " : "") + score;
+    if (place.weakest == MatchTier::exact)
+      return "exact matches";
+    std::string note = with_thousands(of_tier[static_cast<size_t>(MatchTier::exact)]) + " exact matches";
+    if (const size_t count = of_tier[static_cast<size_t>(MatchTier::canonical)]; count != 0)
+      note += ", " + with_thousands(count) + " canonical";
+    if (const size_t count = of_tier[static_cast<size_t>(MatchTier::fuzzy)]; count != 0)
+      note += ", " + with_thousands(count) + " fuzzy (" + score + " or more)";
+    return note;
   }
 
   std::string entry(size_t number, const DiffPlace& place) const {
@@ -351,7 +368,7 @@ class DiffText {
       sums = "+" + amount(up, unit, style_) + " in " + plural(ups, "place");
     if (downs != 0)
       sums += (sums.empty() ? "-" : ", -") + amount(down, unit, style_) + " in " + plural(downs, "place");
-    std::string out = rule("What changed " + circumstance(by), sums, style_);
+    std::string out = rule("What changed", circumstance(by) + (sums.empty() ? "" : ": ") + sums, style_);
     const size_t shown = answer_.top == 0 ? listed.size() : std::min(answer_.top, listed.size());
     for (size_t i = 0; i < shown; ++i)
       out += entry(i + 1, *listed[i]);
