@@ -111,4 +111,23 @@ std::vector<CheckResult> check_diff_limits(const std::vector<DiffLimit>& limits,
   return checks;
 }
 
+void excuse_noise(const std::vector<DiffLimit>& limits, const ManyRuns& many,
+                  std::vector<CheckResult>& checks) {
+  for (size_t i = 0; i < checks.size(); ++i) {
+    CheckResult& check = checks[i];
+    const ShiftVerdict verdict = many.total(limits[i].metric).verdict;
+    // An absolute limit is about the newer runs alone.
+    if (check.passed || !limits[i].relative)
+      continue;
+    if (verdict == ShiftVerdict::undecided) {
+      check.message += "; these runs are too few to tell it from noise";
+    } else if (verdict == ShiftVerdict::noise || verdict == ShiftVerdict::small) {
+      check.passed = true;
+      check.message += ", but no more than runs of one side differ by";
+      check.details.clear();
+      check.file.clear();
+    }
+  }
+}
+
 } // namespace hl

@@ -10,7 +10,7 @@
 //   - Elsewhere the rank sum test decides, over the family of all sites that could reach the floor at all
 //     (told from the values of both sides without their labels, so the test stays valid), with q < 0.05. The
 //     shift must pass the floor, 1 % and 64 KiB (counts: 1 % and 16), and be more than the spread within
-//     either side.
+//     either side, of fewer than ten runs twice the spread.
 //   - A site whose own values agree on each side, three runs or more a side, is exact above the floor.
 //   - Where the runs are too few for p < 0.05, that is the answer.
 #pragma once
@@ -26,6 +26,7 @@ namespace hl {
 
 inline constexpr double kFalseDiscoveryRate = 0.05;
 inline constexpr double kFloorShare = 0.01;
+inline constexpr size_t kRunsThatKnowTheirSpread = 10;
 inline constexpr double kFloorBytes = 65536, kFloorCount = 16;
 
 // The runs of one side as one.

@@ -16,8 +16,38 @@ void write_number(JsonWriter& json, const char* key, uint64_t number, uint64_t u
     json.member(key, static_cast<double>(number) / static_cast<double>(units));
 }
 
+void write_side(const char* key, const SideSummary& side, JsonWriter& json) {
+  json.key(key)
+      .begin_object()
+      .member("median", side.median)
+      .member("low", side.low)
+      .member("high", side.high)
+      .end_object();
+}
+
+// Of several runs a side.
+void write_shift(const ShiftOfRuns& shift, JsonWriter& json) {
+  json.member("verdict", to_string(shift.verdict)).member("exact", shift.exact);
+  write_side("base_runs", shift.base, json);
+  write_side("new_runs", shift.next, json);
+  json.key("shift")
+      .begin_object()
+      .member("estimate", shift.shift.estimate)
+      .member("low", shift.shift.low)
+      .member("high", shift.shift.high)
+      .member("confidence", shift.shift.confidence)
+      .end_object();
+  for (const auto& [key, value] : {std::pair{"p", shift.p}, {"q", shift.q}}) {
+    json.key(key);
+    if (shift.tested)
+      json.value(value);
+    else
+      json.null();
+  }
+}
+
 void write_metric(const RunDiff& diff, const ProfileMetricFacts& metric, const MetricValues& base,
-                  const MetricValues& next, JsonWriter& json) {
+                  const MetricValues& next, JsonWriter& json, const ShiftOfRuns* shift = nullptr) {
   const uint64_t base_units = metric.flow ? diff.units(kBase) : 1,
                  new_units = metric.flow ? diff.units(kNew) : 1;
   json.key(metric.name).begin_object();
@@ -27,15 +57,18 @@ void write_metric(const RunDiff& diff, const ProfileMetricFacts& metric, const M
     json.member("delta", static_cast<int64_t>(next[metric.metric] - base[metric.metric]));
   else
     json.member("delta", diff.value(kNew, metric.metric, next) - diff.value(kBase, metric.metric, base));
+  if (shift != nullptr)
+    write_shift(*shift, json);
   json.end_object();
 }
 
 void write_site_metrics(const RunDiff& diff, const MetricValues& base, const MetricValues& next,
-                        JsonWriter& json) {
+                        JsonWriter& json, const ManyRuns* many = nullptr, size_t index = 0) {
   json.key("metrics").begin_object();
   for (const ProfileMetricFacts& metric : profile_metrics())
     if (diff.has_for_sites(metric.metric))
-      write_metric(diff, metric, base, next, json);
+      write_metric(diff, metric, base, next, json,
+                   many == nullptr ? nullptr : &many->site(metric.metric, index));
   json.end_object();
 }
 
@@ -58,7 +91,9 @@ void write_run(const RunProfile& profile, const std::string& name, uint64_t unit
   json.end_array().end_object();
 }
 
-void write_site(const RunDiff& diff, const DiffSite& site, JsonWriter& json) {
+void write_site(const DiffAnswer& answer, size_t index, JsonWriter& json) {
+  const RunDiff& diff = answer.diff;
+  const DiffSite& site = diff.sites()[index];
   json.begin_object().member("status", to_string(site.status)).key("match");
   if (site.match == MatchTier::none)
     json.null();
@@ -71,7 +106,7 @@ void write_site(const RunDiff& diff, const DiffSite& site, JsonWriter& json) {
   if (site.base_sites.size() > 1 || site.new_sites.size() > 1)
     json.member("base_sites", uint64_t{site.base_sites.size()})
         .member("new_sites", uint64_t{site.new_sites.size()});
-  write_site_metrics(diff, site.base, site.next, json);
+  write_site_metrics(diff, site.base, site.next, json, answer.many, index);
   const RunDiff::Place place = diff.place(site);
   write_frames(profile_stack(diff.profile(place.side), place.node), json);
   if (site.match > MatchTier::exact) {
@@ -82,6 +117,24 @@ void write_site(const RunDiff& diff, const DiffSite& site, JsonWriter& json) {
     json.end_object();
   }
   json.end_object();
+}
+
+void write_runs(const ManyRuns& many, JsonWriter& json) {
+  json.key("runs").begin_object();
+  for (const Side side : {kBase, kNew}) {
+    json.key(side == kBase ? "base" : "new").begin_array();
+    for (const std::string& uuid : many.side(side).uuids())
+      json.value(uuid);
+    json.end_array();
+  }
+  json.member("smallest_p", smallest_p(many.side(kBase).runs(), many.side(kNew).runs()))
+      .member("enough", many.enough());
+  uint64_t told = 0;
+  for (const ProfileMetricFacts& metric : profile_metrics())
+    if (many.diff().has_for_sites(metric.metric))
+      for (size_t i = 0; i < many.diff().sites().size(); ++i)
+        told += many.site(metric.metric, i).told() ? 1 : 0;
+  json.member("told_site_metrics", told).end_object();
 }
 
 void write_tiers(const RunDiff& diff, Side side, JsonWriter& json) {
@@ -109,8 +162,11 @@ void diff_json(const DiffAnswer& answer, JsonWriter& json) {
   json.key("totals").begin_object();
   for (const ProfileMetricFacts& metric : profile_metrics())
     if (diff.has(metric.metric))
-      write_metric(diff, metric, diff.profile(kBase).totals, diff.profile(kNew).totals, json);
+      write_metric(diff, metric, diff.profile(kBase).totals, diff.profile(kNew).totals, json,
+                   answer.many == nullptr ? nullptr : &answer.many->total(metric.metric));
   json.end_object();
+  if (answer.many != nullptr)
+    write_runs(*answer.many, json);
 
   const ProfileMetric bytes = diff.byte_metric();
   uint64_t counts[5] = {};
@@ -134,7 +190,7 @@ void diff_json(const DiffAnswer& answer, JsonWriter& json) {
   json.key("sites").begin_array();
   const size_t shown = answer.top == 0 ? diff.sites().size() : std::min(answer.top, diff.sites().size());
   for (size_t i = 0; i < shown; ++i)
-    write_site(diff, diff.sites()[i], json);
+    write_site(answer, i, json);
   json.end_array();
   json.member("sites_left_out", uint64_t{diff.sites().size() - shown});
 

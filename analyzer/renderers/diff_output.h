@@ -5,6 +5,7 @@
 
 #include "analyses/stack_resolver.h"
 #include "diff/diff_places.h"
+#include "diff/many_runs.h"
 #include "renderers/json_writer.h"
 #include "renderers/text_style.h"
 
@@ -14,9 +15,12 @@ struct DiffAnswer {
   const RunDiff& diff;
   std::string base_name, new_name; // as they were asked for
   size_t top = 10;                 // places, or sites in JSON; 0: all
+  const ManyRuns* many = nullptr;  // several runs a side: `diff` is of their medians
 };
 
 std::string diff_text(const DiffAnswer& answer, const TextStyle& style);
+// Of several runs a side: `answer.many` is not null.
+std::string many_runs_text(const DiffAnswer& answer, const TextStyle& style);
 void diff_json(const DiffAnswer& answer, JsonWriter& json);
 
 // A frame of a profile as other renderers take it. Valid as long as the profile.
