@@ -37,6 +37,14 @@ std::optional<size_t> sample_for(std::span<const ResidencySample> listed, const 
   return static_cast<size_t>(nearest - listed.begin());
 }
 
+std::optional<size_t> largest_sample(std::span<const ResidencySample> listed) {
+  if (listed.empty())
+    return std::nullopt;
+  const auto largest = std::max_element(listed.begin(), listed.end(),
+                                        [](const auto& a, const auto& b) { return rss_of(a) < rss_of(b); });
+  return static_cast<size_t>(largest - listed.begin());
+}
+
 std::string why_no_samples(const Trace& trace) {
   const std::string what = "this trace has no samples of the process's memory";
   if (trace.session_image() != nullptr && trace.file() == nullptr)
@@ -55,11 +63,7 @@ std::vector<size_t> spread_samples(std::span<const ResidencySample> listed, size
   chosen = {0, listed.size() - 1};
   if (always)
     chosen.insert(*always);
-  size_t largest = 0;
-  for (size_t i = 1; i < listed.size(); ++i)
-    if (rss_of(listed[i]) > rss_of(listed[largest]))
-      largest = i;
-  chosen.insert(largest);
+  chosen.insert(*largest_sample(listed));
   const uint64_t first = listed.front().ticks, span = listed.back().ticks - first;
   size_t at = 0;
   for (size_t step = 1; step < most && chosen.size() < most; ++step) {

@@ -20,6 +20,9 @@ namespace hl {
 std::optional<size_t> sample_for(std::span<const ResidencySample> listed, const Moment& moment,
                                  const ReplayLimits& limits);
 
+// The one with most resident memory, of equal ones the first; nullopt: there are none.
+std::optional<size_t> largest_sample(std::span<const ResidencySample> listed);
+
 // What to do about it, in words, where a trace has no samples at all.
 std::string why_no_samples(const Trace& trace);
 

@@ -37,17 +37,6 @@ MemorySample facts_of(const ResidencySample& sample, const RegionMap& map) {
   return facts;
 }
 
-std::optional<size_t> largest_of(std::span<const ResidencySample> listed) {
-  const auto rss = [](const ResidencySample& sample) {
-    return std::max(sample.usage.of(UsageField::rollup_rss), sample.usage.of(UsageField::rss));
-  };
-  if (listed.empty())
-    return std::nullopt;
-  return static_cast<size_t>(std::max_element(listed.begin(), listed.end(),
-                                              [&](const auto& a, const auto& b) { return rss(a) < rss(b); }) -
-                             listed.begin());
-}
-
 void conclude(MemoryReport& report, const ResidencySample& sample, RegionMap map) {
   report.app = app_summary(map.vmas);
   report.apple = apple_words(total_of(map.vmas));
@@ -73,7 +62,8 @@ std::optional<MemoryReport> report_on_smaps(std::string smaps) {
 std::optional<TracedMemory> report_on_trace(const Trace& trace, const SampleChoice& choice,
                                             const ProgressCallback& progress) {
   const std::vector<ResidencySample> listed = list_residency_samples(trace);
-  const auto wanted = choice.largest ? largest_of(listed) : sample_for(listed, choice.moment, choice.limits);
+  const auto wanted =
+      choice.largest ? largest_sample(listed) : sample_for(listed, choice.moment, choice.limits);
   if (!wanted)
     return std::nullopt;
   const std::vector<size_t> chosen = spread_samples(listed, choice.most, wanted);

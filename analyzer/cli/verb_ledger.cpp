@@ -19,6 +19,7 @@ struct LedgerOptions {
   std::string saw;
   std::optional<size_t> top;
   bool no_course = false;
+  bool largest = false;
 };
 
 // The ledger of one sample with the heap as of its ticks.
@@ -77,13 +78,15 @@ int answer_ledger(const LedgerOptions& options) {
   const std::vector<Limit> limits = requested_limits(options.common);
   const OpenedTrace opened = open_trace(options.common);
   const Trace& trace = *opened.trace;
+  if (options.largest && opened.moment.kind != Moment::Kind::exit)
+    throw UsageError("either a moment or --largest");
   Progress progress("replaying");
   std::string why;
   const auto moment = resolve_moment(trace, opened.moment, why);
   if (!moment)
     throw UsageError(why);
   const std::vector<ResidencySample> listed = list_residency_samples(trace);
-  const auto asked = sample_for(listed, opened.moment, *moment);
+  const auto asked = options.largest ? largest_sample(listed) : sample_for(listed, opened.moment, *moment);
   if (!asked)
     throw TraceError(TraceErrorKind::no_samples, trace.path(), why_no_samples(trace));
   std::vector<size_t> chosen =
@@ -153,6 +156,7 @@ int run_ledger(int argc, char** argv) {
          "--saw", options.saw,
          "explain a number seen elsewhere: BYTES:TOOL, as 92M:dumpsys or 1.2G:top; TOOL may be left out")
       ->option_text("BYTES[:TOOL]");
+  app.add_flag("--largest", options.largest, "the sample with most resident memory, instead of a moment");
   app.add_option("--top", options.top, "owners of each account (default: 3; JSON: 1000; 0: all)")
       ->option_text("N");
   app.add_flag("--no-course", options.no_course,

@@ -12,20 +12,20 @@ struct AccountWords {
 };
 constexpr AccountWords kWords[kAccounts] = {
     {"live", "live blocks, as asked for"},
-    {"slack", "room in live blocks beyond what was asked for"},
-    {"allocator", "the allocator's own headers and tables"},
-    {"stranded", "free, but on pages that live blocks keep"},
-    {"trimmable", "free, on pages with nothing live on them"},
-    {"managed", "heaps of managed runtimes"},
+    {"slack", "unused ends of live blocks"},
+    {"allocator", "the allocator's headers, tables"},
+    {"stranded", "free, kept by blocks beside it"},
+    {"trimmable", "free, could be given back"},
+    {"managed", "managed runtimes' heaps"},
     {"anonymous", "mapped by the program itself"},
-    {"code", "code and constants of program and libraries"},
-    {"data", "global variables of program and libraries"},
+    {"code", "code and constants"},
+    {"data", "global variables"},
     {"files", "mapped files"},
     {"shared", "shared memory"},
     {"device", "memory of devices (GPU)"},
     {"stacks", "stacks of threads"},
     {"heapledger", "heapledger's own"},
-    {"kernel", "pages of the kernel's (vdso)"},
+    {"kernel", "the kernel's pages (vdso)"},
     {"unknown", "unknown"},
 };
 
@@ -66,7 +66,25 @@ Account account_of(const Region& region) {
 }
 
 std::string name_of(const Region& region) {
-  return region.name.empty() ? std::string(to_string(region.kind)) : region.name;
+  if (!region.name.empty())
+    return region.name;
+  switch (region.kind) {
+  case RegionKind::heap_brk:
+    return "main heap (brk)";
+  case RegionKind::heap_arena:
+    return "further arenas";
+  case RegionKind::heap_mapped:
+    return "blocks with a mapping each";
+  case RegionKind::heap_other:
+    return "the allocator's mappings";
+  case RegionKind::own:
+    return "tables of the shim";
+  case RegionKind::anonymous:
+  case RegionKind::unknown:
+    return "anonymous memory";
+  default:
+    return std::string(to_string(region.kind));
+  }
 }
 
 class LedgerMaker {

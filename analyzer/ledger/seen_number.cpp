@@ -255,9 +255,16 @@ std::vector<Meaning> meanings_of(const SeenNumber& seen, const SeenSources& sour
   std::vector<Meaning> meanings = MeaningList(sources).all();
   if (!seen.tool.empty())
     std::erase_if(meanings, [&](const Meaning& meaning) { return meaning.tool != seen.tool; });
+  const auto fits = [&](const Meaning& meaning) {
+    return distance(meaning.bytes, seen.bytes) <= seen.bytes / 20;
+  };
+  const std::string usual = meanings.empty() ? "" : meanings.front().shown;
   std::stable_sort(meanings.begin(), meanings.end(), [&](const Meaning& a, const Meaning& b) {
     return distance(a.bytes, seen.bytes) < distance(b.bytes, seen.bytes);
   });
+  if (!seen.tool.empty() && !meanings.empty() && !fits(meanings.front()))
+    std::stable_partition(meanings.begin(), meanings.end(),
+                          [&](const Meaning& meaning) { return meaning.shown == usual; });
   return meanings;
 }
 

@@ -45,6 +45,23 @@ std::string share(uint64_t bytes, const LedgerAnswer& answer) {
   return human_percent(bytes, answer.ledger.rss);
 }
 
+// What the end no longer shows.
+std::string largest_sentence(const LedgerAnswer& answer, const TextStyle& style) {
+  const LedgerPoint* largest = nullptr;
+  for (const LedgerPoint& point : answer.course)
+    if (largest == nullptr || point.rss > largest->rss)
+      largest = &point;
+  if (largest == nullptr || largest->rss < answer.ledger.rss + answer.ledger.rss / 10)
+    return "";
+  const auto most = static_cast<size_t>(std::max_element(largest->bytes.begin(), largest->bytes.end()) -
+                                        largest->bytes.begin());
+  return wrapped("The largest sample, " + human_ns(answer.heap.trace.clock().ns(largest->ticks)) +
+                     " after the start, had " + human_bytes(largest->rss, style) + ", most of it " +
+                     std::string(to_string(static_cast<Account>(most))) + " (" +
+                     human_bytes(largest->bytes[most], style) + "): --largest shows it.",
+                 "", "", style);
+}
+
 std::string verdict(const LedgerAnswer& answer, const TextStyle& style) {
   const Ledger& ledger = answer.ledger;
   std::vector<size_t> order;
@@ -78,7 +95,7 @@ std::string verdict(const LedgerAnswer& answer, const TextStyle& style) {
 // Each account's bar begins where the one before it ended.
 std::string waterfall(const LedgerAnswer& answer, const TextStyle& style) {
   const Ledger& ledger = answer.ledger;
-  const std::string full = style.unicode ? "█" : "#";
+  const std::string full = style.unicode ? "█" : "#", sliver = style.unicode ? "▏" : ".";
   const size_t bar = style.width > 72 ? std::min<size_t>(style.width - 70, 40) : 0;
   const auto column = [&](uint64_t bytes) {
     return ledger.rss == 0
@@ -96,8 +113,10 @@ std::string waterfall(const LedgerAnswer& answer, const TextStyle& style) {
       continue;
     const size_t from = column(before), to = column(before + bytes);
     std::string drawn(bar == 0 ? 0 : from, ' ');
-    for (size_t c = from; c < std::max(to, from + (bytes != 0 && from < bar ? 1 : 0)) && bar != 0; ++c)
+    for (size_t c = from; c < to; ++c)
       drawn += full;
+    if (from == to && bytes != 0 && from < bar)
+      drawn += sliver;
     out += "  " + pad_right(std::string(to_string(account)), 11) +
            pad_left(style.bold(human_bytes(bytes, style)), 11) + pad_left(share(bytes, answer), 8) + "  " +
            (bar == 0 ? "" : pad_right(drawn, bar) + "  ") +
@@ -209,9 +228,9 @@ std::string forecast_text(const LedgerAnswer& answer, const TextStyle& style) {
   const LedgerForecast& f = answer.forecast;
   if (f.limit_bytes == 0)
     return "";
-  const std::string limit = std::string(f.of_cgroup ? "the cgroup's limit of " : "the machine's memory, ") +
-                            human_bytes(f.limit_bytes, style);
-  std::string text = human_bytes(f.used_bytes, style) + " of " + limit + " in use";
+  std::string text = human_bytes(f.used_bytes, style) + " of the " +
+                     (f.of_cgroup ? "cgroup's " : "machine's ") + human_bytes(f.limit_bytes, style) +
+                     (f.of_cgroup ? " (its limit)" : "") + " in use";
   if (!f.of_cgroup)
     text += " (by everybody; no cgroup limit)";
   if (f.reached_in_ns) {
@@ -312,6 +331,7 @@ std::string ledger_text(const LedgerAnswer& answer, const TextStyle& style) {
   out += verdict(answer, style);
   out += warning_line(answer.heap, style);
   out += wrapped(sampled_text(answer), "", "", style);
+  out += largest_sentence(answer, style);
   out += seen_text(answer, style);
   out += waterfall(answer, style);
   out += beside(answer, style);
