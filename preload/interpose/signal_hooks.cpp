@@ -11,6 +11,7 @@
 
 #include "boot/fatal_signals.h"
 #include "boot/real_functions.h"
+#include "runtime/leak_request.h"
 #include "runtime/stack_capture.h"
 
 using namespace hl;
@@ -130,4 +131,21 @@ HL_BODY Handler hl_hook_sigset(int signal, Handler next, const EntryRegisters*) 
   sys::raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, sys::pointer_arg(&unblocked), sys::pointer_arg(&mask),
                    sizeof mask);
   return (mask & unblocked) != 0 ? SIG_HOLD : before;
+}
+
+// A handler that is to run once (SA_RESETHAND) leaves the kernel's default behind, not ours; such handlers
+// raise the signal again to die of it. Nothing is put there now: a handler that another thread sets meanwhile
+// must not be replaced.
+HL_BODY int hl_hook_raise(int signal, const EntryRegisters*) {
+  sys::KernelAction now;
+  uint64_t blocked = 0;
+  if (is_watched(signal) && sys::signal_action(signal, nullptr, &now) && handler_of(now) == SIG_DFL &&
+      !sys::failed(
+          sys::raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, 0, sys::pointer_arg(&blocked), sizeof blocked)) &&
+      (blocked & bit_of(signal)) == 0) {
+    const int error = errno;
+    scan_before_end(signal == SIGABRT ? ScanCause::abort : ScanCause::signal);
+    errno = error;
+  }
+  return real_as<decltype(raise)>(real(g_real.raise))(signal);
 }

@@ -238,6 +238,9 @@ import os, signal
 signal.signal({number}, signal.SIG_DFL)
 os.kill(os.getpid(), {number})"""), status=128 + number)
 
+    def test_a_handler_that_runs_once_and_raises_again(self):
+        self.assert_scanned([SIGNAL], program("last_moments"), "once", status=143)
+
     def test_a_blocked_signal_stays_pending_and_can_be_waited_for(self):
         self.assert_scanned([SIGNAL], *self.python("""
 import os, signal

@@ -62,6 +62,14 @@ __attribute__((noinline)) static void wipe(void) {
   __asm__ volatile("" : : : "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15");
 }
 
+static void again(int signal) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, signal);
+  sigprocmask(SIG_UNBLOCK, &set, NULL);
+  raise(signal);
+}
+
 __attribute__((noinline)) static void lose(void) {
   for (int i = 0; i < 12; i++) {
     void* p = malloc(1000);
@@ -108,6 +116,12 @@ int main(int argc, char** argv) {
   if (strcmp(way, "crash") == 0) {
     signal(SIGSEGV, report);
     *(volatile int*)(long)(8 + zero) = 1;
+  }
+  if (strcmp(way, "once") == 0) { // a handler that the kernel takes away when it runs, and that dies of the signal
+    const struct sigaction action = {.sa_handler = again, .sa_flags = (int)SA_RESETHAND};
+    sigaction(SIGTERM, &action, NULL);
+    kill(getpid(), SIGTERM);
+    printf("not reached\n");
   }
   if (strcmp(way, "lose") == 0) {
     lose();
