@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "heapledger/event.h"
+#include "replay/huge_array.h"
 
 namespace hl {
 
@@ -69,9 +70,9 @@ class GhostTable {
     ++forgotten_;
   }
   void grow() {
-    std::vector<Ghost> old = std::move(slots_);
-    const size_t size = std::max<size_t>(1u << 10, old.size() * 2);
-    slots_.assign(size, {});
+    const HugeArray<Ghost> old = std::move(slots_);
+    const size_t size = std::max<size_t>(1u << 13, old.size() * 2);
+    slots_ = HugeArray<Ghost>(size);
     shift_ = 64 - static_cast<unsigned>(__builtin_ctzll(size));
     used_ = 0;
     for (const Ghost& ghost : old)
@@ -79,7 +80,7 @@ class GhostTable {
         place(ghost);
   }
 
-  std::vector<Ghost> slots_;
+  HugeArray<Ghost> slots_;
   unsigned shift_ = 0;
   size_t used_ = 0;
   uint64_t forgotten_ = 0;
