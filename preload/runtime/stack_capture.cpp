@@ -2,6 +2,7 @@
 #include "runtime/stack_capture.h"
 
 #include <string.h>
+#include <sys/auxv.h>
 
 #include "boot/environment.h"
 #include "boot/symbol_lookup.h"
@@ -52,6 +53,8 @@ void start_stack_capture() {
   memcpy(g_executable, g_process.slot->text, bytes);
   g_executable[bytes] = '\0';
   g_walk.modules.executable_path = g_executable;
+  g_walk.modules.main_headers = reinterpret_cast<const void*>(getauxval(AT_PHDR));
+  g_walk.modules.main_header_count = static_cast<uint32_t>(getauxval(AT_PHNUM));
   g_walk.modules.storage = {publish_module, retire_module, restore_module, nullptr};
   g_walk.modules.dl_find_object = reinterpret_cast<DlFindObject>(find_symbol("_dl_find_object").address);
   const bool counted =

@@ -123,6 +123,27 @@ bool ModuleTable::read_headers(Found& found) {
   return true;
 }
 
+// Where the kernel mapped an executable's segments with holes between them (node's), _dl_find_object tells of
+// the one around the pc alone.
+void ModuleTable::cover_executable(ModuleInfo& info) const {
+  uint64_t start = 0, end = 0;
+  for (uint32_t i = 0; main_headers != nullptr && i < main_header_count; ++i) {
+    Elf64_Phdr p;
+    memcpy(&p, static_cast<const uint8_t*>(main_headers) + i * sizeof p, sizeof p);
+    if (p.p_type != PT_LOAD)
+      continue;
+    const uint64_t segment = info.load_bias + p.p_vaddr;
+    if (p.p_offset == 0)
+      start = segment & ~(kPage - 1);
+    if (segment + p.p_memsz > end)
+      end = segment + p.p_memsz;
+  }
+  if (start != 0 && start <= info.start && end >= info.end) {
+    info.start = start;
+    info.end = end;
+  }
+}
+
 bool ModuleTable::discover(uint64_t pc, Found& found) const {
   if (dl_find_object == nullptr)
     return discover_in_maps(pc, found);
@@ -138,6 +159,7 @@ bool ModuleTable::discover(uint64_t pc, Found& found) const {
   if (found.info.path[0] == 0) {
     found.info.is_main = true;
     found.info.path = executable_path ? executable_path : "";
+    cover_executable(found.info);
   }
   return read_headers(found);
 }

@@ -98,6 +98,9 @@ class ModuleTable {
   ModuleStorage storage;
   DlFindObject dl_find_object = nullptr;
   const char* executable_path = ""; // must outlive the table
+  // The executable's, as the kernel told (AT_PHDR, AT_PHNUM); nullptr: unknown.
+  const void* main_headers = nullptr;
+  uint32_t main_header_count = 0;
 
  private:
   struct Found {
@@ -107,6 +110,7 @@ class ModuleTable {
     char path_from_maps[kMapsPathBytes];
   };
   bool discover(uint64_t pc, Found& found) const;
+  void cover_executable(ModuleInfo& info) const;
   bool discover_in_maps(uint64_t pc, Found& found) const;
   static bool read_headers(Found& found);
   uint32_t add(const Found& found, uint32_t epoch);

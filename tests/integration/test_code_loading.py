@@ -113,6 +113,15 @@ class UndescribedCode(TestCase):
             totals.append(recorded.report()["totals"])
         self.assertEqual(totals[0], totals[1])
 
+    def test_an_executable_with_holes_between_its_segments(self):
+        """Mapped by the kernel at fixed addresses, nothing between the segments: it is one module all the same."""
+        recorded = self.assert_same_output([program("exact_counts_holes")])
+        sites = [site for site in recorded.report()["sites"] if "main" in harness.functions(site)]
+        self.assertGreater(len(sites), 2)
+        for site in sites:
+            self.assertEqual(harness.functions(site)[-1], "_start")
+            self.assertFalse(any(frame.get("guessed", False) for frame in site["frames"]))
+
     @harness.require("strip")
     def test_stripped_of_everything(self):
         """Symbols gone, section headers too: the walk needs neither, and stacks keep their depths."""
