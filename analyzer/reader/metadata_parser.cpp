@@ -139,6 +139,9 @@ bool parse_status(std::span<const uint8_t> payload, TraceMetadata& out) {
 bool parse_recorder(std::span<const uint8_t> payload, TraceMetadata& out) {
   return (out.has_recorder = parse_sized(payload, out.recorder) || out.has_recorder);
 }
+bool parse_sampling(std::span<const uint8_t> payload, TraceMetadata& out) {
+  return (out.has_sampling = parse_sized(payload, out.sampling) || out.has_sampling);
+}
 
 bool parse_unwind_check(std::span<const uint8_t> payload, TraceMetadata& out) {
   PayloadCursor cursor(payload);

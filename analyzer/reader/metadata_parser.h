@@ -16,6 +16,7 @@ bool parse_threads(std::span<const uint8_t> payload, TraceMetadata& out);
 bool parse_losses(std::span<const uint8_t> payload, TraceMetadata& out);
 bool parse_status(std::span<const uint8_t> payload, TraceMetadata& out);
 bool parse_recorder(std::span<const uint8_t> payload, TraceMetadata& out);
+bool parse_sampling(std::span<const uint8_t> payload, TraceMetadata& out);
 bool parse_unwind_check(std::span<const uint8_t> payload, TraceMetadata& out);
 bool parse_modules(std::span<const uint8_t> payload, ModuleTable& out);
 

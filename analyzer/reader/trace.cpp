@@ -172,6 +172,9 @@ void Trace::read_chunk(const ChunkPlace& place) {
   case ChunkKind::recorder:
     good = parse_recorder(payload_, metadata_);
     break;
+  case ChunkKind::sampling:
+    good = parse_sampling(payload_, metadata_);
+    break;
   case ChunkKind::unwind_check:
     good = parse_unwind_check(payload_, metadata_);
     break;

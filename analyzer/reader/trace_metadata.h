@@ -46,6 +46,8 @@ struct TraceMetadata {
   ProcessStatusPayload status{};
   bool has_recorder = false;
   RecorderStatsPayload recorder{};
+  bool has_sampling = false;
+  SamplingPayload sampling{};
   bool has_unwind_check = false;
   UnwindCheckPayload unwind_check{};
   std::string unwind_check_text;

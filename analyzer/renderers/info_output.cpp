@@ -7,6 +7,7 @@
 
 #include "reader/extended_payload.h"
 #include "renderers/describe_trace.h"
+#include "renderers/sampling_output.h"
 
 namespace hl {
 namespace {
@@ -104,6 +105,10 @@ std::string info_text(const Trace& trace, const TraceSummary& summary, const std
              (metadata.recorder.restarts != 0 ? ", restarted " + plural(metadata.recorder.restarts, "time")
                                               : ""));
   }
+  if (const std::string text = sampling_words(trace); !text.empty())
+    line(out, "samples", text);
+  for (const std::string& text : sampling_gaps(trace))
+    line(out, "", style.warning(text));
   if (metadata.has_losses && metadata.losses.waits != 0)
     line(out, "waiting",
          "the program waited " + plural(metadata.losses.waits, "time") + " for the recorder, " +
@@ -258,6 +263,8 @@ void info_json(const Trace& trace, const TraceSummary& summary, const std::vecto
   } else {
     json.null();
   }
+  json.key("sampling");
+  sampling_json(trace, json);
   json.key("waits")
       .begin_object()
       .member("count", metadata.losses.waits)

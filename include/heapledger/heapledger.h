@@ -33,7 +33,8 @@ static inline void heapledger_mark_here(const char* name) {
 
 int heapledger_snapshot(const char* name, unsigned flags) __attribute__((weak, noplt, visibility("default")));
 
-/* A mark under `name` and, with HEAPLEDGER_LEAKS, a leak scan; comes back when the program may go on. Not 0: it was
+/* A mark under `name`, the memory map while the program stands still, and, with HEAPLEDGER_LEAKS, a leak scan; comes
+ * back when the program may go on. Not 0: it was
  * made. 0: nobody records, or there is no answer (from a recorder that has died; after the program forbade system
  * calls to itself). May be called from any thread, also from a signal handler. */
 static inline int heapledger_snapshot_here(const char* name, unsigned flags) {

@@ -250,6 +250,8 @@ void LeakScans::take_up(ProcessRecording& r, uint64_t now_ns) {
   const bool is_request = job.cause == ScanCause::program || job.cause == ScanCause::outside;
   if ((job.wanted & (kDeskScan | kDeskSample)) != 0 && (is_request || sampler_.samples_by_itself()))
     job.sample = Job::Sample::wanted;
+  if (job.sample == Job::Sample::wanted && is_request)
+    r.tally().sampled_mark = job.name;
   r.process_for_marks().sample_answer.store(static_cast<uint32_t>(SampleAnswer::none),
                                             std::memory_order_relaxed);
   desk.pause_ns.store(0, std::memory_order_relaxed);

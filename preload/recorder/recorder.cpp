@@ -320,6 +320,8 @@ void Recorder::note_mark(ProcessRecording& r) {
   if (ticks == 0 || !sampler_.samples_by_itself() || scans_.pending(r))
     return;
   const std::string& name = r.tally().mark;
+  if (const std::string sampled = std::exchange(r.tally().sampled_mark, {}); !name.empty() && sampled == name)
+    return;
   const SessionProcess& p = r.process();
   const ClockPair now = read_clock_pair();
   const bool counts = static_cast<ClockKind>(p.clock_kind) != ClockKind::logical;

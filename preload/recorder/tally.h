@@ -35,10 +35,11 @@ class Tally {
   bool maps_changed = false; // since the caller last cleared it
   bool exit_seen = false;
   int32_t exit_status = 0;
-  uint32_t exit_kind = 0;                          // see ExtendedKind::exit
-  std::string mark;                                // the newest, since the caller last cleared mark_ticks
-  uint64_t mark_ticks = 0;                         // 0: there was none
-  std::vector<uint32_t> forked;                    // child pids since the caller last cleared it
+  uint32_t exit_kind = 0;       // see ExtendedKind::exit
+  std::string mark;             // the newest, since the caller last cleared mark_ticks
+  std::string sampled_mark;     // whose sample somebody waits for or has got; the caller's note
+  uint64_t mark_ticks = 0;      // 0: there was none
+  std::vector<uint32_t> forked; // child pids since the caller last cleared it
   std::unordered_map<uint32_t, std::string> names; // by tid
 
  private:

@@ -190,6 +190,29 @@ class Bench:
         self.row("cc1plus: events and stacks", f"{info['events']['total'] / 1e6:.1f} M events, "
                  f"{info['stacks'] / 1e3:.0f} k stacks, {info['bytes_per_event']:.1f} B/event", "", None)
 
+    def sampling(self):
+        """Recording with samples of memory against recording without, in pairs; CPU of application and recorder."""
+        env = environment(PYTHONMALLOC="malloc", PYTHONHASHSEED="0")
+        iterations = "600000" if self.quick else "3000000"
+        for name, command, rounds in (
+                ("loop, 1 thread", [WORKLOADS / "loop", "1", iterations], self.rounds),
+                ("loop, 2 threads", [WORKLOADS / "loop", "2", iterations], self.rounds),
+                ("python3", [PYTHON, SOURCE / "tests/bench/json_work.py", "2" if self.quick else "10"], self.rounds)):
+            pairs = []
+            for i in range(rounds):
+                self.drop_traces()
+                ways = [("with", ()), ("without", ("--sample-budget=0",))]
+                # In turn which goes first: a slow minute hits both alike.
+                measured = {way: self.heapledger(command, env, options) for way, options in ways[::1 if i % 2 else -1]}
+                pairs.append((measured["with"], measured["without"]))
+            cpu = statistics.median(a.cpu for a, _ in pairs) / statistics.median(b.cpu for _, b in pairs)
+            wall = statistics.median(a.wall for a, _ in pairs) / statistics.median(b.wall for _, b in pairs)
+            self.row(f"with samples, {name}: CPU, wall", f"{cpu:.3f} x, {wall:.3f} x", "<= 1.02 x of CPU", cpu <= 1.02)
+            self.data[f"sampling {name}"] = [{"with": [a.cpu, a.wall], "without": [b.cpu, b.wall]} for a, b in pairs]
+        for way, options in (("with a sample at the end", ()), ("without", ("--sample-budget=0",))):
+            runs = [self.heapledger(["/bin/true"], None, options) for _ in range(3 if self.quick else 30)]
+            self.row(f"/bin/true, --leaks=none, {way}", f"{statistics.median(m.wall for m in runs) * 1e3:.1f} ms", "", None)
+
     def resident(self):
         for threads in (1, 16):
             command = [WORKLOADS / "rss_probe", str(threads), "13" if self.quick else "15"]
@@ -298,8 +321,8 @@ class Bench:
 
     def run(self, only):
         parts = {"loop1": lambda: self.loop(1, 6), "loop2": lambda: self.loop(2, 8), "cpu": self.recorder_cpu,
-                 "python": self.python, "cc1plus": self.compiler, "resident": self.resident, "report": self.report,
-                 "diff": self.diff,
+                 "python": self.python, "sampling": self.sampling, "cc1plus": self.compiler, "resident": self.resident,
+                 "report": self.report, "diff": self.diff,
                  "startup": self.startup, "shell_loop": self.shell_loop, "build": self.build, "many_stacks": self.many_stacks,
                  "many_live": self.many_live}
         try:
@@ -321,7 +344,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="small workloads, one round: does it run at all?")
     parser.add_argument("--rounds", type=int, default=0, help="runs of each kind (default 5; quick: 1)")
-    parser.add_argument("--only", nargs="*", default=[], help="loop1 loop2 cpu python cc1plus resident report diff "
+    parser.add_argument("--only", nargs="*", default=[], help="loop1 loop2 cpu python sampling cc1plus resident report diff "
                         "startup shell_loop build many_stacks many_live")
     parser.add_argument("--json", type=Path, help="file to write everything measured to")
     arguments = parser.parse_args()
