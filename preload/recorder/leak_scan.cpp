@@ -317,6 +317,9 @@ bool LeakScans::spawn(ProcessRecording& r, Job& job, int channel, std::string& w
 }
 
 void LeakScans::listen(ProcessRecording& r, Job& job, uint64_t now_ns) {
+  // First, so that all an ended scanner has said is heard below.
+  int status = 0;
+  const pid_t reaped = waitpid(job.scanner, &status, WNOHANG);
   while (!job.hung_up) {
     ScanMessage m;
     const ssize_t got = recv(job.channel, &m, sizeof(m), MSG_DONTWAIT);
@@ -353,8 +356,6 @@ void LeakScans::listen(ProcessRecording& r, Job& job, uint64_t now_ns) {
     job.told = true;
     send(job.channel, &sampled, sizeof(sampled), MSG_NOSIGNAL | MSG_DONTWAIT);
   }
-  int status = 0;
-  const pid_t reaped = waitpid(job.scanner, &status, WNOHANG);
   if (reaped == 0) {
     if (now_ns - job.heard_ns > settings_.longest_silence_ns && !job.killed) {
       job.killed = true;

@@ -117,7 +117,9 @@ class Moments(RunningTest):
 
     def test_a_program_that_is_killed_leaves_its_growth(self):
         self.start_waiting("--leaks=none")
-        self.wait_until(lambda: any(row.get("rss", 0) > 100 * MIB for row in usage_rows(self.trace)))
+        # It stops growing at 128 MiB; a budget that was spent on the way there has to fill again.
+        self.wait_until(lambda: any(sample.fields["rollup_rss"] > 128 * MIB for sample in maps(self.trace)))
+        self.wait_until(lambda: any(row.get("rss", 0) > 128 * MIB for row in usage_rows(self.trace)))
         os.kill(self.pid, signal.SIGKILL)
         self.assertEqual(self.wait(), 137)
         rows, samples = usage_rows(self.trace), maps(self.trace)
@@ -127,9 +129,9 @@ class Moments(RunningTest):
         self.assertIn("start", causes)
         self.assertIn("peak", causes)
         self.assertNotIn("exit", causes)
-        # Of a peak no more than a twentieth and a MiB is missed by the highest map, and it grows by 8.
+        # Of a peak no more than a twentieth and a MiB is missed by the highest map.
         highest = max(sample.fields["rollup_rss"] for sample in samples)
-        self.assertGreater(highest, max(row["rss"] for row in rows) / 1.05 - 10 * MIB)
+        self.assertGreater(highest, max(row["rss"] for row in rows) / 1.05 - 2 * MIB)
         info = analyze("info", self.trace)["sampling"]
         self.assertEqual(info["maps_in_trace"], len(samples))
         self.assertEqual(info["taken"]["maps"], len(samples))
