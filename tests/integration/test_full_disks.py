@@ -191,7 +191,9 @@ class FailingDisk(Disks):
         """Records until_killed; with `trouble`, it runs until this was done, and makes `limit` calls then."""
         self.trigger, self.counts = self.scratch / "trigger", self.scratch / "counts"
         environment = clean_environment(LD_PRELOAD=harness.PROGRAMS / "failing_writes.so", FAILING_WRITES=self.trigger)
-        process = subprocess.Popen([HEAPLEDGER, "record", "--pool-size=1", "-o", self.scratch / "t.hlt", "--",
+        # A sample that cannot be written costs no event, and the one write that fails here is to cost some.
+        process = subprocess.Popen([HEAPLEDGER, "record", "--pool-size=1", "--sample-budget=0", "-o",
+                                    self.scratch / "t.hlt", "--",
                                     program("until_killed"), self.counts, str(limit), *(["go"] if trouble else [])],
                                    env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
