@@ -20,6 +20,7 @@ struct LedgerOptions {
   std::optional<size_t> top;
   bool no_course = false;
   bool largest = false;
+  bool closing_line = false;
 };
 
 // The ledger of one sample with the heap as of its ticks.
@@ -86,27 +87,30 @@ int answer_ledger(const LedgerOptions& options) {
   if (!moment)
     throw UsageError(why);
   const std::vector<ResidencySample> listed = list_residency_samples(trace);
-  const auto asked = options.largest ? largest_sample(listed) : sample_for(listed, opened.moment, *moment);
+  const auto asked = options.largest || options.closing_line ? largest_sample(listed)
+                                                             : sample_for(listed, opened.moment, *moment);
   if (!asked)
     throw TraceError(TraceErrorKind::no_samples, trace.path(), why_no_samples(trace));
-  std::vector<size_t> chosen =
-      options.no_course ? std::vector<size_t>{*asked} : spread_samples(listed, kMostPoints, *asked);
+  std::vector<size_t> chosen = options.no_course || options.closing_line
+                                   ? std::vector<size_t>{*asked}
+                                   : spread_samples(listed, kMostPoints, *asked);
   std::optional<SampledLedger> found;
   std::vector<LedgerPoint> course;
   const HeapReplay heap = replay_samples(
       trace, listed, chosen,
       [&](size_t index, const ResidencySample& sample, const Replay& replay) {
         RegionMap map;
-        Ledger ledger = ledger_at(trace, sample, replay, index == *asked, map);
+        Ledger ledger = ledger_at(trace, sample, replay, index == *asked && !options.closing_line, map);
         course.push_back({sample.ticks, ledger.rss, ledger.bytes});
         if (index == *asked)
           found = {sample, std::move(map), std::move(ledger)};
       },
-      true, progress.callback());
+      !options.closing_line, progress.callback());
   if (!found)
     throw TraceError(TraceErrorKind::no_samples, trace.path(), "the sample of that moment is damaged");
   StackResolver resolver(trace, options.common.symbolizer_options());
-  resolver.resolve(stacks_of(found->ledger, heap.result()));
+  if (!options.closing_line) // which names nobody
+    resolver.resolve(stacks_of(found->ledger, heap.result()));
   progress.clear();
   const HeapAnswer heap_answer{
       trace,         heap,          resolver,
@@ -138,7 +142,9 @@ int answer_ledger(const LedgerOptions& options) {
     out.flush();
     std::fputc('\n', stdout);
   } else {
-    std::fputs(ledger_text(answer, options.common.style()).c_str(), stdout);
+    const TextStyle style = options.common.style();
+    std::fputs((options.closing_line ? ledger_line(answer, style) : ledger_text(answer, style)).c_str(),
+               stdout);
   }
   return limits.empty()
              ? int{kExitFine}
@@ -161,6 +167,7 @@ int run_ledger(int argc, char** argv) {
       ->option_text("N");
   app.add_flag("--no-course", options.no_course,
                "the one moment alone, not how the accounts changed over time");
+  app.add_flag("--closing-line", options.closing_line, "one line alone, for the end of a run")->group("");
   options.common.add_output(app);
   options.common.add_limits(app);
   options.common.add_symbols(app);

@@ -23,6 +23,8 @@ struct LedgerAnswer {
 };
 
 std::string ledger_text(const LedgerAnswer& answer, const TextStyle& style);
+// One line for the end of a run.
+std::string ledger_line(const LedgerAnswer& answer, const TextStyle& style);
 void ledger_json(const LedgerAnswer& answer, JsonWriter& json);
 
 // "explains the number": a part of the text, and all of it where only that was asked for.

@@ -62,7 +62,8 @@ std::string largest_sentence(const LedgerAnswer& answer, const TextStyle& style)
                  "", "", style);
 }
 
-std::string verdict(const LedgerAnswer& answer, const TextStyle& style) {
+// "= live 1.3 GiB + stranded 0.4 GiB + other 0.1 GiB": the largest accounts.
+std::string sum_of_accounts(const LedgerAnswer& answer, const TextStyle& style) {
   const Ledger& ledger = answer.ledger;
   std::vector<size_t> order;
   for (size_t i = 0; i < kAccounts; ++i)
@@ -70,7 +71,7 @@ std::string verdict(const LedgerAnswer& answer, const TextStyle& style) {
       order.push_back(i);
   std::stable_sort(order.begin(), order.end(),
                    [&](size_t a, size_t b) { return ledger.bytes[a] > ledger.bytes[b]; });
-  std::string text = "RSS " + human_bytes(ledger.rss, style) + " =";
+  std::string text = "=";
   constexpr size_t kNamed = 4;
   uint64_t rest = ledger.rss;
   for (size_t i = 0; i < std::min(order.size(), kNamed); ++i) {
@@ -81,7 +82,13 @@ std::string verdict(const LedgerAnswer& answer, const TextStyle& style) {
   }
   if (rest != 0)
     text += " + other " + human_bytes(rest, style);
-  std::string out = wrapped(text + ".", "", "", style);
+  return text;
+}
+
+std::string verdict(const LedgerAnswer& answer, const TextStyle& style) {
+  const Ledger& ledger = answer.ledger;
+  std::string out = wrapped(
+      "RSS " + human_bytes(ledger.rss, style) + " " + sum_of_accounts(answer, style) + ".", "", "", style);
   const uint64_t waste = ledger.of(Account::stranded) + ledger.of(Account::trimmable);
   if (waste * 10 > ledger.rss)
     out += wrapped(share(waste, answer) + " of it is free memory that the allocator holds: " +
@@ -324,6 +331,10 @@ std::string seen_text(const LedgerAnswer& answer, const TextStyle& style) {
   if (!others.empty())
     out += wrapped("Other numbers that go by that name: " + others + ".", "  ", "  ", style);
   return out;
+}
+
+std::string ledger_line(const LedgerAnswer& answer, const TextStyle& style) {
+  return "RSS " + human_bytes(answer.ledger.rss, style) + " at most " + sum_of_accounts(answer, style) + "\n";
 }
 
 std::string ledger_text(const LedgerAnswer& answer, const TextStyle& style) {

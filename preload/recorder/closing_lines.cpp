@@ -107,7 +107,8 @@ std::string closing_lines(const ClosingFacts& f) {
     out += fmt::format(" ({} still running and recorded)", m.still_recording);
   if (!has_trace)
     return out + fmt::format("\n{} could not be written: there is no trace\n", f.path);
-  out += "\n" + (f.leaks.empty() ? leaks_text(m) : f.leaks + "\n");
+  out +=
+      "\n" + (f.memory.empty() ? "" : f.memory + "\n") + (f.leaks.empty() ? leaks_text(m) : f.leaks + "\n");
   const bool leaked = m.class_blocks[0] + m.class_blocks[2] != 0;
   out += fmt::format("{}  {}  →  heapledger {} {}\n", f.path, bytes_text(m.trace_bytes),
                      leaked ? "leaks" : "report", f.path);

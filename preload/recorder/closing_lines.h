@@ -1,5 +1,5 @@
 // The lines `heapledger record` ends with: how the application ended, what recording cost, what was lost,
-// where the trace is. From counters, at once; which site leaks most is told by others (top_leak.h).
+// where the trace is. From counters, at once; which site leaks most is told by others (analyzer_line.h).
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,9 @@ struct ClosingFacts {
   ControlMessage figures;          // kind root_complete
   uint32_t recorder_restarts = 0;
   std::string session;
-  std::string leaks; // what leaked, in a line, where the analyzer could tell in time
-  std::string path;  // file or directory to analyse
+  std::string leaks;  // what leaked, in a line, where the analyzer could tell in time
+  std::string memory; // what resident memory consisted of at its most, likewise
+  std::string path;   // file or directory to analyse
 };
 
 std::string closing_lines(const ClosingFacts& facts);

@@ -14,13 +14,14 @@
 
 #include <fmt/format.h>
 
+#include "analyzer_line.h"
 #include "closing_lines.h"
 #include "heapledger/session_layout.h"
 #include "operator_library.h"
+#include "platform/syscalls.h"
 #include "record_options.h"
 #include "run_place.h"
 #include "supervisor.h"
-#include "top_leak.h"
 
 namespace hl {
 
@@ -67,6 +68,23 @@ int report_exec_failure(const std::string& application, int error) {
   fmt::print(stderr, "heapledger: {}: {}\n", application,
              error == ENOENT ? "command not found" : std::strerror(error));
   return error == ENOENT ? 127 : 126;
+}
+
+// What takes the analyzer, within one second for all.
+void ask_what_it_means(const std::string& program, ClosingFacts& facts) {
+  constexpr uint64_t kLimitNs = 1'000'000'000;
+  // A program that was there for a moment has no memory worth explaining, and a long trace is not replayed in
+  // time.
+  constexpr uint64_t kLongEnoughNs = 1'000'000'000, kMostEvents = 10'000'000;
+  const std::string trace = facts.figures.text;
+  if (trace.empty())
+    return;
+  const uint64_t began_ns = sys::clock_ns(CLOCK_MONOTONIC);
+  if (facts.figures.class_blocks[0] != 0)
+    facts.leaks = ask_analyzer(program, {"leaks", trace, "--closing-line"}, kLimitNs);
+  const uint64_t spent_ns = sys::clock_ns(CLOCK_MONOTONIC) - began_ns;
+  if (facts.duration_ns >= kLongEnoughNs && facts.figures.events <= kMostEvents && spent_ns < kLimitNs)
+    facts.memory = ask_analyzer(program, {"ledger", trace, "--closing-line"}, kLimitNs - spent_ns);
 }
 
 // Recording is not possible: the application runs all the same, in our place.
@@ -179,8 +197,7 @@ int supervise_command(int argc, char** argv) {
     facts.has_figures = end.figures.has_value();
     if (end.figures)
       facts.figures = *end.figures;
-    if (facts.figures.class_blocks[0] != 0 && facts.figures.text[0] != 0)
-      facts.leaks = describe_leaks(program, facts.figures.text, 1'000'000'000);
+    ask_what_it_means(program, facts);
     facts.recorder_restarts = end.recorder_restarts;
     facts.session = recorder.session;
     facts.path =

@@ -71,6 +71,15 @@ class Ledger(harness.TestCase):
         for wrong in ("M:top", "12M:abacus", "12M:"):
             self.assertEqual(run([HEAPLEDGER, "ledger", recorded.trace, "--saw", wrong]).status, 2, wrong)
 
+    def test_the_closing_lines_say_what_memory_was(self):
+        """Of programs that were there for a second; the sum is that of the largest sample."""
+        recorded = self.record("python3", "-c", "import time; x = bytearray(20 << 20); time.sleep(1.2)")
+        said = re.search(rb"^RSS ([\d.]+) MiB at most = (.*)$", recorded.stderr, re.MULTILINE)
+        self.assertIsNotNone(said, recorded.stderr)
+        largest = analyze("ledger", recorded.trace, options=["--largest"])
+        self.assertAlmostEqual(float(said.group(1)), largest["rss"] / 2**20, delta=0.06)
+        self.assertNotIn(b"RSS", self.record("/bin/true").stderr)
+
     def test_a_trace_without_samples_says_what_to_do(self):
         recorded = self.record("/bin/true", options=["--sample-budget", "0"])
         finished = run([HEAPLEDGER, "ledger", recorded.trace])

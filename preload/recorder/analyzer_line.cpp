@@ -1,5 +1,5 @@
-// See top_leak.h.
-#include "top_leak.h"
+// See analyzer_line.h.
+#include "analyzer_line.h"
 
 #include <csignal>
 #include <ctime>
@@ -19,9 +19,11 @@ namespace {
 constexpr size_t kLongestLine = 4096;
 
 // With its standard output into `out` and signals as a program expects them: ours are all blocked.
-pid_t start_analyzer(const std::string& analyzer, const std::string& trace, int out) {
-  std::string words[] = {analyzer, "leaks", trace, "--closing-line"};
-  char* argv[] = {words[0].data(), words[1].data(), words[2].data(), words[3].data(), nullptr};
+pid_t start_analyzer(const std::string& analyzer, const std::vector<std::string>& words, int out) {
+  std::vector<char*> argv{const_cast<char*>(analyzer.c_str())};
+  for (const std::string& word : words)
+    argv.push_back(const_cast<char*>(word.c_str()));
+  argv.push_back(nullptr);
   posix_spawn_file_actions_t files;
   posix_spawn_file_actions_init(&files);
   posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
@@ -34,7 +36,7 @@ pid_t start_analyzer(const std::string& analyzer, const std::string& trace, int 
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
   pid_t child = 0;
-  const int error = posix_spawn(&child, analyzer.c_str(), &files, &attributes, argv, environ);
+  const int error = posix_spawn(&child, analyzer.c_str(), &files, &attributes, argv.data(), environ);
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&files);
   return error == 0 ? child : 0;
@@ -42,12 +44,13 @@ pid_t start_analyzer(const std::string& analyzer, const std::string& trace, int 
 
 } // namespace
 
-std::string describe_leaks(const std::string& program, const std::string& trace, uint64_t limit_ns) {
+std::string ask_analyzer(const std::string& program, const std::vector<std::string>& words,
+                         uint64_t limit_ns) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0)
     return "";
   const pid_t child =
-      start_analyzer(program.substr(0, program.rfind('/') + 1) + "heapledger", trace, ends[1]);
+      start_analyzer(program.substr(0, program.rfind('/') + 1) + "heapledger", words, ends[1]);
   close(ends[1]);
   std::string text;
   const uint64_t until = sys::clock_ns(CLOCK_MONOTONIC) + limit_ns;
