@@ -152,6 +152,20 @@ TEST_CASE("a hole is told by the block that was there last") {
   CHECK(charges[1].makers.front().site == 6);
 }
 
+TEST_CASE("the table of ghosts keeps the last block at each address, and all of them while it has room") {
+  GhostTable table;
+  for (uint64_t round = 1; round <= 3; ++round)
+    for (uint64_t i = 1; i <= 50000; ++i)
+      table.add({i * 16, 16 * round, round * 100000 + i, static_cast<uint32_t>(round), 0});
+  const std::vector<Ghost> ghosts = table.sorted();
+  REQUIRE(ghosts.size() == 50000);
+  CHECK(table.forgotten() == 0);
+  for (uint64_t i = 1; i <= 50000; ++i) {
+    CHECK(ghosts[i - 1].address == i * 16);
+    CHECK(ghosts[i - 1].site == 3);
+  }
+}
+
 TEST_CASE("in jemalloc a slab is charged as a whole, also its pages without a live block") {
   TestHeap heap;
   heap.allocator = AllocatorKind::jemalloc;

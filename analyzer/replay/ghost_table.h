@@ -26,17 +26,24 @@ class GhostTable {
  public:
   static constexpr size_t kMaxEntries = 4u << 20;
 
-  void prefetch(uint64_t address) const {
-    if (!slots_.empty())
-      __builtin_prefetch(&slots_[slot_of(address)], 1);
-  }
+  // Takes effect a few calls later, when the place in the table has come into the cache.
   void add(const Ghost& ghost) {
-    if (used_ * 5 >= slots_.size() * 3 && slots_.size() < kMaxEntries)
+    if ((used_ + kWaiting) * 5 >= slots_.size() * 3 && slots_.size() < kMaxEntries)
       grow();
-    place(ghost);
+    Ghost& next = waiting_[turn_++ % kWaiting];
+    if (next.address != 0)
+      place(next);
+    next = ghost;
+    __builtin_prefetch(&slots_[slot_of(ghost.address)], 1);
   }
   // By address.
-  std::vector<Ghost> sorted() const {
+  std::vector<Ghost> sorted() {
+    for (size_t i = 0; i < kWaiting; ++i, ++turn_) {
+      Ghost& next = waiting_[turn_ % kWaiting];
+      if (next.address != 0)
+        place(next);
+      next = {};
+    }
     std::vector<Ghost> ghosts;
     ghosts.reserve(used_);
     for (const Ghost& slot : slots_)
@@ -50,7 +57,7 @@ class GhostTable {
   uint64_t forgotten() const { return forgotten_; }
 
  private:
-  static constexpr size_t kProbes = 16;
+  static constexpr size_t kProbes = 16, kWaiting = 16;
 
   size_t slot_of(uint64_t address) const { return ((address >> 4) * 0x9e3779b97f4a7c15u) >> shift_; }
   void place(const Ghost& ghost) {
@@ -81,6 +88,8 @@ class GhostTable {
   }
 
   HugeArray<Ghost> slots_;
+  Ghost waiting_[kWaiting]; // oldest at turn_
+  size_t turn_ = 0;
   unsigned shift_ = 0;
   size_t used_ = 0;
   uint64_t forgotten_ = 0;

@@ -1,5 +1,5 @@
-// An array of zeros on large pages, for tables that are read at random: with small pages each access misses the
-// TLB. The kernel's zero pages make a new one cost nothing until it is used.
+// An array of zeros on large pages, for tables that are read at random: with small pages each access misses
+// the TLB. The kernel's zero pages make a new one cost nothing until it is used.
 #pragma once
 
 #include <sys/mman.h>

@@ -319,8 +319,6 @@ void Replay::prefetch(const TraceEvent& event) {
   if (event.kind == EventKind::extended)
     return;
   live_.prefetch(event.address);
-  if (ghosts_ && event.frees())
-    ghosts_->prefetch(event.address);
   if (event.stack < site_of_stack_.size() && !event.frees())
     __builtin_prefetch(&result_.sites[site_of_stack_[event.stack]], 1);
 }

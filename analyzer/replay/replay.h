@@ -48,7 +48,7 @@ class Replay {
   uint64_t usable_bytes(const LiveBlock& block) const { return usable_.usable_of(block.size, block.usable); }
   // nullptr: not asked for.
   const HeapHistory* history() const { return history_.get(); }
-  const GhostTable* ghosts() const { return ghosts_.get(); }
+  GhostTable* ghosts() const { return ghosts_.get(); }
 
  private:
   void allocate(const TraceEvent& event);
