@@ -58,7 +58,8 @@ RunDiff::RunDiff(const RunProfile& base, const RunProfile& next, const RenameMap
   for (const uint32_t i : order)
     sorted.push_back(std::move(sites_[i]));
   sites_ = std::move(sorted);
-  group_unmatched();
+  group_unmatched(true);
+  group_unmatched(false);
 }
 
 bool RunDiff::has(ProfileMetric metric) const {
@@ -148,8 +149,10 @@ std::array<uint64_t, 4> RunDiff::matched_by_tier(Side side, ProfileMetric metric
   return sums;
 }
 
-// A prefix tree over the callers of all sites without a partner.
-void RunDiff::group_unmatched() {
+// A prefix tree over the callers of sites without a partner. `strictly`: of all of them, where their sums
+// nearly agree; then even functions that only one run has are no new ones (a build without inlined calls in
+// its debug information). Otherwise of sites named after functions that both runs have.
+void RunDiff::group_unmatched(bool strictly) {
   struct Node {
     uint32_t parent = 0, depth = 0;
     uint32_t example[2] = {0, 0}; // node of that side's profile
@@ -174,12 +177,11 @@ void RunDiff::group_unmatched() {
   std::vector<std::pair<uint32_t, uint32_t>> path; // node of the profile, canonical number
   for (uint32_t i = 0; i < sites_.size(); ++i) {
     const DiffSite& site = sites_[i];
-    if (site.match != MatchTier::none)
+    if (site.match != MatchTier::none || site.ambiguous)
       continue;
     const Place where = place(site);
     const Side other = where.side == kBase ? kNew : kBase;
-    // A function that the other run has nowhere is no other shape of something.
-    if (where.frame == 0 || !called[other][names_.frame(where.side, where.frame).canonical()])
+    if (where.frame == 0 || (!strictly && !called[other][names_.frame(where.side, where.frame).canonical()]))
       continue;
     path.clear();
     for (uint32_t at = where.node; at != 0; at = profile(where.side).nodes[at].parent) {
@@ -206,7 +208,7 @@ void RunDiff::group_unmatched() {
     while (node != 0 && (tree[node].sites[kBase] == 0 || tree[node].sites[kNew] == 0))
       node = tree[node].parent;
     // A caller far from the allocation has many unlike things below it.
-    if (node == 0 || tree[node].depth * 2 < leaf.frames)
+    if (node == 0 || tree[node].depth * (strictly ? 3 : 2) < leaf.frames)
       continue;
     UnmatchedGroup& group = groups[node];
     group.base_node = tree[node].example[kBase];
@@ -220,18 +222,20 @@ void RunDiff::group_unmatched() {
     // What cancels is the same code; a few calls beside many are two things.
     const auto cancels = [&](ProfileMetric metric) {
       const uint64_t base = group.base[metric], next = group.next[metric];
-      return std::min(base, next) >= std::max(base, next) / 4 && std::min(base, next) != 0;
+      const uint64_t less = std::min(base, next), more = std::max(base, next);
+      return less != 0 && less >= (strictly ? more - more / 4 : more / 4);
     };
-    if (!cancels(ProfileMetric::allocation_calls) && !cancels(ProfileMetric::bytes_requested))
+    const bool calls = cancels(ProfileMetric::allocation_calls),
+               bytes = cancels(ProfileMetric::bytes_requested);
+    if (strictly ? !(calls && bytes) : !(calls || bytes))
       continue;
     for (const uint32_t i : group.sites)
       sites_[i].ambiguous = true;
     unmatched_.push_back(std::move(group));
   }
-  const ProfileMetric bytes = byte_metric();
+  const ProfileMetric by = byte_metric();
   std::sort(unmatched_.begin(), unmatched_.end(), [&](const UnmatchedGroup& a, const UnmatchedGroup& b) {
-    const uint64_t left = std::max(a.base[bytes], a.next[bytes]),
-                   right = std::max(b.base[bytes], b.next[bytes]);
+    const uint64_t left = std::max(a.base[by], a.next[by]), right = std::max(b.base[by], b.next[by]);
     return left != right ? left > right : a.sites.front() < b.sites.front();
   });
 }

@@ -85,7 +85,7 @@ class RunDiff {
   void add_pairs(const SiteMatching& matching);
   void add_lonely(const SiteMatching& matching);
   void judge(DiffSite& site) const;
-  void group_unmatched();
+  void group_unmatched(bool strictly);
 
   ComparedNames names_;
   DiffOptions options_;

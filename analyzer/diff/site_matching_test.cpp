@@ -200,6 +200,19 @@ TEST_CASE("sites in another shape cancel at their common caller") {
   CHECK(diff.unmatched()[0].next[ProfileMetric::bytes_requested] == 3000);
 }
 
+TEST_CASE("a build that does not tell its inlined calls cancels at the caller it tells") {
+  ProfileMaker base, next;
+  add_crowd(base);
+  add_crowd(next);
+  base.site({{"read_body"}, {"handle"}, {"serve"}, {"main"}}, 200, 400'000);
+  base.site({{"read_header"}, {"handle"}, {"serve"}, {"main"}}, 400, 26'000);
+  next.site({{"serve"}, {"main"}}, 600, 426'000);
+  const RunDiff diff(base.profile, next.profile, kNoRenames, {});
+  REQUIRE(diff.unmatched().size() == 1);
+  CHECK(diff.unmatched()[0].sites.size() == 3);
+  CHECK(diff.unmatched()[0].base[ProfileMetric::bytes_requested] == 426'000);
+}
+
 TEST_CASE("flows are divided by units of work, states are not") {
   ProfileMaker base, next;
   base.site({{"serve"}, {"main"}}, 1000, 100'000);
