@@ -12,7 +12,9 @@ namespace hl {
 namespace {
 
 constexpr size_t kTopText = 3, kTopJson = 1000;
-constexpr size_t kMostPoints = 24; // of the course; each costs a pass over the live blocks
+// Of the course; each costs a pass over the live blocks, of other allocators than glibc over the freed ones
+// too.
+constexpr size_t kMostPoints = 24, kMostPointsElsewhere = 8;
 
 struct LedgerOptions {
   TraceOptions common;
@@ -57,6 +59,13 @@ Ledger ledger_at(const Trace& trace, const ResidencySample& sample, const Replay
   pages.sample = &sample;
   pages.map = &map;
   pages.allocator = allocator_of(trace.metadata());
+  std::vector<HeapBlock> freed;
+  if (replay.ghosts() != nullptr) {
+    const std::vector<Ghost> ghosts = replay.ghosts()->sorted();
+    if (replay.ghosts()->forgotten() == 0)
+      freed = freed_blocks(ghosts, pages.allocator);
+  }
+  pages.freed = freed;
   std::vector<AccountOwner> stranded;
   if (with_owners)
     stranded = stranded_owners(pages, replay.result().sites.size());
@@ -91,9 +100,14 @@ int answer_ledger(const LedgerOptions& options) {
                                                              : sample_for(listed, opened.moment, *moment);
   if (!asked)
     throw TraceError(TraceErrorKind::no_samples, trace.path(), why_no_samples(trace));
-  std::vector<size_t> chosen = options.no_course || options.closing_line
-                                   ? std::vector<size_t>{*asked}
-                                   : spread_samples(listed, kMostPoints, *asked);
+  // Elsewhere, pages that never held a block are told from free ones by the blocks that were freed.
+  const bool is_glibc = allocator_of(trace.metadata()) == AllocatorKind::glibc;
+  ReplayOptions replay_options;
+  replay_options.ghosts = !is_glibc;
+  std::vector<size_t> chosen =
+      options.no_course || options.closing_line
+          ? std::vector<size_t>{*asked}
+          : spread_samples(listed, is_glibc ? kMostPoints : kMostPointsElsewhere, *asked);
   std::optional<SampledLedger> found;
   std::vector<LedgerPoint> course;
   const HeapReplay heap = replay_samples(
@@ -105,7 +119,7 @@ int answer_ledger(const LedgerOptions& options) {
         if (index == *asked)
           found = {sample, std::move(map), std::move(ledger)};
       },
-      !options.closing_line, progress.callback());
+      !options.closing_line, progress.callback(), std::move(replay_options));
   if (!found)
     throw TraceError(TraceErrorKind::no_samples, trace.path(), "the sample of that moment is damaged");
   StackResolver resolver(trace, options.common.symbolizer_options());

@@ -143,9 +143,8 @@ class FragmentationStudy::Maker {
     study_.live_blocks = replay.result().live_blocks;
     study_.ghosts_ = replay.ghosts()->sorted();
     study_.forgotten_ghosts = replay.ghosts()->forgotten();
-    if (allocator_ != AllocatorKind::glibc && study_.forgotten_ghosts == 0)
-      for (const Ghost& ghost : study_.ghosts_)
-        study_.freed_.push_back({ghost.address, ghost.usable, ghost.usable, 0, ghost.site, 0});
+    if (study_.forgotten_ghosts == 0)
+      study_.freed_ = freed_blocks(study_.ghosts_, allocator_);
     study_.accounts.allocator = allocator_;
     study_.accounts = account_pages(study_.sources());
     study_.slack_classes = classes_of(study_.blocks_);

@@ -28,6 +28,7 @@
 #include "fragmentation/allocator_layout.h"
 #include "memory_map/region_map.h"
 #include "reader/memory_samples.h"
+#include "replay/ghost_table.h"
 #include "replay/heap_blocks.h"
 
 namespace hl {
@@ -97,6 +98,9 @@ struct PageSources {
   // Blocks that were taken away in thought: that no table of the allocator's lies there is known from them.
   std::span<const HeapBlock> removed = {};
 };
+
+// What PageSources::freed may say: empty for glibc, whose layout tells. `ghosts`: all there were, by address.
+std::vector<HeapBlock> freed_blocks(std::span<const Ghost> ghosts, AllocatorKind allocator);
 
 PageAccounts account_pages(const PageSources& sources);
 
