@@ -41,10 +41,9 @@ struct SeenSources {
   uint64_t peak_live_bytes = 0;
 };
 
-// What the tools that go by this name show. First what the number most likely is: of a tool's numbers the one people
-// mean (its first) unless that is off and another fits to 5 %; without a tool the nearest. Then the others, nearest
-// first. `tool` empty: all of them.
-// Empty: there is no such tool.
+// What the tools that go by this name show. First what the number most likely is: of a tool's numbers the one
+// people mean (its first) unless that is off and another fits to 5 %; without a tool the nearest. Then the
+// others, nearest first. `tool` empty: all of them. Empty: there is no such tool.
 std::vector<Meaning> meanings_of(const SeenNumber& seen, const SeenSources& sources);
 std::vector<std::string> known_tools();
 

@@ -8,7 +8,7 @@ sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
 from harness import HEAPLEDGER, program, run
 
-VERBS = ("info", "report", "live", "dump")
+VERBS = ("info", "report", "live", "dump", "leaks", "map", "ledger", "fragmentation")
 
 
 class BadInput(harness.TestCase):
