@@ -2,6 +2,7 @@
 #include "cli/gate.h"
 #include "cli/leak_findings.h"
 #include "cli/verbs.h"
+#include "fragmentation/fragmentation_metrics.h"
 #include "renderers/json_writer.h"
 
 namespace hl {
@@ -67,9 +68,13 @@ int run_metrics(int argc, char** argv) {
         throw UsageError(why);
       later = replay_heap(*opened.trace, *replay_limits, progress.callback());
     }
-    progress.clear();
-    const std::vector<Metric> metrics =
+    std::vector<Metric> metrics =
         leaks.with_metrics(metrics_of(*opened.trace, later ? *later : leaks.heap()));
+    std::string why;
+    if (const auto study = FragmentationStudy::make(*opened.trace, opened.moment, progress.callback(), why))
+      for (Metric& metric : fragmentation_metrics(*study))
+        metrics.push_back(std::move(metric));
+    progress.clear();
     if (options.json)
       print_json(metrics);
     else
