@@ -138,11 +138,19 @@ int answer_diff_question(DiffQuestion& question) {
     const TextStyle style = question.common.style();
     std::fputs((many ? many_runs_text(answer, style) : diff_text(answer, style)).c_str(), stdout);
   }
-  if (limits.empty())
-    return kExitFine;
   std::vector<CheckResult> checks = check_diff_limits(limits, *diff);
   if (many)
     excuse_noise(limits, *many, checks);
+  if (!question.markdown_file.empty() || !question.sarif_file.empty()) {
+    const Ownership ownership = question.ownership.ownership();
+    if (!question.markdown_file.empty())
+      write_text_file(question.markdown_file, diff_markdown(answer, ownership, checks), "markdown file");
+    if (!question.sarif_file.empty())
+      write_text_file(question.sarif_file,
+                      sarif_log(diff_findings(answer, ownership, checks), HEAPLEDGER_VERSION), "SARIF file");
+  }
+  if (limits.empty())
+    return kExitFine;
   return conclude(question.common, subject.name[kBase] + " -> " + subject.name[kNew], checks);
 }
 

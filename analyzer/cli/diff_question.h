@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/ownership_options.h"
 #include "cli/trace_options.h"
 
 namespace hl {
@@ -17,6 +18,8 @@ struct DiffQuestion {
   std::string per;
   std::string renames;
   std::optional<size_t> top;
+  std::string markdown_file, sarif_file; // empty: none
+  OwnershipOptions ownership;
 };
 
 // The exit code. Throws UsageError and TraceError.

@@ -17,6 +17,7 @@ usage: heapledger record [OPTIONS] [--] APP [ARGS...]    record a program
   report         who allocated, who held the memory at the peak, what was not freed
   leaks          what is lost, who keeps the rest, what to mend first
   diff           what changed between two runs, or two moments of one
+  check          whether a run is within its budget
   map            the whole memory of the process: what is resident, and who mapped it
   ledger         resident memory in accounts that add up to it, and who has them
   fragmentation  what of the resident heap is waste, and who keeps it
@@ -43,13 +44,12 @@ struct Verb {
   int (*run)(int argc, char** argv);
 };
 
-constexpr Verb kVerbs[] = {{"record", hl::run_record},    {"report", hl::run_report},
-                           {"leaks", hl::run_leaks},      {"diff", hl::run_diff},
-                           {"ledger", hl::run_ledger},    {"live", hl::run_live},
-                           {"map", hl::run_map},          {"fragmentation", hl::run_fragmentation},
-                           {"info", hl::run_info},        {"metrics", hl::run_metrics},
-                           {"dump", hl::run_dump},        {"mark", hl::run_mark},
-                           {"snapshot", hl::run_snapshot}};
+constexpr Verb kVerbs[] = {
+    {"record", hl::run_record}, {"report", hl::run_report},    {"leaks", hl::run_leaks},
+    {"diff", hl::run_diff},     {"check", hl::run_check},      {"ledger", hl::run_ledger},
+    {"live", hl::run_live},     {"map", hl::run_map},          {"fragmentation", hl::run_fragmentation},
+    {"info", hl::run_info},     {"metrics", hl::run_metrics},  {"dump", hl::run_dump},
+    {"mark", hl::run_mark},     {"snapshot", hl::run_snapshot}};
 
 } // namespace
 

@@ -64,6 +64,13 @@ int run_diff(int argc, char** argv) {
       ->option_text("FILE");
   app.add_flag("--github", options.common.github,
                "say what is exceeded in annotations of GitHub Actions (with --json: on stderr)");
+  app.add_option("--markdown", options.markdown_file,
+                 "write verdict, totals and the places that changed most to FILE, for a comment")
+      ->option_text("FILE");
+  app.add_option("--sarif", options.sarif_file,
+                 "write what is exceeded and what grew to FILE, as SARIF 2.1.0")
+      ->option_text("FILE");
+  options.ownership.add_options(app);
   options.common.add_symbols(app);
   return guarded_main(app, argc, argv, [&] { return answer_diff_question(options); });
 }

@@ -12,6 +12,7 @@ enum ExitCode : int {
 };
 
 // `argv[0]` is the verb's name.
+int run_check(int argc, char** argv);
 int run_diff(int argc, char** argv);
 int run_info(int argc, char** argv);
 int run_leaks(int argc, char** argv);

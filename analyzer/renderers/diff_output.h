@@ -1,12 +1,17 @@
 // `diff`: two runs compared, as text for people and as JSON.
 #pragma once
 
+#include <span>
 #include <string>
+#include <vector>
 
 #include "analyses/stack_resolver.h"
+#include "budget/budget_check.h"
 #include "diff/diff_places.h"
 #include "diff/many_runs.h"
+#include "renderers/check_result.h"
 #include "renderers/json_writer.h"
+#include "renderers/sarif_output.h"
 #include "renderers/text_style.h"
 
 namespace hl {
@@ -21,6 +26,11 @@ struct DiffAnswer {
 std::string diff_text(const DiffAnswer& answer, const TextStyle& style);
 // Of several runs a side: `answer.many` is not null.
 std::string many_runs_text(const DiffAnswer& answer, const TextStyle& style);
+// For a comment on a pull request; and what is exceeded or grew, each once. `checks` are those of the limits.
+std::string diff_markdown(const DiffAnswer& answer, const Ownership& ownership,
+                          std::span<const CheckResult> checks);
+std::vector<SarifFinding> diff_findings(const DiffAnswer& answer, const Ownership& ownership,
+                                        std::span<const CheckResult> checks);
 void diff_json(const DiffAnswer& answer, JsonWriter& json);
 
 // A frame of a profile as other renderers take it. Valid as long as the profile.
