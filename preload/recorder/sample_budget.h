@@ -49,7 +49,7 @@ class SampleBudget {
 
  private:
   static constexpr std::array<uint8_t, kSampleKinds> kPercent{15, 25, 60};
-  static constexpr int64_t kAllowanceNs = 20'000'000;
+  static constexpr int64_t kAllowanceNs = 10'000'000;
   static constexpr uint64_t kMostFillNs = 2'000'000'000; // as much is saved up
 
   int64_t most_ns(size_t i) const {

@@ -2,11 +2,9 @@
 //
 //   statm    every 10 ms at first and while memory changes, growing to 250 ms while it does not
 //   rollup   every second
-//   map      soon after the start; when resident memory passed by a twentieth and a MiB what it was at any
-//   map
-//            before, so that a peak is never missed by more, at logarithmically many moments; and for the
-//            time line every second at first, later every two hundredth of the time so far, if anything has
-//            changed
+//   map      soon after the start; when resident memory passed by a tenth and a MiB what it was at any map before,
+//            so that a peak is never missed by more, at logarithmically many moments; and for the time line every
+//            second at first, later every two hundredth of the time so far, if anything has changed
 #pragma once
 
 #include <algorithm>
@@ -39,7 +37,7 @@ class SampleSchedule {
     rss_ = rss;
     size_ = size;
     next_statm_ns_ = now_ns + interval_ns_;
-    passed_peak_ = mapped_once_ && rss > highest_mapped_ + highest_mapped_ / 20 + kPeakMargin;
+    passed_peak_ = mapped_once_ && rss > highest_mapped_ + highest_mapped_ / 10 + kPeakMargin;
   }
   // It could not be read; it may be ending.
   void statm_failed(uint64_t now_ns) { next_statm_ns_ = now_ns + kLongestNs; }
