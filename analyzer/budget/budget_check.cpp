@@ -99,11 +99,9 @@ class Checker {
   std::string message(const BudgetOutcome& outcome) const {
     const BudgetEntry& entry = outcome.entry;
     std::string text = outcome.name + " is " + amount_text(outcome.value, entry.metric);
-    const std::string percent = entry.tolerance.percent == 0 ? "" : std::to_string(entry.tolerance.percent);
-    const std::string budget = entry.relative
-                                   ? amount_text(entry.value, entry.metric) + " with tolerance, at most " +
-                                         amount_text(outcome.allowed, entry.metric)
-                                   : "at most " + amount_text(outcome.allowed, entry.metric);
+    const std::string budget =
+        (entry.relative ? "base " + amount_text(entry.value, entry.metric) + ", " : std::string()) +
+        "at most " + amount_text(outcome.allowed, entry.metric);
     if (outcome.verdict == BudgetVerdict::over)
       return text + ", " + amount_text(outcome.value - outcome.allowed, entry.metric) + " over budget (" +
              budget + ")";

@@ -8,11 +8,12 @@ import xml.etree.ElementTree as ElementTree
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
 import sarif_schema
-from harness import HEAPLEDGER, SOURCE, program, run
+from harness import HEAPLEDGER, SOURCE, program, require, run
 
 CACHE = 1000000
 
 
+@require("patch", "git", "g++")
 class Budget(harness.TestCase):
     def setUp(self):
         super().setUp()
