@@ -8,6 +8,7 @@
 #include <zstd.h>
 
 #include "diff/profile_file.h"
+#include "testing/memory_payloads.h"
 #include "testing/profile_maker.h"
 #include "testing/trace_builder.h"
 
@@ -80,6 +81,22 @@ int main(int argc, char** argv) {
     maps.add_extended(1, 6, ExtendedKind::thread_name, {10001}, "worker");
     maps.add_extended(1, 7, ExtendedKind::lost, {0, 3});
     maps.flush(UINT64_MAX).close().write(traces + "mappings" + suffix);
+
+    UsageSample usage;
+    usage.ticks = kStartTicks + 5;
+    usage.values.values[static_cast<size_t>(UsageField::rss)] = 8192;
+    ResidencySample sample;
+    sample.ticks = kStartTicks + 6;
+    sample.name = "m";
+    sample.smaps = "00001000-00003000 rw-p 00000000 00:00 0 [heap]\nRss: 8 kB\n";
+    sample.own = {{0x5000, 0x6000}};
+    sample.pages = {{0x1000, 0x3000, PageState::anonymous}};
+    TraceBuilder samples(level);
+    samples.begin();
+    samples.add(1, malloc_event(1, 0x1010, 100, samples.node(0, 0, 0x1234))).flush(UINT64_MAX);
+    samples.chunk(ChunkKind::usage, usage_payload({usage}), 1, usage.ticks, usage.ticks);
+    samples.chunk(ChunkKind::residency, residency_payload(sample), 1, sample.ticks, sample.ticks);
+    samples.close().write(traces + "samples" + suffix);
   }
   const auto seed = [&](const char* name, const std::string& bytes) {
     std::ofstream(sessions + name, std::ios::binary) << bytes;
