@@ -48,6 +48,8 @@ class Parser {
       const size_t from = what.find("syntax error");
       throw BudgetError(name_ + ": " + line_and_column(text_, error.byte == 0 ? 0 : error.byte - 1) + ": " +
                         (from == std::string::npos ? "no valid JSON" : what.substr(from)));
+    } catch (const json::exception&) {
+      throw BudgetError(name_ + ": holds a number beyond all bounds");
     }
   }
 

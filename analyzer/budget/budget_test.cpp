@@ -50,6 +50,7 @@ TEST_CASE("errors say where they are") {
             .find("budget.json: line 3, column 29, at /metrics/peak_bytes: wants") == 0);
   CHECK(error_of("{\n \"version\": 1,,\n}").find("budget.json: line 2, column 15: syntax error") == 0);
   CHECK(error_of("").find("budget.json: line 1, column 1") == 0);
+  CHECK(error_of("{\"version\": 1e999}").find("number beyond all bounds") != std::string::npos);
   CHECK(error_of("[]").find("a budget is an object") != std::string::npos);
   CHECK(error_of("{}").find("\"version\" is missing") != std::string::npos);
   CHECK(error_of(R"({"version": 2})").find("at /version: only version 1") != std::string::npos);
