@@ -56,6 +56,16 @@ class Ledger(harness.TestCase):
         pinner = next(account for account in ledger["accounts"] if account["account"] == "stranded")["owners"][0]
         self.assertTrue(any(frame["function"].startswith("pin_pages") for frame in pinner["frames"]), pinner)
 
+    def test_threads_with_arenas_of_their_own(self):
+        ledger = self.ledger_of(self.record(program("memory_regions")).trace)
+        found = accounts(ledger)
+        self.assertGreater(found["live"], 4 << 20)
+        self.assertGreater(found["anonymous"], 2 << 20)
+        heaps = {owner["name"] for account in ledger["accounts"] if account["account"] == "allocator"
+                 for owner in account["owners"]}
+        self.assertIn("further arenas", heaps)
+        self.assertLess(found["unknown"], ledger["rss"] // 20)
+
     def test_numbers_seen_elsewhere(self):
         recorded = self.record(program("ledger_subject"))
         ledger = self.ledger_of(recorded.trace, "--saw", "40M:top")
