@@ -62,7 +62,7 @@ sanitized() { # PRESET [NAME...]
 }
 
 fuzz() { # SECONDS each; a corpus that is committed is where it starts, what it finds stays in build/
-  build_quietly fuzz fuzz_trace fuzz_session fuzz_symbolizer fuzz_codec fuzz_cfi fuzz_suppressions fuzz_smaps fuzz_profile ||
+  build_quietly fuzz fuzz_trace fuzz_session fuzz_symbolizer fuzz_codec fuzz_cfi fuzz_suppressions fuzz_smaps fuzz_profile fuzz_budget ||
     return 1
   local fuzzer name corpus status=0
   while IFS= read -r fuzzer; do
