@@ -29,6 +29,11 @@ std::string_view marker_text(uint64_t pc) {
   }
 }
 
+bool is_recording_library(std::string_view path) {
+  const std::string_view file = path.substr(path.rfind('/') + 1);
+  return file == "libheapledger.so" || file == "libheapledger-new.so";
+}
+
 } // namespace
 
 StackResolver::StackResolver(const Trace& trace, SymbolizerOptions options)
@@ -62,6 +67,12 @@ void StackResolver::resolve(std::span<const StackId> stacks) {
       const TraceModule* module = node.module == kMarkerModule ? nullptr : trace_.modules().find(node.module);
       if (module == nullptr) {
         plain_nodes.push_back(id);
+        continue;
+      }
+      // Not the program's: our hook on raise or exit, below handlers that run during the call.
+      if (is_recording_library(module->path)) {
+        extents_.push_back({0, 0});
+        query_of_node_[id] = static_cast<uint32_t>(extents_.size());
         continue;
       }
       asking_nodes.push_back(id);

@@ -43,7 +43,7 @@ class StackResolver {
   // Makes the frames of these stacks known. Call once with all, it works in batches.
   void resolve(std::span<const StackId> stacks);
 
-  // Innermost first; a resolved stack only. Empty for stack 0.
+  // Innermost first, without frames of the recording itself; a resolved stack only. Empty for stack 0.
   std::vector<ResolvedFrame> frames(StackId stack) const;
   // Of one node of a resolved stack, without its callers; empty where nothing is to be shown.
   std::span<const ResolvedFrame> frames_of_node(StackId node) const;
