@@ -25,8 +25,13 @@ std::optional<size_t> sample_for(std::span<const ResidencySample> listed, const 
                                  const ReplayLimits& limits) {
   if (listed.empty())
     return std::nullopt;
-  if (moment.kind == Moment::Kind::exit)
+  if (moment.kind == Moment::Kind::exit) {
+    // What came due while the process went away after its own sample is of a process that is half gone.
+    for (size_t i = listed.size(); i-- != 0;)
+      if (listed[i].cause == SampleCause::exit)
+        return i;
     return listed.size() - 1;
+  }
   if (moment.kind == Moment::Kind::mark)
     for (size_t i = 0; i < listed.size(); ++i)
       if (is_taken_for(listed[i], moment.mark))

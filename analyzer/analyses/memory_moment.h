@@ -14,9 +14,9 @@
 
 namespace hl {
 
-// The sample that tells about a moment: exit, the last one; a mark, the one that was taken for it; else the
-// nearest in time (of equally near ones the earlier). `limits` as resolve_moment() gave them. nullopt: there
-// are none.
+// The sample that tells about a moment: exit, the one taken right before the end, without it the last one; a
+// mark, the one that was taken for it; else the nearest in time (of equally near ones the earlier). `limits`
+// as resolve_moment() gave them. nullopt: there are none.
 std::optional<size_t> sample_for(std::span<const ResidencySample> listed, const Moment& moment,
                                  const ReplayLimits& limits);
 
