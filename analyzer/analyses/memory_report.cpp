@@ -74,13 +74,7 @@ std::optional<TracedMemory> report_on_trace(const Trace& trace, const SampleChoi
       trace, listed, chosen,
       [&](size_t index, const ResidencySample& sample, const Replay& replay) {
         const std::vector<HeapBlock> blocks = blocks_by_address(replay);
-        RegionSources sources;
-        sources.replay = &replay;
-        sources.blocks = blocks;
-        sources.metadata = &trace.metadata();
-        sources.modules = &trace.modules();
-        sources.nodes = &trace.nodes();
-        RegionMap map = make_region_map(sample, sources);
+        RegionMap map = make_region_map(sample, region_sources(trace, replay, blocks));
         if (map.vmas.empty())
           return;
         report.samples.push_back(facts_of(sample, map));

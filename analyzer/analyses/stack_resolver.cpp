@@ -29,11 +29,6 @@ std::string_view marker_text(uint64_t pc) {
   }
 }
 
-bool is_recording_library(std::string_view path) {
-  const std::string_view file = path.substr(path.rfind('/') + 1);
-  return file == "libheapledger.so" || file == "libheapledger-new.so";
-}
-
 } // namespace
 
 StackResolver::StackResolver(const Trace& trace, SymbolizerOptions options)

@@ -30,6 +30,7 @@ struct SampledLedger {
   ResidencySample sample;
   RegionMap map;
   Ledger ledger;
+  uint64_t live_bytes; // requested, resident or not
 };
 
 // Who keeps stranded bytes, by site (docs/fragmentation.md).
@@ -47,13 +48,7 @@ std::vector<AccountOwner> stranded_owners(const PageSources& sources, size_t sit
 Ledger ledger_at(const Trace& trace, const ResidencySample& sample, const Replay& replay, bool with_owners,
                  RegionMap& map) {
   const std::vector<HeapBlock> blocks = blocks_by_address(replay);
-  RegionSources regions;
-  regions.replay = &replay;
-  regions.blocks = blocks;
-  regions.metadata = &trace.metadata();
-  regions.modules = &trace.modules();
-  regions.nodes = &trace.nodes();
-  map = make_region_map(sample, regions);
+  map = make_region_map(sample, region_sources(trace, replay, blocks));
   PageSources pages;
   pages.blocks = blocks;
   pages.sample = &sample;
@@ -117,7 +112,7 @@ int answer_ledger(const LedgerOptions& options) {
         Ledger ledger = ledger_at(trace, sample, replay, index == *asked && !options.closing_line, map);
         course.push_back({sample.ticks, ledger.rss, ledger.bytes});
         if (index == *asked)
-          found = {sample, std::move(map), std::move(ledger)};
+          found = {sample, std::move(map), std::move(ledger), replay.result().live_bytes};
       },
       !options.closing_line, progress.callback(), std::move(replay_options));
   if (!found)
@@ -133,15 +128,15 @@ int answer_ledger(const LedgerOptions& options) {
                       found->sample,
                       found->ledger,
                       std::move(course),
-                      forecast(usage_samples(trace), trace.clock()),
+                      options.closing_line ? LedgerForecast{} : forecast(usage_samples(trace), trace.clock()),
                       seen,
                       {}};
   if (opened.moment.kind != Moment::Kind::exit)
     answer.distance_ns = static_cast<int64_t>(trace.clock().ns(found->sample.ticks)) -
                          static_cast<int64_t>(trace.clock().ns(moment->last_ticks));
   if (seen) {
-    answer.meanings = meanings_of(*seen, {&found->ledger, &found->map, found->sample.usage,
-                                          heap.result().live_bytes, heap.result().peak_bytes});
+    answer.meanings = meanings_of(*seen, {&found->ledger, &found->map, found->sample.usage, found->live_bytes,
+                                          heap.result().peak_bytes});
     if (answer.meanings.empty()) {
       std::string known;
       for (const std::string& tool : known_tools())

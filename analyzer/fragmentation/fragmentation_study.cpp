@@ -89,7 +89,7 @@ class FragmentationStudy::Maker {
       study_.whole_ = sample;
       study_.whole_->smaps.clear();
       study_.blocks_ = blocks_by_address(replay);
-      study_.map_ = make_region_map(sample, region_sources(replay, study_.blocks_));
+      study_.map_ = make_region_map(sample, region_sources(trace_, replay, study_.blocks_));
       look_closer(replay);
       study_.sample = sample;
       study_.sample->smaps.clear();
@@ -105,7 +105,7 @@ class FragmentationStudy::Maker {
         return;
       const bool split = split_ + result.live_blocks <= kMostBlocksSplit;
       const std::vector<HeapBlock> blocks = split ? blocks_by_address(replay) : some_blocks(replay);
-      const RegionMap map = make_region_map(sample, region_sources(replay, blocks));
+      const RegionMap map = make_region_map(sample, region_sources(trace_, replay, blocks));
       point.footprint_bytes = footprint_of(map);
       if (split) {
         split_ += result.live_blocks;
@@ -130,14 +130,6 @@ class FragmentationStudy::Maker {
   }
 
  private:
-  RegionSources region_sources(const Replay& replay, std::span<const HeapBlock> blocks) const {
-    return {.replay = &replay,
-            .blocks = blocks,
-            .metadata = &trace_.metadata(),
-            .modules = &trace_.modules(),
-            .nodes = &trace_.nodes()};
-  }
-
   void look_closer(const Replay& replay) {
     study_.live_bytes = replay.result().live_bytes;
     study_.live_blocks = replay.result().live_blocks;

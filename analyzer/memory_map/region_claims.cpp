@@ -92,7 +92,7 @@ class Collector {
                          (module.unloaded_ticks == 0 || module.unloaded_ticks > sample_.ticks);
       if (!there)
         continue;
-      const bool own = file_part(module.path).starts_with("libheapledger");
+      const bool own = is_recording_library(module.path);
       add({module.start, up_to_page(module.end), ClaimRank::module, ClaimScope::heap_too,
            own ? RegionKind::own : RegionKind::bss, own ? RegionEvidence::session : RegionEvidence::module, 0,
            0, module.path});
@@ -117,7 +117,7 @@ class Collector {
         continue;
       const std::string_view path = module != nullptr ? module->path : vmas_[vma].name;
       const std::string_view file = file_part(path);
-      if (file.starts_with("libheapledger") || file.starts_with("libc.so") || file.starts_with("libc-") ||
+      if (is_recording_library(file) || file.starts_with("libc.so") || file.starts_with("libc-") ||
           file.starts_with("libpthread") || file.starts_with("ld-"))
         continue;
       known->second = ManagedHeaps::runtime_of(path);

@@ -68,7 +68,7 @@ class Splitter {
     region.name = vma.name;
     const bool session = sources_.metadata != nullptr && !sources_.metadata->session_path.empty() &&
                          sources_.metadata->session_path == vma.name;
-    if (session || file_part(vma.name).starts_with("libheapledger")) {
+    if (session || is_recording_library(vma.name)) {
       region.kind = RegionKind::own;
       region.evidence = RegionEvidence::session;
     } else if (!vma.name.starts_with('/')) {
@@ -102,7 +102,7 @@ class Splitter {
     const bool plain = vma.readable && vma.writable && !vma.executable;
     if (plain && before != nullptr && is_code_family(*before) && may_be_bss(vma, *before) &&
         !before->shared && !before->executable && (before->writable || before->numbers.anonymous != 0)) {
-      const bool own = file_part(before->name).starts_with("libheapledger");
+      const bool own = is_recording_library(before->name);
       region.kind = own ? RegionKind::own : RegionKind::bss;
       if (own)
         region.evidence = RegionEvidence::session;
@@ -413,6 +413,14 @@ std::string_view to_string(RegionEvidence evidence) {
   static constexpr std::string_view kNames[] = {"kernel_name", "given_name", "call",    "module", "blocks",
                                                 "thread",      "shape",      "session", "none"};
   return kNames[static_cast<size_t>(evidence)];
+}
+
+RegionSources region_sources(const Trace& trace, const Replay& replay, std::span<const HeapBlock> blocks) {
+  return {.replay = &replay,
+          .blocks = blocks,
+          .metadata = &trace.metadata(),
+          .modules = &trace.modules(),
+          .nodes = &trace.nodes()};
 }
 
 RegionMap make_region_map(const ResidencySample& sample, const RegionSources& sources) {

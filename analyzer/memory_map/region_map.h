@@ -86,6 +86,9 @@ struct RegionSources {
   const ModuleTable* modules = nullptr;
   const NodeTable* nodes = nullptr; // of the replay's stacks: which module called mmap
 };
+// All that the trace knows; `replay` stands at the sample's moment, `blocks` are its live ones.
+RegionSources region_sources(const Trace& trace, const Replay& replay, std::span<const HeapBlock> blocks);
+
 // `sample.smaps`, `own`, `pages`, `flags` and `ticks` are used; without pages the shares of regions within
 // one mapping are estimated by size. How it decides: docs/memory-map.md.
 RegionMap make_region_map(const ResidencySample& sample, const RegionSources& sources);

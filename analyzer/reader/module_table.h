@@ -3,12 +3,18 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "heapledger/session_layout.h"
 
 namespace hl {
+
+// The shim, or its library of operators, by the path of a module or mapping.
+inline bool is_recording_library(std::string_view path) {
+  return path.substr(path.rfind('/') + 1).starts_with("libheapledger"); // npos + 1 is 0
+}
 
 struct TraceModule {
   uint32_t id = 0; // 0: no such module

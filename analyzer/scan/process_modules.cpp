@@ -73,10 +73,6 @@ bool is_loader(std::string_view path) {
          (name.starts_with("ld-2.") && name.ends_with(".so"));
 }
 
-bool is_own_library(std::string_view path) {
-  return file_name_of(path).starts_with("libheapledger");
-}
-
 bool is_libc(std::string_view path) {
   const std::string_view name = file_name_of(path);
   return name == "libc.so.6" || (name.starts_with("libc-2.") && name.ends_with(".so"));

@@ -24,9 +24,8 @@ struct LoadedModule {
 
 std::vector<LoadedModule> loaded_modules(std::span<const MapsEntry> maps, MemoryReader& memory);
 
-// Whether a file of that name is the dynamic loader / heapledger's own / an allocator that may serve malloc.
+// Whether a file of that name is the dynamic loader / an allocator that may serve malloc.
 bool is_loader(std::string_view path);
-bool is_own_library(std::string_view path);
 bool is_allocator_library(std::string_view path);
 bool is_libc(std::string_view path);
 

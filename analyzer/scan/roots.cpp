@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "reader/module_table.h"
 #include "scan/main_arena.h"
 
 namespace hl {
@@ -101,7 +102,7 @@ class RootFinder {
         data.add(segment.start, segment.end);
       for (const LoadedModule::Segment& segment : module.writable)
         data_of_modules_.add(segment.start, up_to_page(segment.end));
-      if (!wanted(kScanGlobals) || is_own_library(module.path) || is_allocator_library(module.path))
+      if (!wanted(kScanGlobals) || is_recording_library(module.path) || is_allocator_library(module.path))
         continue;
       if (is_libc(module.path))
         leave_out_arena(module, data);
@@ -242,7 +243,8 @@ class RootFinder {
     const std::set<uint64_t> allocators = allocator_callers();
     for (const ApplicationMapping& mapping : from_.mappings)
       if (!is_allocator_library(mapping.module) && !is_loader(mapping.module) &&
-          !is_own_library(mapping.module) && !allocators.contains(mapping.caller) && !holds_blocks(mapping))
+          !is_recording_library(mapping.module) && !allocators.contains(mapping.caller) &&
+          !holds_blocks(mapping))
         wanted_ranges.add(mapping.start, mapping.end);
     for (const MapsEntry& entry : from_.maps)
       if (entry.is_file() && entry.writable && !is_device(entry.path))
