@@ -129,11 +129,9 @@ int answer_check(CheckOptions& options) {
     write_text_file(options.budget, accepted, "budget");
     answer.updated = true;
     // What the new budget says of the run: it accepts it.
-    const Budget updated = parse_budget(accepted, options.budget);
-    outcomes = check_budget(updated, run, ownership);
+    budget = parse_budget(accepted, options.budget);
+    outcomes = check_budget(*budget, run, ownership);
     answer.outcomes = outcomes;
-    tell(options, answer);
-    return conclude(options.common, options.common.trace, budget_checks(answer));
   }
   tell(options, answer);
   return conclude(options.common, options.common.trace, budget_checks(answer));

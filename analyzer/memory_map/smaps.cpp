@@ -4,8 +4,9 @@
 
 #include <algorithm>
 #include <cctype>
-#include <charconv>
 #include <cstddef>
+
+#include "reader/text_take.h"
 
 namespace hl {
 namespace {
@@ -18,21 +19,6 @@ std::string_view trimmed(std::string_view text) {
   if (from == std::string_view::npos)
     return {};
   return text.substr(from, text.find_last_not_of(" \t\r") - from + 1);
-}
-
-bool take_number(std::string_view& text, int base, uint64_t& out) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out, base);
-  if (error != std::errc())
-    return false;
-  text.remove_prefix(static_cast<size_t>(end - text.data()));
-  return true;
-}
-
-bool take_char(std::string_view& text, char c) {
-  if (text.empty() || text.front() != c)
-    return false;
-  text.remove_prefix(1);
-  return true;
 }
 
 void take_blanks(std::string_view& text) {

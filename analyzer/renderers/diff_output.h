@@ -41,6 +41,9 @@ std::vector<ResolvedFrame> profile_stack(const RunProfile& profile, uint32_t nod
 std::string signed_amount(double change, MetricUnit unit, const TextStyle& style);
 // An amount without a sign; counts that are no whole numbers (--per) get decimals.
 std::string amount(double value, MetricUnit unit, const TextStyle& style);
+// Whether the table of totals has it: what both sides tell, without what says little beside the others unless
+// sites are ranked by it.
+bool stands_in_totals(ProfileMetric metric, const RunDiff& diff);
 // "+14.1 %", "new" where there was nothing before; "" if nothing changed.
 std::string signed_percent(double base, double next);
 

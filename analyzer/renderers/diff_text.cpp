@@ -34,6 +34,13 @@ std::vector<ResolvedFrame> profile_stack(const RunProfile& profile, uint32_t nod
   return frames;
 }
 
+bool stands_in_totals(ProfileMetric metric, const RunDiff& diff) {
+  using enum ProfileMetric;
+  const bool minor =
+      metric == peak_blocks || metric == exit_blocks || metric == definite_blocks || metric == free_calls;
+  return diff.has(metric) && (!minor || metric == diff.options().by);
+}
+
 std::string amount(double value, MetricUnit unit, const TextStyle& style) {
   if (unit == MetricUnit::bytes)
     return human_bytes(static_cast<uint64_t>(std::llround(std::max(0.0, value))), style);
@@ -255,10 +262,7 @@ class DiffText {
                                  pad_left("change", 16)) +
                       "\n";
     for (const ProfileMetricFacts& metric : profile_metrics()) {
-      using enum ProfileMetric;
-      const bool minor = metric.metric == peak_blocks || metric.metric == exit_blocks ||
-                         metric.metric == definite_blocks || metric.metric == free_calls;
-      if (!diff_.has(metric.metric) || (minor && metric.metric != diff_.options().by))
+      if (!stands_in_totals(metric.metric, diff_))
         continue;
       const double base = base_total(metric.metric), next = new_total(metric.metric);
       const std::string percent = signed_percent(base, next);

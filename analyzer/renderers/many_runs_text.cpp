@@ -113,10 +113,7 @@ class ManyRunsText {
                                  pad_left("shift", 11) + "  verdict") +
                       "\n";
     for (const ProfileMetricFacts& metric : profile_metrics()) {
-      using enum ProfileMetric;
-      const bool minor = metric.metric == peak_blocks || metric.metric == exit_blocks ||
-                         metric.metric == definite_blocks || metric.metric == free_calls;
-      if (!diff_.has(metric.metric) || (minor && metric.metric != diff_.options().by))
+      if (!stands_in_totals(metric.metric, diff_))
         continue;
       const ShiftOfRuns& shift = many_.total(metric.metric);
       const auto side = [&](const SideSummary& values) {

@@ -2,24 +2,12 @@
 #include "scan/process_maps.h"
 
 #include <algorithm>
-#include <charconv>
+
+#include "reader/text_take.h"
 
 namespace hl {
 namespace {
 
-bool take_number(std::string_view& text, int base, uint64_t& out) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out, base);
-  if (error != std::errc())
-    return false;
-  text.remove_prefix(static_cast<size_t>(end - text.data()));
-  return true;
-}
-bool take_char(std::string_view& text, char c) {
-  if (text.empty() || text[0] != c)
-    return false;
-  text.remove_prefix(1);
-  return true;
-}
 std::string_view take_word(std::string_view& text) {
   const size_t end = std::min(text.find(' '), text.size());
   const std::string_view word = text.substr(0, end);
