@@ -42,19 +42,6 @@ std::string file_name_of(std::string_view path) {
   return name.empty() ? "unnamed" : name.substr(0, 64);
 }
 
-std::string json_text(std::string_view s) {
-  std::string out = "\"";
-  for (const char c : s) {
-    if (c == '"' || c == '\\')
-      out += '\\', out += c;
-    else if (static_cast<unsigned char>(c) < 0x20)
-      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-    else
-      out += c;
-  }
-  return out + "\"";
-}
-
 } // namespace
 
 Recorder::Recorder(SessionFile& session, const RecorderSettings& settings)
@@ -71,7 +58,7 @@ Recorder::Recorder(SessionFile& session, const RecorderSettings& settings)
                r.drain(ticks);
                return r.ready_for_scan();
              }),
-      supervised_(settings.control_fd >= 0) {
+      index_(session.header()), supervised_(settings.control_fd >= 0) {
   root_ended_ = !supervised_;
   started_ns_ = now_ns_ = idle_since_ns_ = sys::clock_ns(CLOCK_MONOTONIC);
   oom_kills_at_start_ = count_oom_kills(static_cast<uint32_t>(getpid()));
@@ -79,11 +66,6 @@ Recorder::Recorder(SessionFile& session, const RecorderSettings& settings)
   h.recorder_generation.fetch_add(1, std::memory_order_relaxed);
   h.recorder_pid.store(static_cast<uint32_t>(getpid()), std::memory_order_relaxed);
   h.recorder_state.store(static_cast<uint32_t>(RecorderState::running), std::memory_order_release);
-}
-
-Recorder::~Recorder() {
-  if (index_fd_ >= 0)
-    close(index_fd_);
 }
 
 void Recorder::run() {
@@ -231,7 +213,7 @@ bool Recorder::adopt_process(uint32_t index) {
   const uint32_t pid = r->watch().pid();
   r->open_trace(trace_names(*r));
   std::erase_if(expected_, [pid](const Expected& e) { return e.watch.pid() == pid; });
-  write_index_line(*r, "started", false);
+  index_.add(*r, "started", false);
   watch_memory_of(*r);
   recordings_.push_back(std::move(r));
   recorded_++;
@@ -494,7 +476,7 @@ void Recorder::finish(size_t index, bool replaced_by_exec) {
   lost_disk_full_ += r->lost_events(LossCause::disk_full);
   if (!keep)
     r->release_blocks();
-  write_index_line(*r, "ended", good);
+  index_.add(*r, "ended", good);
   if (r->is_root() && !replaced_by_exec)
     note_root_complete(*r, end, good);
 }
@@ -609,31 +591,6 @@ void Recorder::plan_sleep() {
   if (root_ended_ && supervised_ &&
       std::any_of(recordings_.begin(), recordings_.end(), [](const auto& r) { return r->is_root(); }))
     sleep_ns_ = kShortestSleepNs;
-}
-
-void Recorder::write_index_line(ProcessRecording& r, const char* event, bool clean) {
-  const SessionHeader& h = session_.header();
-  if (h.output[0] != 0 || h.directory[0] == 0)
-    return;
-  const SessionProcess& p = r.process();
-  std::string uuid;
-  for (const uint8_t b : p.uuid)
-    uuid += fmt::format("{:02x}", b);
-  const std::string file =
-      r.trace() == nullptr ? "" : r.trace()->path().substr(r.trace()->path().rfind('/') + 1);
-  const std::string line = fmt::format(
-      "{{\"event\":\"{}\",\"file\":{},\"uuid\":\"{}\",\"pid\":{},\"parent_pid\":{},\"image\":{},\"root\":{},"
-      "\"executable\":{},\"complete\":{},\"events\":{}}}\n",
-      event, json_text(file), uuid, p.pid, p.parent_pid, p.image_number, r.is_root(),
-      json_text({p.text, std::min<size_t>(p.exe_bytes, sizeof(p.text))}), clean, r.tally().events);
-  if (index_fd_ < 0)
-    index_fd_ = open((std::string(h.directory) + "/index.jsonl").c_str(),
-                     O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-  if (index_fd_ < 0)
-    return;
-  // One write a line; a torn line on a full disk is skipped by readers.
-  const ssize_t written = write(index_fd_, line.data(), line.size());
-  static_cast<void>(written);
 }
 
 } // namespace hl

@@ -21,6 +21,7 @@
 #include "leak_scan.h"
 #include "memory_sampler.h"
 #include "process_recording.h"
+#include "run_index.h"
 #include "session_file.h"
 
 namespace hl {
@@ -36,7 +37,6 @@ struct RecorderSettings {
 class Recorder {
  public:
   Recorder(SessionFile& session, const RecorderSettings& settings);
-  ~Recorder();
   Recorder(const Recorder&) = delete;
   Recorder& operator=(const Recorder&) = delete;
 
@@ -75,7 +75,6 @@ class Recorder {
   void plan_sleep();
   void expect_children(ProcessRecording& recording);
   bool anybody_expected();
-  void write_index_line(ProcessRecording& recording, const char* event, bool clean);
   void note_root_complete(ProcessRecording& recording, const ProcessEnd& end, bool good);
 
   SessionFile& session_;
@@ -84,6 +83,7 @@ class Recorder {
   std::vector<std::unique_ptr<ProcessRecording>> recordings_;
   MemorySampler sampler_;
   LeakScans scans_;
+  RunIndex index_;
   std::vector<Expected> expected_;
   std::unordered_map<uint32_t, Ended> reaped_;
   uint32_t root_pid_ = 0;
@@ -102,7 +102,6 @@ class Recorder {
   uint64_t sleep_ns_ = 1'000'000;
   uint64_t drained_bytes_ = 0;                  // of this pass
   std::optional<ControlMessage> root_complete_; // to be sent
-  int index_fd_ = -1;                           // index.jsonl, opened with its first line
 };
 
 } // namespace hl
