@@ -15,8 +15,8 @@
 #include "boot/session_creation.h"
 #include "boot/text.h"
 #include "heapledger/session_layout.h"
-#include "platform/spawn.h"
 #include "platform/own_memory.h"
+#include "platform/spawn.h"
 #include "platform/syscalls.h"
 
 namespace hl {
@@ -27,7 +27,7 @@ constexpr size_t kPathBytes = 4096;
 constexpr int kReadyTimeoutMs = 5000;
 constexpr size_t kMaxEnvironment = 1024;
 
-char g_session_path[kPathBytes];   // of the session launched here; "" otherwise
+char g_session_path[kPathBytes]; // of the session launched here; "" otherwise
 char g_recorder_path[kPathBytes];
 char g_directory[1024];
 char g_name[128];
@@ -42,18 +42,22 @@ int find_own_path(dl_phdr_info* object, size_t, void* data) {
   OwnPath& own = *static_cast<OwnPath*>(data);
   for (int i = 0; i < object->dlpi_phnum; ++i) {
     const ElfW(Phdr)& p = object->dlpi_phdr[i];
-    if (p.p_type != PT_LOAD || own.address - (object->dlpi_addr + p.p_vaddr) >= p.p_memsz) continue;
+    if (p.p_type != PT_LOAD || own.address - (object->dlpi_addr + p.p_vaddr) >= p.p_memsz)
+      continue;
     // PREFIX/lib/libheapledger.so -> PREFIX/bin/heapledger-recorder; or all in one directory.
     const char* const slash = object->dlpi_name != nullptr ? strrchr(object->dlpi_name, '/') : nullptr;
-    if (slash == nullptr) return 1;
+    if (slash == nullptr)
+      return 1;
     for (const char* tail : {"/../bin/heapledger-recorder", "/heapledger-recorder"}) {
       Text text(g_recorder_path, sizeof g_recorder_path);
       text.add(object->dlpi_name);
       const size_t directory = static_cast<size_t>(slash - object->dlpi_name);
-      if (text.truncated() || directory + strlen(tail) >= sizeof g_recorder_path) return 1;
+      if (text.truncated() || directory + strlen(tail) >= sizeof g_recorder_path)
+        return 1;
       strcpy(g_recorder_path + directory, tail);
       constexpr int kExecutable = 1;
-      if (!sys::failed(sys::raw_syscall(SYS_faccessat, AT_FDCWD, sys::pointer_arg(g_recorder_path), kExecutable))) {
+      if (!sys::failed(
+              sys::raw_syscall(SYS_faccessat, AT_FDCWD, sys::pointer_arg(g_recorder_path), kExecutable))) {
         own.found = true;
         return 1;
       }
@@ -65,8 +69,8 @@ int find_own_path(dl_phdr_info* object, size_t, void* data) {
 
 void find_name_and_directory() {
   char exe[kPathBytes];
-  const long n = sys::raw_syscall(SYS_readlinkat, AT_FDCWD, sys::pointer_arg("/proc/self/exe"), sys::pointer_arg(exe),
-                                  sizeof exe - 1);
+  const long n = sys::raw_syscall(SYS_readlinkat, AT_FDCWD, sys::pointer_arg("/proc/self/exe"),
+                                  sys::pointer_arg(exe), sizeof exe - 1);
   exe[sys::failed(n) ? 0 : n] = '\0';
   const char* const slash = strrchr(exe, '/');
   Text(g_name, sizeof g_name).add(slash != nullptr ? slash + 1 : "program");
@@ -87,12 +91,15 @@ bool recorder_is_safe_here() {
 bool launch_recorder(char* path, size_t room) {
   OwnPath own{reinterpret_cast<uintptr_t>(&find_own_path), false};
   dl_iterate_phdr(find_own_path, &own);
-  if (!own.found) return false;
+  if (!own.found)
+    return false;
   int ends[2] = {-1, -1};
-  if (sys::failed(sys::raw_syscall(SYS_pipe2, sys::pointer_arg(ends), O_CLOEXEC))) return false;
+  if (sys::failed(sys::raw_syscall(SYS_pipe2, sys::pointer_arg(ends), O_CLOEXEC)))
+    return false;
   size_t count = 0;
   for (char** e = environ; e != nullptr && *e != nullptr && count < kMaxEnvironment; ++e) {
-    if (strncmp(*e, "LD_PRELOAD=", 11) != 0) g_environment[count++] = *e;
+    if (strncmp(*e, "LD_PRELOAD=", 11) != 0)
+      g_environment[count++] = *e;
   }
   g_environment[count] = nullptr;
   char number[24];
@@ -104,9 +111,11 @@ bool launch_recorder(char* path, size_t room) {
   size_t bytes = 0;
   while (started && bytes + 1 < room) {
     pollfd waiting{ends[0], POLLIN, 0};
-    if (sys::raw_syscall(SYS_poll, sys::pointer_arg(&waiting), 1, kReadyTimeoutMs) <= 0) break;
+    if (sys::raw_syscall(SYS_poll, sys::pointer_arg(&waiting), 1, kReadyTimeoutMs) <= 0)
+      break;
     const long n = sys::read_file(ends[0], path + bytes, room - 1 - bytes);
-    if (n <= 0) break;
+    if (n <= 0)
+      break;
     bytes += static_cast<size_t>(n);
   }
   path[bytes] = '\0';
@@ -114,13 +123,14 @@ bool launch_recorder(char* path, size_t room) {
   return bytes != 0;
 }
 
-}  // namespace
+} // namespace
 
 bool launch_without_supervisor(char* path, size_t room) {
   find_name_and_directory();
   const bool launched = (recorder_is_safe_here() && launch_recorder(path, room)) ||
                         create_recorderless_session(g_directory, g_name, path, room) ||
-                        create_recorderless_session("/var/tmp", g_name, path, room);
+                        create_recorderless_session("/var/tmp", g_name, path, room) ||
+                        create_recorderless_session("/dev/shm", g_name, path, room);
   if (!launched) {
     constexpr char kMessage[] = "heapledger: not recording: no recorder and no room for a session file\n";
     sys::write_file(2, kMessage, sizeof kMessage - 1);
@@ -132,17 +142,20 @@ bool launch_without_supervisor(char* path, size_t room) {
 
 // setenv would allocate, and the program's trace would show it: a longer array of our own takes its place.
 void announce_session() {
-  if (g_session_path[0] == '\0' || environ == nullptr) return;
+  if (g_session_path[0] == '\0' || environ == nullptr)
+    return;
   static char entry[sizeof kEnvSession + kPathBytes];
   Text(entry, sizeof entry).add(kEnvSession).add("=").add(g_session_path);
   size_t count = 0;
-  while (environ[count] != nullptr) ++count;
+  while (environ[count] != nullptr)
+    ++count;
   char** const longer = static_cast<char**>(sys::map_anonymous((count + 2) * sizeof(char*)));
-  if (longer == nullptr) return;
+  if (longer == nullptr)
+    return;
   note_own_memory(longer, (count + 2) * sizeof(char*));
   memcpy(longer, environ, count * sizeof(char*));
   longer[count] = entry;
   environ = longer;
 }
 
-}  // namespace hl
+} // namespace hl

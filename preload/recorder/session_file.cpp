@@ -15,8 +15,11 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
+
 #include "boot_id.h"
 #include "platform/clock.h"
+#include "platform/file_system_kind.h"
 
 namespace hl {
 
@@ -41,32 +44,7 @@ const char* unfit_file_system(const std::string& directory) {
   struct statfs info;
   if (statfs(directory.c_str(), &info) != 0)
     return nullptr; // creating the file will say what is wrong
-  switch (static_cast<uint32_t>(info.f_type)) {
-  case 0x6969:
-    return "NFS";
-  case 0x517b:
-  case 0xff534d42:
-  case 0xfe534d42:
-    return "SMB";
-  case 0x65735546:
-    return "FUSE";
-  case 0x9123683e:
-    return "btrfs";
-  case 0x2fc12fc1:
-    return "ZFS";
-  case 0xca451a4e:
-    return "bcachefs";
-  case 0x01021997:
-    return "9p";
-  case 0x00c36400:
-    return "Ceph";
-  case 0x5346414f:
-    return "AFS";
-  case 0x786f4256:
-    return "vboxsf";
-  default:
-    return nullptr;
-  }
+  return sys::unfit_file_system(static_cast<uint32_t>(info.f_type));
 }
 
 bool SessionFile::map(uint64_t least_bytes) {
@@ -98,6 +76,8 @@ std::unique_ptr<SessionFile> SessionFile::create(const SessionSettings& s, std::
     unlink(s.path.c_str());
     return nullptr;
   };
+  if (const char* const name = sys::unfit_file(file->fd_))
+    return give_up(fmt::format("{} is on {}, where memory cannot be shared safely", s.path, name));
   if (fallocate(file->fd_, 0, 0, static_cast<off_t>(block_offset(blocks))) != 0)
     return give_up("no room for the session file " + s.path + ": " + std::strerror(errno));
   if (!file->map(block_offset(blocks)))
