@@ -54,13 +54,7 @@ Ledger ledger_at(const Trace& trace, const ResidencySample& sample, const Replay
   pages.sample = &sample;
   pages.map = &map;
   pages.allocator = allocator_of(trace.metadata());
-  std::vector<HeapBlock> freed;
-  if (replay.ghosts() != nullptr) {
-    const std::vector<Ghost> ghosts = replay.ghosts()->sorted();
-    if (replay.ghosts()->forgotten() == 0)
-      freed = freed_blocks(ghosts, pages.allocator);
-  }
-  pages.freed = freed;
+  pages.used = replay.used_pages();
   std::vector<AccountOwner> stranded;
   if (with_owners)
     stranded = stranded_owners(pages, replay.result().sites.size());
@@ -95,10 +89,10 @@ int answer_ledger(const LedgerOptions& options) {
                                                              : sample_for(listed, opened.moment, *moment);
   if (!asked)
     throw TraceError(TraceErrorKind::no_samples, trace.path(), why_no_samples(trace));
-  // Elsewhere, pages that never held a block are told from free ones by the blocks that were freed.
+  // Elsewhere, pages that never held a block are told from free ones.
   const bool is_glibc = allocator_of(trace.metadata()) == AllocatorKind::glibc;
   ReplayOptions replay_options;
-  replay_options.ghosts = !is_glibc;
+  replay_options.used_pages = !is_glibc;
   std::vector<size_t> chosen =
       options.no_course || options.closing_line
           ? std::vector<size_t>{*asked}

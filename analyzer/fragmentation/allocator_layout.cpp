@@ -1,54 +1,7 @@
 // See allocator_layout.h.
 #include "fragmentation/allocator_layout.h"
 
-#include <algorithm>
-#include <numeric>
-
 namespace hl {
-namespace {
-
-// jemalloc 5.3: slabs hold regions of one size up to 14 KiB (SC_SMALL_MAXCLASS), and are as long as the least
-// common multiple of that size and a page (slab_size() in src/sc.c). A region lies at a multiple of its size
-// behind the slab's start, which is a page's: exactly one page before it can be that start.
-constexpr uint64_t kJemallocSmallest = 8, kJemallocSlabLimit = 14336;
-constexpr uint64_t kJemallocPage = 4096;
-
-AllocatorLayout::Run jemalloc_run(const HeapBlock& block) {
-  if (block.usable > kJemallocSlabLimit) {
-    // An extent of its own, a page longer than the usable size, in which the block begins at any multiple of
-    // a cache line within the first page (opt.cache_oblivious, on by default).
-    const uint64_t start = block.address & ~(kJemallocPage - 1);
-    return {start, start + ((block.usable + kJemallocPage - 1) & ~(kJemallocPage - 1)) + kJemallocPage};
-  }
-  const uint64_t region_bytes = block.usable;
-  if (region_bytes < kJemallocSmallest || region_bytes % 8 != 0)
-    return {}; // no size class: not jemalloc's, or damage
-  const uint64_t slab = std::lcm(region_bytes, kJemallocPage);
-  uint64_t start = block.address & ~(kJemallocPage - 1);
-  for (uint64_t back = 0; back < slab / kJemallocPage; ++back, start -= kJemallocPage)
-    if ((block.address - start) % region_bytes == 0)
-      return {start, start + slab};
-  return {};
-}
-
-// mimalloc 2: blocks up to 16 KiB share a page of one 64 KiB slice; larger ones several slices, of which
-// those the block touches are certain.
-AllocatorLayout::Run mimalloc_run(const HeapBlock& block) {
-  const uint64_t mask = kMimallocSliceBytes - 1;
-  const uint64_t last = block.address + std::max<uint64_t>(block.usable, 1) - 1;
-  return {block.address & ~mask, (last | mask) + 1};
-}
-
-// gperftools: spans are made of 8 KiB pages; how many of them a span has is not known from a block, so the
-// pages it touches are what is certain.
-AllocatorLayout::Run tcmalloc_run(const HeapBlock& block) {
-  constexpr uint64_t kMask = 8192 - 1;
-  const uint64_t last = block.address + std::max<uint64_t>(block.usable, 1) - 1;
-  return {block.address & ~kMask, (last | kMask) + 1};
-}
-
-} // namespace
-
 std::string_view to_string(AllocatorKind kind) {
   switch (kind) {
   case AllocatorKind::glibc:
@@ -107,20 +60,20 @@ BlockExtent AllocatorLayout::extent(const HeapBlock& block) const {
     return {(block.address - glibc_layout::kMappedHeaderBytes) & ~(uint64_t{page_bytes} - 1), end, end};
   }
   if (kind == AllocatorKind::jemalloc && block.usable > kJemallocSlabLimit) {
-    const Run extent = jemalloc_run(block);
+    const AllocatorRun extent = jemalloc_places(block).shared();
     return {extent.start, end, extent.end};
   }
   return {block.address, end, end};
 }
 
-AllocatorLayout::Run AllocatorLayout::run(const HeapBlock& block) const {
+RunPlaces AllocatorLayout::run_places(const HeapBlock& block) const {
   switch (kind) {
   case AllocatorKind::jemalloc:
-    return jemalloc_run(block);
+    return jemalloc_places(block);
   case AllocatorKind::tcmalloc:
-    return tcmalloc_run(block);
+    return tcmalloc_places(block);
   case AllocatorKind::mimalloc:
-    return mimalloc_run(block);
+    return mimalloc_places(block);
   case AllocatorKind::glibc:
   case AllocatorKind::unknown:
     break;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "fragmentation/allocator_runs.h"
 #include "memory_map/region_map.h"
 #include "reader/trace_metadata.h"
 #include "replay/heap_blocks.h"
@@ -37,12 +38,9 @@ struct AllocatorLayout {
 
   BlockExtent extent(const HeapBlock& block) const;
 
-  // The memory that can only be given back as a whole, of which the block is a part: a slab of jemalloc, a
-  // slice of mimalloc. glibc has none, there every page stands for itself: {0, 0}.
-  struct Run {
-    uint64_t start = 0, end = 0;
-  };
-  Run run(const HeapBlock& block) const;
+  // The memory that can only be given back as a whole, of which the block is a part. glibc has none, there
+  // every page stands for itself.
+  RunPlaces run_places(const HeapBlock& block) const;
 
   // visit(start, end) of the allocator's own tables at fixed places of a region, by address: arena headers,
   // the main thread's cache, segment headers. `used(start, end)`: does a live block overlap these bytes?
@@ -63,8 +61,6 @@ inline constexpr uint64_t kThreadCacheBytes = 0x290; // chunk of tcache_perthrea
 inline constexpr uint64_t kChunkStructBytes = 48;    // sizeof(struct malloc_chunk): what mtrim() keeps
 inline constexpr uint64_t kLeastChunk = 32;          // MINSIZE
 } // namespace glibc_layout
-inline constexpr uint64_t kMimallocSegmentBytes = 32ull << 20;
-inline constexpr uint64_t kMimallocSliceBytes = 64ull << 10;
 
 template <typename Used, typename Visit>
 void AllocatorLayout::fixed_tables(const Region& region, const Used& used, const Visit& visit) const {

@@ -276,13 +276,6 @@ WhatIf place_apart(const PageSources& sources, const std::function<bool(const He
   PageSources without = sources;
   without.blocks = rest;
   without.removed = removed;
-  std::vector<HeapBlock> freed(sources.freed.begin(), sources.freed.end());
-  if (!freed.empty()) { // where they were, blocks have been
-    freed.insert(freed.end(), removed.begin(), removed.end());
-    std::sort(freed.begin(), freed.end(),
-              [](const HeapBlock& a, const HeapBlock& b) { return a.address < b.address; });
-    without.freed = freed;
-  }
   const PageAccounts before = account_pages(sources), after = account_pages(without);
   const uint64_t page_bytes = before.small.page_bytes;
   result.small = after.small;

@@ -113,7 +113,7 @@ class FragmentationStudy::Maker {
                                   .sample = &sample,
                                   .map = &map,
                                   .allocator = allocator_,
-                                  .freed = {},
+                                  .used = replay.used_pages(),
                                   .removed = {}};
         point.accounts = account_pages(sources).small.bytes;
       }
@@ -135,8 +135,8 @@ class FragmentationStudy::Maker {
     study_.live_blocks = replay.result().live_blocks;
     study_.ghosts_ = replay.ghosts()->sorted();
     study_.forgotten_ghosts = replay.ghosts()->forgotten();
-    if (study_.forgotten_ghosts == 0)
-      study_.freed_ = freed_blocks(study_.ghosts_, allocator_);
+    if (replay.used_pages() != nullptr)
+      study_.used_ = *replay.used_pages();
     study_.accounts.allocator = allocator_;
     study_.accounts = account_pages(study_.sources());
     study_.slack_classes = classes_of(study_.blocks_);
@@ -176,7 +176,7 @@ PageSources FragmentationStudy::sources() const {
           .sample = whole_ ? &*whole_ : nullptr,
           .map = &map_,
           .allocator = accounts.allocator,
-          .freed = freed_,
+          .used = used_ ? &*used_ : nullptr,
           .removed = {}};
 }
 
@@ -190,8 +190,10 @@ std::unique_ptr<FragmentationStudy> FragmentationStudy::make(const Trace& trace,
   Maker maker(trace, *study);
   const std::vector<ResidencySample> listed = list_residency_samples(trace);
   const auto chosen = sample_for(listed, moment, *limits);
+  const bool wants_used_pages = allocator_of(trace.metadata()) != AllocatorKind::glibc;
   ReplayOptions options;
   options.ghosts = true;
+  options.used_pages = wants_used_pages;
   study->samples = listed.size();
   if (chosen) {
     const std::vector<size_t> looked_at = spread_samples(listed, kMostSamples, chosen);
@@ -207,6 +209,7 @@ std::unique_ptr<FragmentationStudy> FragmentationStudy::make(const Trace& trace,
     study->points.clear();
     ReplayOptions again;
     again.ghosts = true;
+    again.used_pages = wants_used_pages;
     study->heap = replay_heap(trace, *limits, progress, std::move(again));
     maker.visit_without_sample(*study->heap.replay, study->heap.result().last_ticks);
   }

@@ -70,7 +70,8 @@ class FragmentationStudy {
 
   std::optional<ResidencySample> whole_; // with pages
   RegionMap map_;
-  std::vector<HeapBlock> blocks_, freed_;
+  std::vector<HeapBlock> blocks_;
+  std::optional<UsedPages> used_; // as of the moment
   std::vector<Ghost> ghosts_;
 };
 

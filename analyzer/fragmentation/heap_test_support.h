@@ -1,6 +1,7 @@
 // Heaps made by hand for tests: regions, blocks, residency, without a trace.
 #pragma once
 
+#include <optional>
 #include <random>
 
 #include "fragmentation/page_accounts.h"
@@ -11,7 +12,8 @@ inline constexpr uint64_t kPage = 4096;
 
 struct TestHeap {
   AllocatorKind allocator = AllocatorKind::glibc;
-  std::vector<HeapBlock> blocks, freed;
+  std::vector<HeapBlock> blocks;
+  std::optional<UsedPages> used;
   ResidencySample sample;
   RegionMap map;
 
@@ -37,7 +39,11 @@ struct TestHeap {
     return blocks.emplace_back(HeapBlock{address, size, usable, birth_ticks, site, 0});
   }
   PageSources sources() const {
-    return {.blocks = blocks, .sample = &sample, .map = &map, .allocator = allocator, .freed = freed};
+    return {.blocks = blocks,
+            .sample = &sample,
+            .map = &map,
+            .allocator = allocator,
+            .used = used ? &*used : nullptr};
   }
   PageAccounts accounts() const { return account_pages(sources()); }
 };

@@ -170,14 +170,6 @@ void AccountBytes::add(const AccountBytes& other) {
   top += other.top;
 }
 
-std::vector<HeapBlock> freed_blocks(std::span<const Ghost> ghosts, AllocatorKind allocator) {
-  std::vector<HeapBlock> freed;
-  if (allocator != AllocatorKind::glibc)
-    for (const Ghost& ghost : ghosts)
-      freed.push_back({ghost.address, ghost.usable, ghost.usable, 0, ghost.site, 0});
-  return freed;
-}
-
 PageAccounts account_pages(const PageSources& sources) {
   PageAccounts accounts;
   accounts.allocator = sources.allocator;

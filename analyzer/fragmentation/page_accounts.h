@@ -28,8 +28,8 @@
 #include "fragmentation/allocator_layout.h"
 #include "memory_map/region_map.h"
 #include "reader/memory_samples.h"
-#include "replay/ghost_table.h"
 #include "replay/heap_blocks.h"
+#include "replay/used_pages.h"
 
 namespace hl {
 
@@ -92,15 +92,12 @@ struct PageSources {
   const ResidencySample* sample = nullptr; // nullptr: no residency; `map` then is assumed_map(blocks)
   const RegionMap* map = nullptr;
   AllocatorKind allocator = AllocatorKind::unknown;
-  // Freed blocks, by address (HeapBlock::site, usable as they were); empty: not known. With them, pages of
-  // allocators other than glibc that never held a block count as metadata.
-  std::span<const HeapBlock> freed;
-  // Blocks that were taken away in thought: that no table of the allocator's lies there is known from them.
+  // nullptr: not known. With it, pages of allocators other than glibc that never held a block count as
+  // metadata; glibc's layout tells.
+  const UsedPages* used = nullptr;
+  // Blocks that were taken away in thought: no table of the allocator's lies where they were.
   std::span<const HeapBlock> removed = {};
 };
-
-// What PageSources::freed may say: empty for glibc, whose layout tells. `ghosts`: all there were, by address.
-std::vector<HeapBlock> freed_blocks(std::span<const Ghost> ghosts, AllocatorKind allocator);
 
 PageAccounts account_pages(const PageSources& sources);
 

@@ -253,7 +253,7 @@ TEST_CASE("pages that never held a block are the allocator's own") {
   constexpr uint64_t kStart = 0x7f0000200000;
   heap.region(RegionKind::heap_other, kStart, 16 * kPage);
   heap.block(kStart, 4096, 4096);
-  heap.freed.push_back({kStart + 8 * kPage, 4000, 4096, 0, 1, 0});
+  heap.used.emplace().note(kStart + 8 * kPage, 4096);
   const AccountBytes bytes = heap.accounts().small.bytes;
   CHECK(bytes.requested == kPage);
   CHECK(bytes.trimmable == kPage);

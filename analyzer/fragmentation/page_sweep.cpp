@@ -64,7 +64,6 @@ class Sweep {
         resident_ = resident_spans(*sources.sample, *sources.map);
     }
     layout_.page_bytes = page_bytes_;
-    join_used_pages();
   }
 
   void run() {
@@ -97,26 +96,12 @@ class Sweep {
             std::min(std::max(whole.tail, end), limit)};
   }
 
-  void join_used_pages() {
-    if (layout_.kind == AllocatorKind::glibc || sources_.freed.empty())
-      return;
-    uint64_t mask = page_bytes_ - 1;
-    for (const HeapBlock& block : sources_.freed) {
-      const uint64_t start = block.address & ~mask, end = (block.end() + mask) & ~mask;
-      if (!used_.empty() && start <= used_.back().end)
-        used_.back().end = std::max(used_.back().end, end);
-      else
-        used_.push_back({start, end, false});
-    }
-  }
-
-  bool ever_used(uint64_t page) {
-    if (sources_.freed.empty() || layout_.kind == AllocatorKind::glibc ||
+  bool ever_used(uint64_t page) const {
+    if (sources_.used == nullptr || layout_.kind == AllocatorKind::glibc ||
         layout_.kind == AllocatorKind::unknown)
       return true; // not known, or told by the layout
-    const auto after = std::upper_bound(used_.begin(), used_.end(), page,
-                                        [](uint64_t at, const Span& span) { return at < span.start; });
-    return after != used_.begin() && page < std::prev(after)->end;
+    return sources_.used->any(page, page + page_bytes_) ||
+           used_by(sources_.removed, page, page + page_bytes_);
   }
 
   void find_blocks(const Region& region) {
@@ -145,16 +130,30 @@ class Sweep {
     return block != blocks.end() && layout_.extent(*block).header < end;
   }
 
+  // A block of another size has a run of its own: the place ends before it.
+  AllocatorRun run_of(uint32_t index) const {
+    const HeapBlock& block = blocks_[index];
+    const RunPlaces places = layout_.run_places(block);
+    if (places.all().size() < 2)
+      return places.shared();
+    const bool below = index > first_ && blocks_[index - 1].usable != block.usable;
+    const bool above = index + 1 < last_ && blocks_[index + 1].usable != block.usable;
+    return places
+        .within(below ? blocks_[index - 1].end() : 0, above ? blocks_[index + 1].address : UINT64_MAX)
+        .shared();
+  }
+
   void find_runs(const Region& region) {
     runs_.clear();
     for (uint32_t i = first_; i < last_; ++i) {
-      const AllocatorLayout::Run run = layout_.run(blocks_[i]);
+      const AllocatorRun run = run_of(i);
       if (run.end == 0)
         continue;
       const uint64_t start = std::max(run.start, region.start), end = std::min(run.end, region.end);
       if (start >= end)
         continue;
       if (!runs_.empty() && start < runs_.back().end) {
+        runs_.back().start = std::min(runs_.back().start, start);
         runs_.back().end = std::max(runs_.back().end, end);
         runs_.back().last = i + 1;
       } else {
@@ -321,7 +320,6 @@ class Sweep {
   AllocatorLayout layout_;
   uint32_t page_bytes_ = 4096;
   std::vector<Span> resident_; // of the whole process
-  std::vector<Span> used_;     // pages that held a block which was freed
 
   // Of the region at hand:
   uint32_t first_ = 0, last_ = 0, starting_here_ = 0;

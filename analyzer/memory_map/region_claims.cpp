@@ -15,7 +15,8 @@ constexpr uint64_t kArenaSlot = uint64_t{64} << 20; // HEAP_MAX_SIZE of glibc's 
 constexpr uint64_t kAlignedBlockLeast = uint64_t{128} << 10; // glibc's smallest mmap threshold by default
 constexpr uint64_t kUserEnd = uint64_t{1} << 57;             // of user space, with five levels of page tables
 constexpr uint64_t kLargestGuard = uint64_t{64} << 10;
-constexpr uint8_t kHeapUnknown = 0, kHeapGlibc = 1; // HeaderPayload::heap_kind
+// HeaderPayload::heap_kind
+constexpr uint8_t kHeapUnknown = 0, kHeapGlibc = 1, kHeapJemalloc = 2, kHeapTcmalloc = 3, kHeapMimalloc = 4;
 constexpr uint16_t kX86_64 = 62;
 
 bool is_unnamed_private(const Vma& vma) {
@@ -28,6 +29,14 @@ bool is_inaccessible(const Vma& vma) {
 uint8_t heap_kind(const RegionSources& sources) {
   return sources.metadata != nullptr && sources.metadata->has_header ? sources.metadata->header.heap_kind
                                                                      : kHeapUnknown;
+}
+
+// Of the allocator whose blocks were recorded: what its library maps is the heap's, tables and segments
+// without a live block too. (Another may be linked in and not be used.)
+bool is_allocators_own(std::string_view file, uint8_t kind) {
+  return (kind == kHeapJemalloc && file.starts_with("libjemalloc")) ||
+         (kind == kHeapTcmalloc && file.starts_with("libtcmalloc")) ||
+         (kind == kHeapMimalloc && file.starts_with("libmimalloc"));
 }
 
 // glibc gives large requests a mapping each: the chunk begins the mapping, the block 16 bytes behind, and its
@@ -99,9 +108,14 @@ class Collector {
     }
   }
 
-  // The runtime whose code called mmap: that of the innermost module that is not libc or the recording.
-  uint8_t caller_runtime(uint32_t site) {
-    const auto [known, is_new] = runtimes_.try_emplace(site, uint8_t{0});
+  struct Caller {
+    uint8_t runtime = 0; // of ManagedHeaps
+    bool allocator = false;
+  };
+
+  // Whose code called mmap: that of the innermost module that is not libc or the recording.
+  Caller caller_of(uint32_t site) {
+    const auto [known, is_new] = callers_.try_emplace(site);
     const auto& stacks = sources_.replay->result().site_stacks;
     if (!is_new || sources_.nodes == nullptr || sources_.modules == nullptr || site >= stacks.size())
       return known->second;
@@ -120,7 +134,7 @@ class Collector {
       if (is_recording_library(file) || file.starts_with("libc.so") || file.starts_with("libc-") ||
           file.starts_with("libpthread") || file.starts_with("ld-"))
         continue;
-      known->second = ManagedHeaps::runtime_of(path);
+      known->second = {ManagedHeaps::runtime_of(path), is_allocators_own(file, heap_kind(sources_))};
       break;
     }
     return known->second;
@@ -155,8 +169,8 @@ class Collector {
       Claim claim{
           range.start,          range.end, ClaimRank::call, ClaimScope::unnamed, RegionKind::anonymous,
           RegionEvidence::call, range.site};
-      const uint8_t runtime = caller_runtime(range.site);
-      if (range.blocks || allocator_sites.contains(range.site)) {
+      const auto [runtime, by_allocator] = caller_of(range.site);
+      if (range.blocks || by_allocator || allocator_sites.contains(range.site)) {
         claim.kind = RegionKind::heap_other;
         claim.evidence = range.blocks ? RegionEvidence::blocks : RegionEvidence::call;
       } else if (runtime != 0) {
@@ -294,8 +308,8 @@ class Collector {
   const RegionSources& sources_;
   std::span<const Vma> vmas_;
   std::vector<Claim> claims_;
-  std::vector<AddressRange> recorded_;             // mappings, by address
-  std::unordered_map<uint32_t, uint8_t> runtimes_; // by site
+  std::vector<AddressRange> recorded_;           // mappings, by address
+  std::unordered_map<uint32_t, Caller> callers_; // by site
 };
 
 } // namespace

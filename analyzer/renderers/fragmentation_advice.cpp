@@ -50,6 +50,22 @@ std::vector<FragmentationAdvice> fragmentation_advice(const FragmentationAnswer&
                       "malloc_trim(0) would give back " + human_bytes(accounts.malloc_trim, style) +
                           " now: whole pages inside free chunks and at the end of the heap. (Blocks in the "
                           "caches of threads count as in use to it; they can make it a little less.)"});
+  const uint64_t empty = accounts.small.bytes.trimmable;
+  if (accounts.allocator == AllocatorKind::tcmalloc && matters(empty, footprint))
+    advice.push_back({"release_free_memory", empty,
+                      "MallocExtension_ReleaseFreeMemory() would give back up to " +
+                          human_bytes(empty, style) +
+                          " now: pages on which nothing is live. (Those whose freed blocks wait in "
+                          "tcmalloc's caches stay; "
+                          "MallocExtension_MarkThreadIdle() empties the calling thread's first.)"});
+  if (accounts.allocator == AllocatorKind::mimalloc && matters(empty, footprint))
+    advice.push_back(
+        {"decommit_delay", empty,
+         human_bytes(empty, style) +
+             " lie on pages with nothing live; mimalloc gives them back when further pages come free after "
+             "its delay, and mi_collect() does not hasten that. MIMALLOC_DECOMMIT_DELAY=0 (from 2.1 on "
+             "MIMALLOC_PURGE_DELAY=0) gives them back at once; the price is page faults when they are used "
+             "again."});
   uint64_t in_further = 0;
   for (size_t i = 0; i < study.arenas.size(); ++i)
     in_further += i == 0 ? 0 : study.arenas[i].bytes.free();

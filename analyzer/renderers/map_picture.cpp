@@ -300,7 +300,9 @@ class Picture {
       const auto& stacks = answer_.heap->heap.result().site_stacks;
       if (line.site < stacks.size() && stacks[line.site] != 0) {
         const ResolvedFrame frame = answer_.heap->resolver.leading_frame(stacks[line.site]);
-        text += (text.empty() ? "" : "; ") + std::string("by ") +
+        // The allocator maps on behalf of whoever happened to call it.
+        const bool heap = line.segments.contains(RegionKind::heap_other);
+        text += (text.empty() ? "" : "; ") + std::string(heap ? "mapped in a call of " : "by ") +
                 frame_label(frame, {.unicode = style_.unicode}, 60);
       }
     }
@@ -338,7 +340,9 @@ std::string evidence_words(const Region& region) {
   case RegionEvidence::blocks:
     return region.kind == RegionKind::heap_other ? "live blocks lie in it" : "";
   case RegionEvidence::call:
-    return region.kind == RegionKind::managed ? "mapped by its runtime (recorded mmap)" : "";
+    return region.kind == RegionKind::managed      ? "mapped by its runtime (recorded mmap)"
+           : region.kind == RegionKind::heap_other ? "mapped by the allocator (recorded mmap)"
+                                                   : "";
   default:
     return "";
   }

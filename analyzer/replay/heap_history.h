@@ -33,6 +33,8 @@ struct ReplayOptions {
   bool frees = false;
   // The last block freed at each address, see GhostTable.
   bool ghosts = false;
+  // Where blocks were freed, see UsedPages.
+  bool used_pages = false;
   // Ticks, ascending: `at_stop(index, replay)` is called for each when all events with stamps up to it have
   // been replayed and none after it.
   std::vector<uint64_t> stops;

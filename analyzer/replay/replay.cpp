@@ -26,6 +26,9 @@ Replay::Replay(ReplayLimits limits, uint64_t start_ticks, ReplayOptions options)
   at_stop_ = std::move(options.at_stop);
   if (options.ghosts)
     ghosts_ = std::make_unique<GhostTable>();
+  if (options.used_pages)
+    used_pages_ = std::make_unique<UsedPages>();
+  remembers_freed_ = options.ghosts || options.used_pages;
   if (options.wants_history())
     history_ = std::make_unique<HeapHistory>(std::move(options));
 }
@@ -84,7 +87,11 @@ void Replay::close_block(const LiveBlock& block) {
   --result_.live_blocks;
 }
 
-void Replay::keep_ghost(const LiveBlock& block, StackId free_stack, uint64_t ticks) {
+void Replay::remember_freed(const LiveBlock& block, StackId free_stack, uint64_t ticks) {
+  if (used_pages_)
+    used_pages_->note(block.address, usable_bytes(block));
+  if (!ghosts_)
+    return;
   ghosts_->add({.address = block.address,
                 .usable = usable_bytes(block),
                 .death_ticks = ticks,
@@ -129,8 +136,8 @@ void Replay::allocate(const TraceEvent& event) {
   if (LiveBlock* old = live_.find(event.address)) {
     ++result_.implicit_frees;
     close_block(*old);
-    if (ghosts_)
-      keep_ghost(*old, 0, event.ticks);
+    if (remembers_freed_)
+      remember_freed(*old, 0, event.ticks);
     if (history_)
       history_->block_died(*old);
     count_lifetime(*old, event.ticks);
@@ -171,8 +178,8 @@ void Replay::allocate(const TraceEvent& event) {
     orphan_address_ = 0;
     LiveBlock* entry = live_.find(event.address);
     close_block(*entry);
-    if (ghosts_)
-      keep_ghost(*entry, 0, event.ticks);
+    if (remembers_freed_)
+      remember_freed(*entry, 0, event.ticks);
     if (history_)
       history_->block_died(*entry);
     count_lifetime(*entry, event.ticks);
@@ -204,8 +211,8 @@ void Replay::release(const TraceEvent& event) {
   const LiveBlock block = *entry;
   live_.erase(entry);
   close_block(block);
-  if (ghosts_)
-    keep_ghost(block, event.stack, event.ticks);
+  if (remembers_freed_)
+    remember_freed(block, event.stack, event.ticks);
   if (history_) {
     history_->block_died(block);
     history_->block_freed(block, event.stack, by_realloc);

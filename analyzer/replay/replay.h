@@ -20,6 +20,7 @@
 #include "replay/live_table.h"
 #include "replay/replay_result.h"
 #include "replay/usable_sizes.h"
+#include "replay/used_pages.h"
 
 namespace hl {
 
@@ -49,13 +50,14 @@ class Replay {
   // nullptr: not asked for.
   const HeapHistory* history() const { return history_.get(); }
   GhostTable* ghosts() const { return ghosts_.get(); }
+  const UsedPages* used_pages() const { return used_pages_.get(); }
 
  private:
   void allocate(const TraceEvent& event);
   void release(const TraceEvent& event);
   void extended(const TraceEvent& event, const EventBatch& batch);
   void close_block(const LiveBlock& block);
-  void keep_ghost(const LiveBlock& block, StackId free_stack, uint64_t ticks);
+  void remember_freed(const LiveBlock& block, StackId free_stack, uint64_t ticks);
   void count_lifetime(const LiveBlock& block, uint64_t ticks);
   void chain_ended(const LiveBlock& block);
   uint32_t site_of(StackId stack);
@@ -93,6 +95,8 @@ class Replay {
   uint64_t attention_ticks_ = 0;    // the earliest that advance() has something to do
   std::unique_ptr<HeapHistory> history_;
   std::unique_ptr<GhostTable> ghosts_;
+  std::unique_ptr<UsedPages> used_pages_;
+  bool remembers_freed_ = false;
   std::vector<uint64_t> stops_;
   std::function<void(size_t, const Replay&)> at_stop_;
   size_t stopped_ = 0;          // how many stops are past

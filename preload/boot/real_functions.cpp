@@ -44,8 +44,11 @@ void resolve_real_functions() {
   } else if (g_real.heap_is_glibc) {
     g_real.heap_kind = 1;
   } else {
+    // Of the object whose malloc comes first: another allocator may be linked in and not be used.
+    const FoundSymbol used = find_next_symbol("malloc");
     for (const auto& mark : marks) {
-      if (g_real.heap_kind == 0 && find_next_symbol(mark.symbol).address != nullptr) g_real.heap_kind = mark.kind;
+      const FoundSymbol found = find_next_symbol(mark.symbol);
+      if (found.address != nullptr && found.object == used.object) g_real.heap_kind = mark.kind;
     }
   }
   g_real.ready = true;

@@ -1,40 +1,17 @@
 """Fragmentation: the accounts against what the kernel and the allocators say themselves."""
-import os
-import random
-import re
-import signal
-import socket
-import subprocess
 import sys
-import time
 import xml.etree.ElementTree
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
-from harness import analyze, functions, program, require, run
-from running import end_with_all_below
+from books import check_books, fragmentation
+from harness import functions, program, require, run
+from redis_server import RedisTestCase
 
 PAGE = 4096
 
 
-def fragmentation(trace, *options):
-    return analyze("fragmentation", trace, options=options)
-
-
 class Accounts(harness.TestCase):
-    def check_books(self, answer):
-        """Whatever the program: every resident byte in one account, and every stranded one charged."""
-        for grain in (answer["page_4k"], answer["page_2m"]):
-            parts = sum(grain[name] for name in ("live", "slack", "metadata", "stranded", "held", "trimmable"))
-            self.assertEqual(parts, grain["resident"])
-            self.assertEqual(sum(grain["occupancy"]), grain["pinned_pages"])
-            self.assertLessEqual(grain["top"], grain["trimmable"])
-        self.assertEqual(answer["page_4k"]["resident"], answer["page_2m"]["resident"])
-        self.assertEqual(sum(entry["stranded_bytes"] for entry in answer["blame"]), answer["page_4k"]["stranded"])
-        for entry in answer["blame"]:
-            self.assertEqual(entry["exclusive_bytes"] + entry["shared_bytes"], entry["stranded_bytes"])
-        self.assertEqual(answer["timeline"][-1]["footprint_bytes"] > 0, True)
-
     def test_every_256th_block_keeps_its_page(self):
         recorded = self.record(program("pinned_pages"))
         before_pages, after_pages, pinned = map(int, recorded.stdout.split())
@@ -42,7 +19,7 @@ class Accounts(harness.TestCase):
         before = fragmentation(f"{recorded.trace}@mark:before", "--what-if", "keep_for_long")
         after = fragmentation(f"{recorded.trace}@mark:after")
         for answer, truth in ((before, before_pages), (after, after_pages)):
-            self.check_books(answer)
+            check_books(self, answer)
             self.assertEqual(answer["sample"]["consistent"], True)
             self.assertEqual(answer["confidence"], "exact")
             pages = answer["page_4k"]
@@ -82,71 +59,14 @@ class Accounts(harness.TestCase):
         recorded = self.record(harness.PYTHON, "-c", "x = [bytes(i % 3000) for i in range(50000)]; del x[::2]",
                                env=harness.clean_environment(PYTHONMALLOC="malloc"))
         answer = fragmentation(recorded.trace)
-        self.check_books(answer)
+        check_books(self, answer)
         self.assertEqual(answer["confidence"], "exact")
         self.assertEqual(answer["timeline"][-1]["footprint_bytes"], answer["page_4k"]["resident"],
                          "the pages of the heap add up to the kernel's Rss of its mappings")
 
 
-class Redis(harness.TestCase):
+class Redis(RedisTestCase):
     """Filled, then nine of ten keys deleted at random."""
-
-    KEYS = 60000 * harness.SCALE
-
-    def talk(self, commands):
-        """Sends commands over the server's socket and returns the last answer's first bytes."""
-        lines = b"".join(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
-                         for words in commands)
-        with socket.socket(socket.AF_UNIX) as server:
-            server.settimeout(60)
-            server.connect(str(self.socket))
-            server.sendall(lines + b"*1\r\n$4\r\nPING\r\n")
-            answer = b""
-            while not answer.endswith(b"+PONG\r\n"):
-                answer = answer[-100000:] + server.recv(1 << 16)
-        return answer
-
-    def server_pid(self):
-        return int(re.search(rb"process_id:(\d+)", self.talk([[b"INFO", b"server"]])).group(1))
-
-    def ask_glibc(self, report):
-        os.kill(self.server_pid(), signal.SIGUSR2)
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline and not (report.exists() and report.read_bytes().endswith(b"</malloc>\n")):
-            time.sleep(0.02)
-
-    def fill_and_delete(self, **environment):
-        """Records a server through that; returns the trace and what INFO memory said at the snapshot."""
-        self.socket = self.scratch / "s"
-        trace = self.scratch / "t.hlt"
-        server = subprocess.Popen(
-            [harness.HEAPLEDGER, "record", "--quiet", "-o", trace, "--", "redis-server", "--port", "0",
-             "--unixsocket", str(self.socket), "--save", "", "--activerehashing", "no", "--daemonize", "no",
-             "--dir", str(self.scratch)],
-            env=harness.clean_environment(**environment), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            deadline = time.monotonic() + 30
-            while not self.socket.exists() and time.monotonic() < deadline:
-                time.sleep(0.05)
-            chance = random.Random(4711)
-            keys = [b"key:%d" % number for number in range(self.KEYS)]
-            for start in range(0, len(keys), 5000):
-                self.talk([b"SET", key, b"x" * chance.randrange(16, 700)] for key in keys[start:start + 5000])
-            gone = chance.sample(keys, len(keys) * 9 // 10)
-            for start in range(0, len(gone), 5000):
-                self.talk([b"DEL", key] for key in gone[start:start + 5000])
-            info = self.talk([[b"INFO", b"memory"]])
-            if "MALLOC_REPORT" in environment:
-                self.ask_glibc(environment["MALLOC_REPORT"])
-            snapshot = run([harness.HEAPLEDGER, "snapshot", str(self.server_pid()), "--name", "emptied"])
-            self.assertEqual(snapshot.status, 0, snapshot.explain())
-            with socket.socket(socket.AF_UNIX) as closing:
-                closing.connect(str(self.socket))
-                closing.sendall(b"*2\r\n$8\r\nSHUTDOWN\r\n$6\r\nNOSAVE\r\n")
-            server.wait(60)
-        finally:
-            end_with_all_below(server)
-        return trace, {name.decode(): int(value) for name, value in re.findall(rb"(\w+):(\d+)\r", info)}
 
     @require("redis-server")
     def test_under_jemalloc(self):

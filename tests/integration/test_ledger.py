@@ -9,6 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
+from books import check_ledger
 from harness import HEAPLEDGER, SOURCE, analyze, clean_environment, program, run
 from running import end_with_all_below, processes_below
 
@@ -22,17 +23,7 @@ def accounts(ledger):
 class Ledger(harness.TestCase):
     def ledger_of(self, trace, *options):
         """Of the last sample; the books balance, and so do those of each account."""
-        ledger = analyze("ledger", trace, options=options)
-        self.assertTrue(ledger["consistent"], "the process did not stand still")
-        self.assertEqual(sum(accounts(ledger).values()), ledger["rss"])
-        self.assertEqual(ledger["adjusted"], 0)
-        for account in ledger["accounts"]:
-            self.assertEqual(sum(owner["bytes"] for owner in account["owners"]), account["bytes"], account["account"])
-        for point in ledger["course"]:
-            self.assertEqual(sum(point["accounts"].values()), point["rss"])
-        # The map of that sample is the kernel's own sum.
-        self.assertIn(ledger["rss"], [sample["rss"] for sample in analyze("map", trace)["samples"]])
-        return ledger
+        return check_ledger(self, trace, *options)
 
     def test_a_program_with_known_memory(self):
         recorded = self.record(program("ledger_subject"))
