@@ -4,6 +4,7 @@
 
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "memory_map/smaps.h"
 
@@ -25,15 +26,24 @@ class ManagedHeaps {
   std::string_view by_shape(const Vma& vma, bool alone) const;
   // Whether that is told by its place alone, which glibc's arenas never have.
   bool is_at_fixed_place(const Vma& vma) const;
-  // The same for [start, end), mapped by code of `runtime` (recorded).
-  static std::string_view by_caller(uint8_t runtime, uint64_t start, uint64_t end, bool executable);
+  // Whether Go's heap is there and may lie at `address`.
+  bool is_go_heap(uint64_t address) const;
+  // The same as by_shape() for [start, end), mapped by code of `runtime` (recorded).
+  std::string_view by_caller(uint8_t runtime, uint64_t start, uint64_t end, bool executable) const;
 
  private:
-  uint8_t present_ = 0;
   struct Extent {
     uint64_t start, end;
+    std::string_view name;
   };
+  void find_java(std::span<const Vma> vmas);
+  void find_dotnet(std::span<const Vma> vmas);
+  std::string_view java_part(uint64_t address) const; // empty: in none of java_
+
+  uint8_t present_ = 0;
+  bool go_alone_ = false;      // without a C library, whose memory the rest could be
   std::vector<Extent> dotnet_; // the reservation that its heap is committed in
+  std::vector<Extent> java_;   // what is known by its place beside the archive of classes, by address
 };
 
 } // namespace hl

@@ -3,6 +3,8 @@
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
+#include <fstream>
+#include <map>
 #include <string>
 
 #include "analyses/memory_report.h"
@@ -31,6 +33,12 @@ RegionMap map_of(const std::string& text) {
   ResidencySample sample;
   sample.smaps = text;
   return make_region_map(sample, {});
+}
+
+std::string fixture(const std::string& name) {
+  std::ifstream file(std::string(HL_MEMORY_FIXTURES) + "/" + name);
+  REQUIRE(file);
+  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 const Region& at(const RegionMap& map, uint64_t address) {
@@ -122,10 +130,44 @@ TEST_CASE("Go before 1.25 by shape: its first arena is at a fixed address") {
   const RegionMap map = map_of(mapping(0x400000, 0x500000, "r-xp", "/opt/server") +
                                mapping(0xc000000000, 0xc000400000, "rw-p", "", 3000) +
                                mapping(0xc000400000, 0xc004000000, "---p", "", 0) +
-                               mapping(0x7f0000000000, 0x7f0000100000, "rw-p", ""));
+                               mapping(0x7f0000000000, 0x7f0000100000, "rw-p", "") +
+                               mapping(0x7f1000000000, 0x7f1000100000, "r-xp", "/lib/libc.so.6"));
   check_region(map, 0xc000000000, RegionKind::managed, "go-heap", RegionEvidence::shape);
   check_region(map, 0xc000400000, RegionKind::managed, "go-heap", RegionEvidence::shape);
   check_region(map, 0x7f0000000000, RegionKind::unknown, "unknown", RegionEvidence::none);
+}
+
+TEST_CASE("Java 17 as the kernel told of it: what the JVM itself calls its memory (NativeMemoryTracking)") {
+  const RegionMap map = map_of(fixture("smaps_java17.txt"));
+  std::map<std::string, uint64_t> size, rss;
+  for (const Region& region : map.regions) {
+    size[category_of(region)] += region.bytes();
+    rss[category_of(region)] += region.rss;
+  }
+  constexpr uint64_t kArchived = (468 + 480) * 1024; // of the heap, mapped from the archive of classes
+  CHECK(size["java-heap"] + kArchived == 256 * kMiB);
+  CHECK(rss["java-heap"] == 54848 * 1024);
+  CHECK(size["java-metaspace"] == 64 * kMiB);
+  CHECK(rss["java-metaspace"] == 696 * 1024);
+  CHECK(size["java-class-space"] == kGiB + 0x439000); // and the end of the archive's reservation
+  CHECK(rss["java-class-space"] == 84 * 1024);
+  CHECK(size["java-code"] == 240 * kMiB);
+  // The class space begins as glibc's arenas do, and real ones follow it.
+  check_region(map, 0x7f2eb8000000, RegionKind::managed, "java-class-space", RegionEvidence::shape);
+  check_region(map, 0x7f2ef8000000, RegionKind::heap_arena, "heap", RegionEvidence::shape);
+  check_region(map, 0x7f2e94000000, RegionKind::heap_arena, "heap", RegionEvidence::shape);
+}
+
+TEST_CASE("a static Go program as the kernel told of it: all that has no name is Go's") {
+  const RegionMap map = map_of(fixture("smaps_go119_static.txt"));
+  std::map<std::string, uint64_t> size;
+  for (const Region& region : map.regions)
+    size[category_of(region)] += region.bytes();
+  CHECK(size["go-heap"] == 64 * kMiB);
+  CHECK(size["go-other"] > 600 * kMiB);
+  CHECK(size["unknown"] == 0);
+  check_region(map, 0xc000000000, RegionKind::managed, "go-heap", RegionEvidence::shape);
+  check_region(map, 0x7f32565af000, RegionKind::managed, "go-other", RegionEvidence::shape);
 }
 
 TEST_CASE(".NET by shape: parts of one huge reservation, where its runtime is mapped") {
@@ -146,7 +188,12 @@ namespace {
 // A trace with one sample at 5000, written and read back.
 class Recorded {
  public:
-  Recorded() : path_("/tmp/hl-memory-map-test-" + std::to_string(::getpid()) + ".hlt") { builder.begin(); }
+  explicit Recorded(uint8_t heap_kind = 0)
+      : path_("/tmp/hl-memory-map-test-" + std::to_string(::getpid()) + ".hlt") {
+    TraceBuilder::Identity identity;
+    identity.heap_kind = heap_kind;
+    builder.begin(identity);
+  }
   ~Recorded() { ::unlink(path_.c_str()); }
 
   TracedMemory report(const std::string& smaps, const std::string& moment = "exit") {
@@ -195,6 +242,40 @@ TEST_CASE("a name given by prctl counts although the kernel does not know it") {
   CHECK(map.regions[0].site != 0);
   // The other half: mapped by Dart's own code, and aligned.
   check_region(map, heap + 512 * 1024, RegionKind::managed, "dart-heap", RegionEvidence::call);
+}
+
+TEST_CASE("with cgo, what mapped Go's heap maps for Go") {
+  Recorded recorded;
+  recorded.builder.module(1, "/opt/server", 0x400000, 0x500000, true);
+  const StackId first = recorded.builder.node(0, 1, 0x400100),
+                second = recorded.builder.node(first, 1, 0x400100);
+  const StackId own = recorded.builder.node(0, 1, 0x400200);
+  const uint64_t heap = 0xc000000000, tables = 0x7f0000010000, mine = 0x7f0000110000;
+  recorded.builder.add_extended(1, 100, ExtendedKind::mmap, {heap, 4 * kMiB, 3, 0x22, 1, 0, 0}, "", first);
+  recorded.builder.add_extended(1, 200, ExtendedKind::mmap, {tables, 0x10000, 3, 0x22, 1, 0, 0}, "", second);
+  recorded.builder.add_extended(1, 300, ExtendedKind::mmap, {mine, 0x10000, 3, 0x22, 1, 0, 0}, "", own);
+  const TracedMemory traced = recorded.report(
+      mapping(heap, heap + 4 * kMiB, "rw-p", "", 1024) + mapping(tables, tables + 0x10000, "rw-p", "", 64) +
+      mapping(mine, mine + 0x10000, "rw-p", "", 64) +
+      mapping(0x7f1000000000, 0x7f1000100000, "r-xp", "/lib/libc.so.6"));
+  const RegionMap& map = traced.report.map;
+  check_region(map, heap, RegionKind::managed, "go-heap", RegionEvidence::call);
+  check_region(map, tables, RegionKind::managed, "go-other", RegionEvidence::call);
+  check_region(map, mine, RegionKind::anonymous, "anonymous", RegionEvidence::call);
+}
+
+TEST_CASE("what the allocator's library maps is the heap's without a block in it, unless it is not in use") {
+  for (const bool in_use : {true, false}) {
+    Recorded recorded(in_use ? 4 : 1); // mimalloc, glibc
+    recorded.builder.module(1, "/usr/lib/libmimalloc.so.2.0", 0x400000, 0x500000, true);
+    const StackId stack = recorded.builder.node(0, 1, 0x400100);
+    const uint64_t segment = 0x7f0002000000;
+    recorded.builder.add_extended(1, 100, ExtendedKind::mmap, {segment, 32 * kMiB, 3, 0x22, 1, 0, 0}, "",
+                                  stack);
+    const TracedMemory traced = recorded.report(mapping(segment, segment + 32 * kMiB, "rw-p", "", 128));
+    check_region(traced.report.map, segment, in_use ? RegionKind::heap_other : RegionKind::anonymous,
+                 in_use ? "heap" : "anonymous", RegionEvidence::call);
+  }
 }
 
 TEST_CASE("maps of the program itself are told apart by their call sites") {

@@ -49,7 +49,7 @@ bool has_own_mapping(const HeapBlock& block, uint64_t page) {
 class Collector {
  public:
   Collector(const ResidencySample& sample, const RegionSources& sources, std::span<const Vma> vmas)
-      : sample_(sample), sources_(sources), vmas_(vmas) {}
+      : sample_(sample), sources_(sources), vmas_(vmas), managed_(vmas) {}
 
   std::vector<Claim> collect() {
     own_memory();
@@ -111,6 +111,7 @@ class Collector {
   struct Caller {
     uint8_t runtime = 0; // of ManagedHeaps
     bool allocator = false;
+    uint64_t pc = 0;
   };
 
   // Whose code called mmap: that of the innermost module that is not libc or the recording.
@@ -125,8 +126,9 @@ class Collector {
       id = node.parent;
       if (node.module == kMarkerModule)
         continue;
+      const uint64_t pc = node.pc & kNodePcMask;
       const TraceModule* const module = sources_.modules->find(node.module);
-      const size_t vma = module != nullptr ? vmas_.size() : vma_at(node.pc & kNodePcMask);
+      const size_t vma = module != nullptr ? vmas_.size() : vma_at(pc);
       if (module == nullptr && vma == vmas_.size())
         continue;
       const std::string_view path = module != nullptr ? module->path : vmas_[vma].name;
@@ -134,7 +136,7 @@ class Collector {
       if (is_recording_library(file) || file.starts_with("libc.so") || file.starts_with("libc-") ||
           file.starts_with("libpthread") || file.starts_with("ld-"))
         continue;
-      known->second = {ManagedHeaps::runtime_of(path), is_allocators_own(file, heap_kind(sources_))};
+      known->second = {ManagedHeaps::runtime_of(path), is_allocators_own(file, heap_kind(sources_)), pc};
       break;
     }
     return known->second;
@@ -149,6 +151,9 @@ class Collector {
     };
     std::vector<Range> ranges;
     std::unordered_set<uint32_t> allocator_sites;
+    // With cgo, Go maps through a C function of the program's (x_cgo_mmap): it is Go's, for it mapped the
+    // heap.
+    std::unordered_set<uint64_t> go_callers;
     sources_.replay->result().mappings.for_each_range(
         [&](uint64_t start, uint64_t end, uint32_t site, std::string_view name) {
           const bool blocks = name.empty() && holds_shared_blocks(sample_, sources_, start, end);
@@ -156,6 +161,8 @@ class Collector {
           // not.
           if (blocks && site != 0 && heap_kind(sources_) != kHeapGlibc)
             allocator_sites.insert(site);
+          if (site != 0 && managed_.is_go_heap(start))
+            go_callers.insert(caller_of(site).pc);
           ranges.push_back({start, end, site, name, blocks});
           recorded_.push_back({start, end});
         });
@@ -169,14 +176,16 @@ class Collector {
       Claim claim{
           range.start,          range.end, ClaimRank::call, ClaimScope::unnamed, RegionKind::anonymous,
           RegionEvidence::call, range.site};
-      const auto [runtime, by_allocator] = caller_of(range.site);
-      if (range.blocks || by_allocator || allocator_sites.contains(range.site)) {
+      const Caller caller = caller_of(range.site);
+      const uint8_t runtime =
+          caller.pc != 0 && go_callers.contains(caller.pc) ? uint8_t{ManagedHeaps::kGo} : caller.runtime;
+      if (range.blocks || caller.allocator || allocator_sites.contains(range.site)) {
         claim.kind = RegionKind::heap_other;
         claim.evidence = range.blocks ? RegionEvidence::blocks : RegionEvidence::call;
       } else if (runtime != 0) {
         const size_t vma = vma_at(range.start);
-        const std::string_view name = ManagedHeaps::by_caller(runtime, range.start, range.end,
-                                                              vma != vmas_.size() && vmas_[vma].executable);
+        const std::string_view name =
+            managed_.by_caller(runtime, range.start, range.end, vma != vmas_.size() && vmas_[vma].executable);
         if (!name.empty()) {
           claim.kind = RegionKind::managed;
           claim.name = std::string(name);
@@ -221,7 +230,6 @@ class Collector {
   void arenas() {
     if (!glibc_possible())
       return;
-    const ManagedHeaps managed(vmas_);
     for (size_t i = 0; i < vmas_.size(); ++i) {
       const Vma& vma = vmas_[i];
       if (!is_unnamed_private(vma) || !vma.readable || !vma.writable || vma.executable)
@@ -236,7 +244,7 @@ class Collector {
           continue;
         const bool blocks = holds_shared_blocks(sample_, sources_, slot, std::min(end, vma.end));
         // Mapped by the program itself, or where a managed heap is: not glibc's.
-        if (!blocks && (full || recorded_at(slot).end != 0 || managed.is_at_fixed_place(vma)))
+        if (!blocks && (full || recorded_at(slot).end != 0 || managed_.is_at_fixed_place(vma)))
           continue;
         add({slot, end, ClaimRank::arena, ClaimScope::unnamed, RegionKind::heap_arena,
              blocks ? RegionEvidence::blocks : RegionEvidence::shape});
@@ -307,6 +315,7 @@ class Collector {
   const ResidencySample& sample_;
   const RegionSources& sources_;
   std::span<const Vma> vmas_;
+  ManagedHeaps managed_;
   std::vector<Claim> claims_;
   std::vector<AddressRange> recorded_;           // mappings, by address
   std::unordered_map<uint32_t, Caller> callers_; // by site

@@ -88,6 +88,7 @@ TraceBuilder& TraceBuilder::begin(const Identity& identity) {
   header.pointer_bytes = 8;
   header.page_bytes = 4096;
   header.usable_predictor = static_cast<uint8_t>(UsablePredictor::glibc64);
+  header.heap_kind = identity.heap_kind;
   header.image_number = identity.image_number;
   header.is_root = identity.is_root ? 1 : 0;
   std::memset(header.parent_uuid, identity.parent_uuid_byte, 16);

@@ -40,6 +40,7 @@ class TraceBuilder {
     bool is_root = true;
     uint32_t image_number = 0;
     uint8_t parent_uuid_byte = 0;
+    uint8_t heap_kind = 0; // HeaderPayload::heap_kind
   };
   // First: preamble and header chunk.
   TraceBuilder& begin(const Identity& identity);

@@ -1,9 +1,11 @@
 """The memory map of real programs: every resident byte in one region, managed heaps and stacks known for what they are."""
+import re
 import sys
 import unittest
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
+from books import check_ledger
 from harness import HEAPLEDGER, PYTHON, SOURCE, analyze, clean_environment, program, run
 from test_memory_map import MemoryMap
 
@@ -44,6 +46,44 @@ class RealPrograms(MemoryMap, harness.TestCase):
         names = {region["name"] for region in answer["regions"] if region["kind"] == "thread_stack"}
         for number in range(4):
             self.assertTrue(any(name.endswith(f"(worker-{number})") for name in names), names)
+
+    @harness.require("java", "javac")
+    def test_a_java_virtual_machine(self):
+        """The JVM's own count of what it committed and used (NativeMemoryTracking) bounds what is resident."""
+        source = self.scratch / "Fill.java"
+        source.write_text("""
+public class Fill {
+  public static void main(String[] words) {
+    byte[][] kept = new byte[20000][];
+    for (int i = 0; i < kept.length; ++i) { kept[i] = new byte[1000]; java.util.Arrays.fill(kept[i], (byte) i); }
+    System.out.println(kept.length);
+  }
+}
+""")
+        self.assertEqual(run(["javac", "-d", self.scratch, source]).status, 0)
+        recorded = self.record("java", "-Xmx64m", "-Xms64m", "-XX:NativeMemoryTracking=summary",
+                               "-XX:+UnlockDiagnosticVMOptions", "-XX:+PrintNMTStatistics", "-cp", self.scratch, "Fill")
+        said = recorded.stdout.decode()
+        answer, sample = self.map_of(recorded.trace)
+        size, rss, evidence = {}, {}, {}
+        for region in answer["regions"]:
+            if region["kind"] == "managed":
+                size[region["name"]] = size.get(region["name"], 0) + region["end"] - region["start"]
+                rss[region["name"]] = rss.get(region["name"], 0) + region["rss"]
+                evidence.setdefault(region["name"], set()).add(region["evidence"])
+        committed = {name.strip(): int(count) for name, count in
+                     re.findall(r"-\s+([\w ]+) \(reserved=\d+, committed=(\d+)\)", said)}
+        self.assertEqual(committed["Java Heap"], 64 * MIB)
+        self.assertLessEqual(size["java-heap"], 64 * MIB)
+        self.assertGreater(rss["java-heap"], 20 * MIB)
+        self.assertIn("call", evidence["java-heap"])
+        self.assertGreater(rss["java-code"], MIB // 5)
+        self.assertLessEqual(rss["java-code"], committed["Code"] + MIB)
+        # The archive of classes may be missing or lie at its default place; else these are told by where it is.
+        if any(region["name"].endswith("classes.jsa") for region in answer["regions"]):
+            self.assertGreater(rss["java-class-space"], 0)
+            self.assertLess(rss["java-class-space"], committed["Class"] + MIB)
+        check_ledger(self, recorded.trace)
 
     def test_python_with_threads(self):
         code = """
