@@ -6,6 +6,7 @@
 #include "cli/progress.h"
 #include "cli/verbs.h"
 #include "fragmentation/blame.h"
+#include "ledger/ledger_metrics.h"
 #include "renderers/ledger_output.h"
 
 namespace hl {
@@ -149,9 +150,12 @@ int answer_ledger(const LedgerOptions& options) {
     std::fputs((options.closing_line ? ledger_line(answer, style) : ledger_text(answer, style)).c_str(),
                stdout);
   }
-  return limits.empty()
-             ? int{kExitFine}
-             : conclude(options.common, opened.choice.path, limit_checks(limits, metrics_of(trace, heap)));
+  if (limits.empty())
+    return kExitFine;
+  std::vector<Metric> metrics = metrics_of(trace, heap);
+  for (Metric& metric : ledger_metrics(&found->ledger))
+    metrics.push_back(std::move(metric));
+  return conclude(options.common, opened.choice.path, limit_checks(limits, metrics));
 }
 
 } // namespace

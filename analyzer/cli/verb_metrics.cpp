@@ -3,6 +3,7 @@
 #include "cli/leak_findings.h"
 #include "cli/verbs.h"
 #include "fragmentation/fragmentation_metrics.h"
+#include "ledger/ledger_metrics.h"
 #include "renderers/json_writer.h"
 
 namespace hl {
@@ -71,9 +72,15 @@ int run_metrics(int argc, char** argv) {
     std::vector<Metric> metrics =
         leaks.with_metrics(metrics_of(*opened.trace, later ? *later : leaks.heap()));
     std::string why;
-    if (const auto study = FragmentationStudy::make(*opened.trace, opened.moment, progress.callback(), why))
+    if (const auto study = FragmentationStudy::make(*opened.trace, opened.moment, progress.callback(), why)) {
       for (Metric& metric : fragmentation_metrics(*study))
         metrics.push_back(std::move(metric));
+      std::optional<Ledger> ledger;
+      if (study->sample)
+        ledger = make_ledger(study->map(), study->accounts, study->sample->consistent());
+      for (Metric& metric : ledger_metrics(ledger ? &*ledger : nullptr))
+        metrics.push_back(std::move(metric));
+    }
     progress.clear();
     if (options.json)
       print_json(metrics);

@@ -57,6 +57,8 @@ class FragmentationStudy {
   size_t samples = 0;            // in the trace; of them `points` were looked at
   Measures measures;
 
+  // Of the same moment as `accounts`.
+  const RegionMap& map() const { return map_; }
   // Stacks that answers need frames of: of what allocated, and of frees that made holes.
   std::vector<StackId> stacks() const;
   // By owner, see blame_pages().

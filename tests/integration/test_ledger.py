@@ -47,6 +47,22 @@ class Ledger(harness.TestCase):
         pinner = next(account for account in ledger["accounts"] if account["account"] == "stranded")["owners"][0]
         self.assertTrue(any(frame["function"].startswith("pin_pages") for frame in pinner["frames"]), pinner)
 
+    def test_accounts_are_metrics_with_limits(self):
+        recorded = self.record(program("ledger_subject"))
+        ledger = self.ledger_of(recorded.trace)
+        metrics = analyze("metrics", recorded.trace)["metrics"]
+        for account, count in accounts(ledger).items():
+            self.assertEqual(metrics[f"ledger.{account}_bytes"], count, account)
+        self.assertEqual(metrics["ledger.rss_bytes"], ledger["rss"])
+        stranded = accounts(ledger)["stranded"]
+        for value, status in ((stranded, 0), (stranded - 1, 1)):
+            finished = run([HEAPLEDGER, "ledger", recorded.trace, "--no-course", "--max", f"ledger.stranded_bytes={value}"])
+            self.assertEqual(finished.status, status, finished.explain())
+        self.assertEqual(run([HEAPLEDGER, "ledger", recorded.trace, "--max", "ledger.nothing_bytes=1"]).status, 2)
+        unsampled = self.record(program("ledger_subject"), options=("--sample-budget", "0", "--leaks", "none"),
+                                name="unsampled.hlt")
+        self.assertIsNone(analyze("metrics", unsampled.trace)["metrics"]["ledger.stranded_bytes"])
+
     def test_threads_with_arenas_of_their_own(self):
         ledger = self.ledger_of(self.record(program("memory_regions")).trace)
         found = accounts(ledger)
