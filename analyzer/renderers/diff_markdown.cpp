@@ -103,6 +103,10 @@ std::vector<SarifFinding> diff_findings(const DiffAnswer& answer, const Ownershi
     const std::string located = ownership.tree.locate(check.file);
     finding.file = located.empty() ? check.file : located;
     finding.line = check.line;
+    // What no place of the code is to blame for (RSS) is about the run that was looked at; code scanning
+    // takes no finding that is nowhere.
+    if (finding.file.empty())
+      finding.file = answer.new_name;
     findings.push_back(std::move(finding));
   }
   const RunDiff& diff = answer.diff;
@@ -125,7 +129,7 @@ std::vector<SarifFinding> diff_findings(const DiffAnswer& answer, const Ownershi
     TextStyle style;
     finding.message = short_function(named.function) + ": " + signed_amount(change, facts(by).unit, style) +
                       " " + std::string(facts(by).label) + " compared with the base run";
-    finding.file = named.file;
+    finding.file = named.file.empty() ? answer.new_name : named.file;
     finding.line = named.line;
     findings.push_back(std::move(finding));
   }

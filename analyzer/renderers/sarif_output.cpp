@@ -17,14 +17,24 @@ struct Rule {
   const char* id;
   const char* name;
   const char* text;
+  SarifLevel level;
+  const char* help; // what to do
 };
 constexpr Rule kRules[] = {
-    {"budget/over", "OverBudget", "A measure of the run's memory is more than its budget allows."},
+    {"budget/over", "OverBudget", "A measure of the run's memory is more than its budget allows.",
+     SarifLevel::error,
+     "Make the place use less, or accept the run: `heapledger check` prints the patch of the budget that "
+     "does, "
+     "and `--update-budget` applies it."},
     {"budget/under", "BudgetCanBeLowered",
-     "A measure is better than its budget by more than the ratchet's margin."},
+     "A measure is better than its budget by more than the ratchet's margin.", SarifLevel::warning,
+     "Lower the budget, so that the next change cannot use the gain up unseen: `heapledger check "
+     "--update-budget`."},
     {"diff/limit", "DifferenceLimit",
-     "A measure grew by more than a limit on the difference of two runs allows."},
-    {"diff/grew", "AllocatesMore", "A place allocates more than in the run that it is compared with."},
+     "A measure grew by more than a limit on the difference of two runs allows.", SarifLevel::error,
+     "`heapledger diff BASE NEW --by METRIC` lists the places that the difference comes from."},
+    {"diff/grew", "AllocatesMore", "A place allocates more than in the run that it is compared with.",
+     SarifLevel::note, "`heapledger diff BASE NEW` shows the stacks behind it."},
 };
 
 const char* level_name(SarifLevel level) {
@@ -81,7 +91,12 @@ std::string sarif_fingerprint(const SarifFinding& finding) {
 std::string sarif_log(std::span<const SarifFinding> findings, const std::string& version) {
   Json rules = Json::array();
   for (const Rule& rule : kRules)
-    rules.push_back({{"id", rule.id}, {"name", rule.name}, {"shortDescription", {{"text", rule.text}}}});
+    rules.push_back({{"id", rule.id},
+                     {"name", rule.name},
+                     {"shortDescription", {{"text", rule.text}}},
+                     {"fullDescription", {{"text", rule.text}}},
+                     {"help", {{"text", rule.help}}},
+                     {"defaultConfiguration", {{"level", level_name(rule.level)}}}});
   Json results = Json::array();
   for (const SarifFinding& finding : findings) {
     const auto rule = static_cast<size_t>(finding.rule);

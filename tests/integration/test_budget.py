@@ -3,10 +3,10 @@ import json
 import shutil
 import subprocess
 import sys
-import xml.etree.ElementTree as ElementTree
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
+import junit_schema
 import sarif_schema
 from harness import HEAPLEDGER, SOURCE, program, require, run
 
@@ -140,8 +140,7 @@ class Budget(harness.TestCase):
         self.assertEqual([result["ruleId"] for result in results], ["budget/over", "budget/over"])
         self.assertEqual(results[0]["locations"][0]["physicalLocation"]["artifactLocation"],
                          {"uri": "programs/budget_subject.cpp", "uriBaseId": "%SRCROOT%"})
-        root = ElementTree.fromstring(junit.read_bytes())
-        failed = [case.get("name") for case in root.iter("testcase") if case.find("failure") is not None]
+        failed = [name for name, failure in junit_schema.validate(self, junit.read_bytes()).items() if failure is not None]
         self.assertEqual(failed, ["peak_bytes", "app::Cache::fill programs/budget_subject.cpp peak_bytes"])
         text = markdown.read_text()
         self.assertTrue(text.startswith("### heapledger: Over budget: 2 of "), text)
@@ -159,9 +158,14 @@ class Budget(harness.TestCase):
 
     def test_a_difference_is_told_in_every_form(self):
         sarif, markdown = self.scratch / "d.sarif", self.scratch / "d.md"
-        finished = run([HEAPLEDGER, "diff", self.trace, self.larger, "--max", "peak_bytes=+2%", "--sarif", sarif,
-                        "--markdown", markdown], cwd=self.repository)
+        junit = self.scratch / "d.xml"
+        finished = run([HEAPLEDGER, "diff", self.trace, self.larger, "--max", "peak_bytes=+2%", "--max",
+                        "allocation_calls=+2%", "--sarif", sarif, "--junit", junit, "--markdown", markdown],
+                       cwd=self.repository)
         self.assertEqual(finished.status, 1, finished.explain())
+        results = junit_schema.validate(self, junit.read_bytes())
+        self.assertRegex(results["peak_bytes"], r"peak_bytes went from [\d,]+ B to [\d,]+ B .*, more than \+2%")
+        self.assertIsNone(results["allocation_calls"])
         log = json.loads(sarif.read_text())
         sarif_schema.validate(self, log)
         results = log["runs"][0]["results"]
@@ -171,9 +175,17 @@ class Budget(harness.TestCase):
             self.assertEqual(result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"],
                              "programs/budget_subject.cpp")
         text = markdown.read_text()
-        self.assertRegex(text, r"\A### heapledger: 1 of 1 limit exceeded, peak \+97\.7 KiB \(\+\d\.\d %\)\n")
+        self.assertRegex(text, r"\A### heapledger: 1 of 2 limits exceeded, peak \+97\.7 KiB \(\+\d\.\d %\)\n")
         self.assertRegex(text, r"\| \+97\.7 KiB \| 977 KiB \| 1\.05 MiB \| `app::Cache::fill  programs/budget_subject\.cpp:\d+` "
                                r"\| @core @me \|")
+        # No place of the code is to blame for RSS: then it is about the trace.
+        finished = run([HEAPLEDGER, "diff", self.trace, "../larger.hlt", "--max", "peak_rss_bytes=1k", "--by",
+                        "temporary_allocations", "--sarif", sarif], cwd=self.repository)
+        self.assertEqual(finished.status, 1, finished.explain())
+        log = json.loads(sarif.read_text())
+        sarif_schema.validate(self, log)
+        [result] = log["runs"][0]["results"]
+        self.assertEqual(result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"], "../larger.hlt")
         same = run([HEAPLEDGER, "diff", self.trace, self.trace, "--sarif", sarif, "--markdown", markdown])
         self.assertEqual(same.status, 0, same.explain())
         self.assertEqual(json.loads(sarif.read_text())["runs"][0]["results"], [])

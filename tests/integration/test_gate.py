@@ -3,6 +3,8 @@ import json
 import xml.etree.ElementTree as ElementTree  # expat: refuses what is not well-formed
 
 import harness
+import junit_schema
+import sarif_schema
 from harness import HEAPLEDGER, program, run
 
 
@@ -27,6 +29,7 @@ class Gate(harness.TestCase):
         for element in (root, suite):
             self.assertEqual(element.get("tests"), str(len(cases)))
             self.assertEqual(element.get("failures"), str(len(failed)))
+        junit_schema.validate(self, self.junit.read_bytes())
         return {case.get("name"): case.find("failure") for case in cases}
 
     def test_every_verb_with_limits_writes_what_came_of_them(self):
@@ -72,6 +75,38 @@ class Gate(harness.TestCase):
         finished = self.gate("report", "--max", "allocation_calls=1T", "--junit", self.scratch / "none" / "x.xml")
         self.assertEqual(finished.status, 2, finished.explain())
         self.assertIn(b"none/x.xml: No such file or directory", finished.stderr)
+
+
+class Readers(harness.TestCase):
+    """What judges the other tests' files refuses files that are wrong."""
+
+    LOG = {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [{"tool": {"driver": {"name": "x", "rules": [
+        {"id": "r", "shortDescription": {"text": "S."}, "fullDescription": {"text": "S."}, "help": {"text": "H."}}]}},
+        "results": [{"ruleId": "r", "ruleIndex": 0, "level": "note", "message": {"text": "A."},
+                     "partialFingerprints": {"k/v1": "1"},
+                     "locations": [{"physicalLocation": {"artifactLocation": {"uri": "a.c", "uriBaseId": "%SRCROOT%"}}}]}]}]}
+
+    def test_sarif(self):
+        sarif_schema.validate(self, self.LOG)
+        for path, value in ((("version",), "2.0"), (("other",), 1), (("runs", 0, "results", 0, "level"), "bad"),
+                            (("runs", 0, "results", 0, "message"), "text"), (("runs", 0, "tool"), {}),
+                            (("runs", 0, "results", 0, "locations", 0, "physicalLocation", "region"), {"startLine": 0})):
+            log = json.loads(json.dumps(self.LOG))
+            place = log
+            for key in path[:-1]:
+                place = place[key]
+            place[path[-1]] = value
+            self.assertEqual(len(sarif_schema.schema_problems(log)), 1, path)
+        log = json.loads(json.dumps(self.LOG))
+        del log["runs"][0]["tool"]["driver"]["rules"][0]["help"]  # code scanning wants it, the standard does not
+        self.assertEqual([rule for rule, _ in sarif_schema.multitool_errors(log)], ["GH2012"])
+
+    def test_junit(self):
+        suite = '<testsuites><testsuite name="s" tests="1" failures="0"><testcase %s>%s</testcase></testsuite></testsuites>'
+        self.assertEqual(junit_schema.validate(self, suite % ('name="a"', "")), {"a": None})
+        for attributes, inner in (("", ""), ('name="a" other="1"', ""), ('name="a"', "<failed/>"),
+                                  ('name="a"', "<system-out/><failure/>")):
+            self.assertNotEqual(junit_schema.schema_problems(suite % (attributes, inner)), "", (attributes, inner))
 
 
 if __name__ == "__main__":
