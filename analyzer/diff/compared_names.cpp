@@ -228,6 +228,7 @@ void ComparedNames::number_frames(Side side, const RenameMap& renames) {
                          pairs_.child(function.bare, names.file != 0 ? names.file : names.module)};
     names.kept = (frame.flags & (kFrameAllocator | kFrameRuntime | kFrameMarker)) == 0;
     names.own = frame.own();
+    names.nameless = nameless;
   }
 }
 

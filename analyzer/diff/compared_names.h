@@ -38,6 +38,7 @@ struct FrameNames {
   uint32_t build = 0;  // of the module's build-id; 0: not known
   bool kept = false;   // neither allocator nor runtime
   bool own = false;
+  bool nameless = false; // an address alone
 
   uint32_t of(NameStrength strength) const { return by_strength[static_cast<size_t>(strength)]; }
   uint32_t canonical() const { return of(NameStrength::canonical); }

@@ -32,9 +32,8 @@ std::vector<DiffPlace> diff_places(const RunDiff& diff) {
   std::vector<DiffPlace> places;
   for (const UnmatchedGroup& group : diff.unmatched()) {
     DiffPlace place;
-    place.kind = PlaceKind::reshaped;
-    const RunProfile& next = diff.profile(kNew);
-    place.named = {kNew, group.new_node == 0 ? 0 : next.nodes[group.new_node].frame, group.new_node};
+    place.kind = group.kind == UnmatchedKind::reshaped ? PlaceKind::reshaped : PlaceKind::elsewhere;
+    place.named = {kNew, group.new_frame, group.new_node};
     place.base = group.base;
     place.next = group.next;
     place.sites = group.sites;

@@ -10,15 +10,16 @@
 namespace hl {
 
 enum class PlaceKind : uint8_t {
-  added,    // every site is certainly new
-  removed,  // every site is certainly gone
-  changed,  // sites that both runs have
-  reshaped, // an UnmatchedGroup: sites of both runs that cannot be paired one by one
+  added,     // every site is certainly new
+  removed,   // every site is certainly gone
+  changed,   // sites that both runs have
+  reshaped,  // an UnmatchedGroup: sites of both runs that cannot be paired one by one, below one caller
+  elsewhere, // an UnmatchedGroup: one function, reached by other callers
 };
 
 struct DiffPlace {
   PlaceKind kind = PlaceKind::changed;
-  RunDiff::Place named{}; // reshaped: the common caller
+  RunDiff::Place named{}; // reshaped: the common caller; elsewhere: the function
   MetricValues base, next;
   std::vector<uint32_t> sites;         // indices into RunDiff::sites(), the greatest change first
   MatchTier weakest = MatchTier::none; // changed: the least certain match among them

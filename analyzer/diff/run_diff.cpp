@@ -4,7 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <stdexcept>
-#include <unordered_map>
+
+#include "diff/unmatched_groups.h"
 
 namespace hl {
 
@@ -58,8 +59,7 @@ RunDiff::RunDiff(const RunProfile& base, const RunProfile& next, const RenameMap
   for (const uint32_t i : order)
     sorted.push_back(std::move(sites_[i]));
   sites_ = std::move(sorted);
-  group_unmatched(true);
-  group_unmatched(false);
+  unmatched_ = group_unmatched(*this, sites_);
 }
 
 bool RunDiff::has(ProfileMetric metric) const {
@@ -149,95 +149,12 @@ std::array<uint64_t, 4> RunDiff::matched_by_tier(Side side, ProfileMetric metric
   return sums;
 }
 
-// A prefix tree over the callers of sites without a partner. `strictly`: of all of them, where their sums
-// nearly agree; then even functions that only one run has are no new ones (a build without inlined calls in
-// its debug information). Otherwise of sites named after functions that both runs have.
-void RunDiff::group_unmatched(bool strictly) {
-  struct Node {
-    uint32_t parent = 0, depth = 0;
-    uint32_t example[2] = {0, 0}; // node of that side's profile
-    uint32_t sites[2] = {0, 0};   // candidates below
-  };
-  std::vector<Node> tree(1);
-  std::unordered_map<uint64_t, uint32_t> children;
-  std::vector<bool> called[2]; // canonical numbers that lead some stack, or are in one, by side
-  for (const Side side : {kBase, kNew}) {
-    called[side].assign(names_.numbers(), false);
-    std::vector<bool> seen(profile(side).nodes.size(), false);
-    for (const ProfileSite& site : profile(side).sites)
-      for (uint32_t at = site.node; at != 0 && !seen[at]; at = profile(side).nodes[at].parent) {
-        seen[at] = true;
-        called[side][names_.frame(side, profile(side).nodes[at].frame).canonical()] = true;
-      }
-  }
-  struct Leaf {
-    uint32_t site, node, frames;
-  };
-  std::vector<Leaf> leaves;
-  std::vector<std::pair<uint32_t, uint32_t>> path; // node of the profile, canonical number
-  for (uint32_t i = 0; i < sites_.size(); ++i) {
-    const DiffSite& site = sites_[i];
-    if (site.match != MatchTier::none || site.ambiguous)
-      continue;
-    const Place where = place(site);
-    const Side other = where.side == kBase ? kNew : kBase;
-    if (where.frame == 0 || (!strictly && !called[other][names_.frame(where.side, where.frame).canonical()]))
-      continue;
-    path.clear();
-    for (uint32_t at = where.node; at != 0; at = profile(where.side).nodes[at].parent) {
-      const FrameNames& names = names_.frame(where.side, profile(where.side).nodes[at].frame);
-      if (names.kept)
-        path.emplace_back(at, names.canonical());
-    }
-    uint32_t node = 0;
-    ++tree[0].sites[where.side];
-    for (size_t p = path.size(); p-- > 0;) {
-      const auto [found, is_new] =
-          children.try_emplace(uint64_t{node} << 32 | path[p].second, static_cast<uint32_t>(tree.size()));
-      if (is_new)
-        tree.push_back({node, tree[node].depth + 1, {0, 0}, {0, 0}});
-      node = found->second;
-      tree[node].example[where.side] = path[p].first;
-      ++tree[node].sites[where.side];
-    }
-    leaves.push_back({i, node, static_cast<uint32_t>(path.size())});
-  }
-  std::unordered_map<uint32_t, UnmatchedGroup> groups;
-  for (const Leaf& leaf : leaves) {
-    uint32_t node = leaf.node;
-    while (node != 0 && (tree[node].sites[kBase] == 0 || tree[node].sites[kNew] == 0))
-      node = tree[node].parent;
-    // A caller far from the allocation has many unlike things below it.
-    if (node == 0 || tree[node].depth * (strictly ? 3 : 2) < leaf.frames)
-      continue;
-    UnmatchedGroup& group = groups[node];
-    group.base_node = tree[node].example[kBase];
-    group.new_node = tree[node].example[kNew];
-    group.base.add(sites_[leaf.site].base);
-    group.next.add(sites_[leaf.site].next);
-    group.sites.push_back(leaf.site);
-  }
-  for (auto& entry : groups) {
-    UnmatchedGroup& group = entry.second;
-    // What cancels is the same code; a few calls beside many are two things.
-    const auto cancels = [&](ProfileMetric metric) {
-      const uint64_t base = group.base[metric], next = group.next[metric];
-      const uint64_t less = std::min(base, next), more = std::max(base, next);
-      return less != 0 && less >= (strictly ? more - more / 4 : more / 4);
-    };
-    const bool calls = cancels(ProfileMetric::allocation_calls),
-               bytes = cancels(ProfileMetric::bytes_requested);
-    if (strictly ? !(calls && bytes) : !(calls || bytes))
-      continue;
-    for (const uint32_t i : group.sites)
-      sites_[i].ambiguous = true;
-    unmatched_.push_back(std::move(group));
-  }
-  const ProfileMetric by = byte_metric();
-  std::sort(unmatched_.begin(), unmatched_.end(), [&](const UnmatchedGroup& a, const UnmatchedGroup& b) {
-    const uint64_t left = std::max(a.base[by], a.next[by]), right = std::max(b.base[by], b.next[by]);
-    return left != right ? left > right : a.sites.front() < b.sites.front();
-  });
+uint64_t RunDiff::other_work(Side side, ProfileMetric metric) const {
+  uint64_t sum = 0;
+  for (const DiffSite& site : sites_)
+    if (site.other_work)
+      sum += (side == kBase ? site.base : site.next)[metric];
+  return sum;
 }
 
 } // namespace hl

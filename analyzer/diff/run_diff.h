@@ -1,9 +1,7 @@
 // Two runs compared: totals, every site with how it changed, and what could not be paired.
 //
-// A site that has no partner is `removed` or `added`. Where both runs have such sites below one caller, in
-// functions that exist in both, they may well be the same code in another shape (inlined, cut by a tail
-// call): these are put together by their deepest common caller, if calls or bytes cancel there for a quarter
-// at least, and told apart from what is certainly new or gone.
+// A site that has no partner is `removed` or `added`. Where such sites of both runs cancel, they are put
+// together and told apart from what is certainly new or gone (unmatched_groups.h).
 #pragma once
 
 #include <cstdint>
@@ -29,14 +27,23 @@ struct DiffSite {
   SiteStatus status = SiteStatus::same; // by the chosen measure; if that is equal, by the first that is not
   MatchTier match = MatchTier::none;
   double score = 1;
-  bool ambiguous = false;                      // added or removed, but part of an UnmatchedGroup
+  bool ambiguous = false;  // added or removed, but part of an UnmatchedGroup
+  bool other_work = false; // added or removed, and its stack has a function that the other run never called
   std::vector<uint32_t> base_sites, new_sites; // indices into RunProfile::sites; empty: not there
   MetricValues base, next;                     // sums
 };
 
+enum class UnmatchedKind : uint8_t {
+  reshaped,  // below one caller: perhaps the same code in another shape
+  elsewhere, // one function that both runs called, by other callers
+};
+
 struct UnmatchedGroup {
-  uint32_t base_node = 0; // the deepest common caller, in the base profile's nodes; 0: the root
-  uint32_t new_node = 0;
+  UnmatchedKind kind = UnmatchedKind::reshaped;
+  uint32_t base_node =
+      0;                 // of each profile. reshaped: the deepest common caller (0: the root); elsewhere: the
+  uint32_t new_node = 0; // stack with most bytes
+  uint32_t new_frame = 0; // what it is named after: index into the new profile's frames
   MetricValues base, next;
   std::vector<uint32_t> sites; // indices into RunDiff::sites()
 };
@@ -68,6 +75,8 @@ class RunDiff {
   const std::vector<RenameSuggestion>& renames() const { return renames_; }
   bool given_up() const { return given_up_; }
 
+  // What of a side has no partner and belongs to functions that the other run never called.
+  uint64_t other_work(Side side, ProfileMetric metric) const;
   // What of a side is paired by each tier, and not at all, in the given measure. By MatchTier.
   std::array<uint64_t, 4> matched_by_tier(Side side, ProfileMetric metric) const;
   // The measure that bytes without a partner are told in: the chosen one if it is bytes, else requested.
@@ -85,7 +94,6 @@ class RunDiff {
   void add_pairs(const SiteMatching& matching);
   void add_lonely(const SiteMatching& matching);
   void judge(DiffSite& site) const;
-  void group_unmatched(bool strictly);
 
   ComparedNames names_;
   DiffOptions options_;

@@ -281,11 +281,19 @@ class Matcher {
     });
   }
 
+  // Whether two sites may be one, by what allocates. Within one build that is the same function.
+  static bool may_be_one(const FrameNames& base, const FrameNames& next) {
+    return base.build == 0 || base.build != next.build || base.canonical() == next.canonical();
+  }
+
   struct ScoredPair {
     double score, alike;
     uint32_t base, next;
   };
   bool score(uint32_t base, uint32_t next, StackAligner& aligner, std::vector<ScoredPair>& scored) {
+    if (!may_be_one(names_.frame(kBase, stacks_[kBase][base].front()),
+                    names_.frame(kNew, stacks_[kNew][next].front())))
+      return true;
     const double alike = alike_numbers(metrics(kBase, base), metrics(kNew, next));
     const double score = aligner.align(stacks_[kBase][base], stacks_[kNew][next], alike, false).score;
     if (score >= options_.threshold)

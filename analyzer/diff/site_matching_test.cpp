@@ -213,6 +213,56 @@ TEST_CASE("a build that does not tell its inlined calls cancels at the caller it
   CHECK(diff.unmatched()[0].base[ProfileMetric::bytes_requested] == 426'000);
 }
 
+TEST_CASE("a pool that fills up below other callers cancels at its function") {
+  ProfileMaker base, next;
+  add_crowd(base);
+  add_crowd(next);
+  const auto take_page = [](ProfileMaker& maker, const std::string& caller, uint64_t bytes) {
+    maker.site({{"xmalloc", "", 0, "/opt/app", kFrameAllocator},
+                {"pool_alloc", "", 0, "/opt/app", kFrameAllocator},
+                {caller},
+                {"run"},
+                {"main"}},
+               1, bytes);
+  };
+  take_page(base, "make_list", 64'000);
+  take_page(base, "make_tree", 16'000);
+  take_page(next, "make_tree", 16'000);
+  take_page(next, "make_node", 64'000);
+  next.site({{"schedule"}, {"optimize"}, {"run"}, {"main"}}, 5, 5000);
+  // Both runs call them, elsewhere.
+  for (ProfileMaker* maker : {&base, &next})
+    for (const char* function : {"make_list", "make_node"})
+      maker->site({{function}, {"start"}, {"main"}}, 1, 10);
+  for (ProfileMaker* maker : {&base, &next})
+    maker->profile.modules[1].build_id = "1234";
+  const RunDiff diff(base.profile, next.profile, kNoRenames, {.threshold = 0.95});
+  REQUIRE(diff.unmatched().size() == 1);
+  const UnmatchedGroup& group = diff.unmatched()[0];
+  CHECK(group.kind == UnmatchedKind::elsewhere);
+  CHECK(next.profile.function(next.profile.frames[group.new_frame]) == "pool_alloc");
+  CHECK(group.base[ProfileMetric::bytes_requested] == 64'000);
+  CHECK(group.next[ProfileMetric::bytes_requested] == 64'000);
+  CHECK(diff.other_work(kBase, ProfileMetric::bytes_requested) == 0);
+  CHECK(diff.other_work(kNew, ProfileMetric::bytes_requested) == 5000);
+  CHECK(!site_named(diff, "schedule")->ambiguous);
+}
+
+TEST_CASE("within one build what allocates is the same function, however alike the callers are") {
+  ProfileMaker base, next;
+  add_crowd(base);
+  add_crowd(next);
+  base.site({{"grow_table"}, {"insert"}, {"assign"}, {"compile"}, {"run"}, {"main"}}, 10, 1000);
+  next.site({{"sort"}, {"insert"}, {"assign"}, {"compile"}, {"run"}, {"main"}}, 10, 1000);
+  const RunDiff builds(base.profile, next.profile, kNoRenames, {});
+  CHECK(site_named(builds, "sort")->match == MatchTier::fuzzy);
+  for (ProfileMaker* maker : {&base, &next})
+    maker->profile.modules[1].build_id = "1234";
+  const RunDiff build(base.profile, next.profile, kNoRenames, {});
+  CHECK(site_named(build, "grow_table")->status == SiteStatus::removed);
+  CHECK(site_named(build, "sort")->status == SiteStatus::added);
+}
+
 TEST_CASE("flows are divided by units of work, states are not") {
   ProfileMaker base, next;
   base.site({{"serve"}, {"main"}}, 1000, 100'000);

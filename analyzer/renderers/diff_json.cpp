@@ -206,13 +206,16 @@ void diff_json(const DiffAnswer& answer, JsonWriter& json) {
       .member("base_bytes", lonely[kBase])
       .member("new_bytes", lonely[kNew])
       .member("doubtful_base_bytes", doubtful[kBase])
-      .member("doubtful_new_bytes", doubtful[kNew]);
+      .member("doubtful_new_bytes", doubtful[kNew])
+      .member("other_work_base_bytes", diff.other_work(kBase, bytes))
+      .member("other_work_new_bytes", diff.other_work(kNew, bytes));
   json.key("groups").begin_array();
   for (const UnmatchedGroup& group : diff.unmatched()) {
     uint64_t base_sites = 0;
     for (const uint32_t site : group.sites)
       base_sites += diff.sites()[site].base_sites.empty() ? 0 : 1;
     json.begin_object()
+        .member("kind", group.kind == UnmatchedKind::reshaped ? "reshaped" : "elsewhere")
         .member("base_sites", base_sites)
         .member("new_sites", uint64_t{group.sites.size()} - base_sites);
     write_site_metrics(diff, group.base, group.next, json);

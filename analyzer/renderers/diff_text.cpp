@@ -157,16 +157,18 @@ class DiffText {
     return text;
   }
 
-  static const char* adjective(PlaceKind kind, bool plural_form) {
+  static const char* noun(PlaceKind kind) {
     switch (kind) {
     case PlaceKind::added:
-      return plural_form ? "new places" : "new place";
+      return "new place";
     case PlaceKind::removed:
-      return plural_form ? "places that are gone" : "place that is gone";
+      return "place that is gone";
     case PlaceKind::changed:
-      return plural_form ? "places that both have" : "place that both have";
+      return "place that both have";
     case PlaceKind::reshaped:
-      return plural_form ? "places in another shape" : "place in another shape";
+      return "place in another shape";
+    case PlaceKind::elsewhere:
+      return "function that is called elsewhere";
     }
     return "";
   }
@@ -201,8 +203,7 @@ class DiffText {
     if (balanced && everything)
       share = std::string("all ") + (change > 0 ? "growth" : "decline");
     if (used == 1)
-      return ", " + share + " from one " + adjective(contributors[0]->kind, false) + ": " +
-             place_name(*contributors[0]);
+      return ", " + share + " from one " + noun(contributors[0]->kind) + ": " + place_name(*contributors[0]);
     std::string names;
     for (size_t i = 0; i < used; ++i)
       names += (i == 0 ? "" : ", ") + place_name(*contributors[i]);
@@ -286,6 +287,8 @@ class DiffText {
       return "gone";
     case PlaceKind::reshaped:
       return "reshaped";
+    case PlaceKind::elsewhere:
+      return "elsewhere";
     case PlaceKind::changed:
       break;
     }
@@ -324,14 +327,16 @@ class DiffText {
     const std::string head = "  " + pad_left(std::to_string(number), 2) + "  " +
                              pad_left(style_.bold(signed_amount(next - base, unit, style_)), 11) + "  " +
                              pad_left(amount(base, unit, style_) + arrow() + amount(next, unit, style_), 23) +
-                             "  " + pad_left(describe(place), 8) + "  ";
+                             "  " + pad_left(describe(place), 9) + "  ";
     const RunProfile& profile = diff_.profile(place.named.side);
     std::string out = head +
                       frame_label(profile_frame(profile, place.named.frame), style_,
                                   style_.width - std::min(style_.width / 2, display_width(head))) +
                       "\n";
     const DiffSite& site = diff_.sites()[place.sites.front()];
-    const RunDiff::Place example = place.kind == PlaceKind::reshaped ? place.named : diff_.place(site);
+    const RunDiff::Place example = place.kind == PlaceKind::reshaped || place.kind == PlaceKind::elsewhere
+                                       ? place.named
+                                       : diff_.place(site);
     out += stack_lines(profile_stack(diff_.profile(example.side), example.node), kCallers, 8, style_);
     std::string notes = match_note(place);
     const auto note = [&notes](const std::string& text) { notes += (notes.empty() ? "" : ", ") + text; };
@@ -386,11 +391,14 @@ class DiffText {
     return out;
   }
 
-  std::string doubtful() const {
+  // Sums of the groups of a kind, and what they mean; empty where there are none.
+  std::string doubtful(UnmatchedKind kind, const std::string& meaning) const {
     const ProfileMetric bytes = diff_.byte_metric();
     MetricValues base, next;
     size_t base_sites = 0, new_sites = 0;
     for (const UnmatchedGroup& group : diff_.unmatched()) {
+      if (group.kind != kind)
+        continue;
       base.add(group.base);
       next.add(group.next);
       for (const uint32_t site : group.sites)
@@ -398,17 +406,29 @@ class DiffText {
     }
     if (base[bytes] == 0 && next[bytes] == 0)
       return "";
-    const auto share = [&](Side side, const MetricValues& values) {
-      return amount(diff_.value(side, bytes, values), Unit::bytes, style_) + " (" +
-             human_percent(values[bytes], diff_.profile(side).totals[bytes]) + ")";
-    };
-    return rule("Could not be paired one by one", "", style_) +
-           wrapped(plural(base_sites, "site") + " of the base run with " + share(kBase, base) + " and " +
-                       plural(new_sites, "site") + " of the new run with " + share(kNew, next) + " " +
-                       circumstance(bytes) +
-                       ". They may be the same code in another shape: their sums are compared at the caller "
-                       "they share, listed above as 'reshaped'.",
-                   "  ", "  ", style_);
+    return wrapped(plural(base_sites, "site") + " of the base run with " + share(kBase, base[bytes]) +
+                       " and " + plural(new_sites, "site") + " of the new run with " +
+                       share(kNew, next[bytes]) + " " + circumstance(bytes) + meaning,
+                   "  - ", "    ", style_);
+  }
+  // Bytes of a side, and how much of its total that is.
+  std::string share(Side side, uint64_t bytes) const {
+    const ProfileMetric metric = diff_.byte_metric();
+    return amount(diff_.value(side, metric, bytes), Unit::bytes, style_) + " (" +
+           human_percent(bytes, diff_.profile(side).totals[metric]) + ")";
+  }
+
+  std::string doubtful() const {
+    const std::string text =
+        doubtful(
+            UnmatchedKind::elsewhere,
+            ", in functions that both runs call but by other callers: a pool that fills up below whoever "
+            "comes, or another course of the program. Their sums are compared at the function, listed "
+            "above as 'elsewhere'.") +
+        doubtful(UnmatchedKind::reshaped,
+                 ". They may be the same code in another shape: their sums are compared at the caller they "
+                 "share, listed above as 'reshaped'.");
+    return text.empty() ? "" : rule("Could not be paired one by one", "", style_) + text;
   }
 
   std::string matched() const {
@@ -421,7 +441,11 @@ class DiffText {
       line += amount(diff_.value(side, bytes, all), Unit::bytes, style_) + " " + circumstance(bytes) + ": " +
               human_percent(sums[1], all) + " exactly, " + human_percent(sums[2], all) +
               " by canonical names, " + human_percent(sums[3], all) + " by likeness, " +
-              human_percent(sums[0], all) + (side == kBase ? " gone or unmatched." : " new or unmatched.");
+              human_percent(sums[0], all) + (side == kBase ? " gone or unmatched" : " new or unmatched");
+      if (const uint64_t other = diff_.other_work(side, bytes); other != 0)
+        line += std::string(", of which ") + share(side, other) + " in functions that the " +
+                (side == kBase ? "new" : "base") + " run never called";
+      line += ".";
       out += wrapped(line, "  - ", "    ", style_);
     }
     if (diff_.given_up())
