@@ -51,20 +51,25 @@ Value most_between(const std::vector<UsageSample>& rows, UsageField field, uint6
   return most ? most : before;
 }
 
+Value rss_at_peak(const Trace& trace, const ReplayResult& result, const std::vector<UsageSample>& rows) {
+  if (result.peak_step == 0)
+    return {};
+  const uint64_t later = trace.clock().ticks_at_ns(trace.clock().ns(result.peak_ticks) + 1'000'000'000);
+  return most_between(rows, UsageField::rss, result.peak_ticks, later);
+}
+
 } // namespace
+
+std::optional<uint64_t> rss_at_peak(const Trace& trace, const ReplayResult& result) {
+  return rss_at_peak(trace, result, all_readings(trace));
+}
 
 std::vector<Metric> memory_metrics(const Trace& trace, const ReplayResult& result) {
   const std::vector<UsageSample> rows = all_readings(trace);
-  const auto at_peak = [&](UsageField field) {
-    if (result.peak_step == 0)
-      return Value();
-    const uint64_t later = trace.clock().ticks_at_ns(trace.clock().ns(result.peak_ticks) + 1'000'000'000);
-    return most_between(rows, field, result.peak_ticks, later);
-  };
   using enum MetricUnit;
   return {
       {"peak_rss", most_of(rows, UsageField::rss), bytes, "most resident memory that was sampled"},
-      {"rss_at_peak", at_peak(UsageField::rss), bytes,
+      {"rss_at_peak", rss_at_peak(trace, result, rows), bytes,
        "most resident memory sampled in the second after the live heap's peak"},
       {"rss_at_exit", last_of(rows, UsageField::rss), bytes, "resident memory when last sampled"},
       {"peak_pss", most_of(rows, UsageField::pss), bytes, "most proportional set size that was sampled"},

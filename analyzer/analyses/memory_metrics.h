@@ -1,6 +1,8 @@
 // The numbers with names that come from the recorder's samples of the process's memory.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "analyses/metrics.h"
@@ -10,5 +12,9 @@ namespace hl {
 // Without a value where the trace has no samples that tell. Of the whole recording but for what `result`
 // says: when the live heap peaked.
 std::vector<Metric> memory_metrics(const Trace& trace, const ReplayResult& result);
+
+// The one that `rss_at_peak` is: most resident memory sampled in the second after the live heap's peak,
+// without such a sample the last before it.
+std::optional<uint64_t> rss_at_peak(const Trace& trace, const ReplayResult& result);
 
 } // namespace hl

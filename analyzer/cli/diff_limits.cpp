@@ -90,8 +90,8 @@ std::vector<CheckResult> check_diff_limits(const std::vector<DiffLimit>& limits,
     if (!diff.has(limit.metric))
       throw UsageError("metric '" + std::string(metric.name) + "' has no value in " +
                        (diff.profile(kBase).of_run.has(limit.metric) ? "the new" : "the base") + " trace");
-    const double base = diff.value(kBase, limit.metric, diff.profile(kBase).totals);
-    const double next = diff.value(kNew, limit.metric, diff.profile(kNew).totals);
+    const double base = diff.value(kBase, limit.metric, diff.totals(kBase));
+    const double next = diff.value(kNew, limit.metric, diff.totals(kNew));
     const double allowed = !limit.relative ? limit.value
                            : limit.percent ? base * (1 + limit.value / 100)
                                            : base + limit.value;

@@ -119,8 +119,10 @@ int answer_diff_question(DiffQuestion& question) {
   const RunProfile &base = subject.profile(kBase), &next = subject.profile(kNew);
   std::unique_ptr<RunDiff> diff;
   try {
-    diff = std::make_unique<RunDiff>(
-        base, next, renames, DiffOptions{.by = chosen_metric(question, base, next), .per = question.per});
+    diff = std::make_unique<RunDiff>(base, next, renames,
+                                     DiffOptions{.by = chosen_metric(question, base, next),
+                                                 .per = question.per,
+                                                 .leave_out_set_up = !subject.several[kBase]});
   } catch (const std::invalid_argument& wrong) {
     throw UsageError(std::string("--per: ") + wrong.what());
   }

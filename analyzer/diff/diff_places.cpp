@@ -17,7 +17,8 @@ PlaceKind kind_of(const DiffSite& site) {
 
 bool anything_changed(const RunDiff& diff, const DiffPlace& place) {
   for (const ProfileMetricFacts& metric : profile_metrics())
-    if (diff.has_for_sites(metric.metric) && place_delta(diff, metric.metric, place) != 0)
+    if (diff.has_for_sites(metric.metric) && (!metric.sampled || metric.metric == diff.options().by) &&
+        place_delta(diff, metric.metric, place) != 0)
       return true;
   return false;
 }

@@ -6,9 +6,11 @@
 #include <unordered_map>
 
 #include "analyses/leak_report.h"
+#include "analyses/memory_metrics.h"
+#include "analyses/memory_moment.h"
+#include "fragmentation/stranded_sites.h"
 #include "reader/leak_scan.h"
 #include "reader/memory_samples.h"
-#include "replay/batch_pipe.h"
 #include "symbols/module_files.h"
 
 namespace hl {
@@ -39,43 +41,50 @@ void count_losses(const LeakScan& scan, const Replay& replay, Losses& losses) {
   }
 }
 
-// Replays to the limits; where the scan's moment lies before, its blocks are looked up as they stood then.
-std::unique_ptr<Replay> replay_with_scan(const Trace& trace, ReplayLimits limits, const LeakScan* scan,
-                                         const ProgressCallback& progress, Losses& losses,
-                                         EventStream::Counters& counters) {
-  auto replay = std::make_unique<Replay>(limits, trace.clock().start_ticks());
-  EventStream stream(trace, {.in_order = true, .from_ticks = 0, .to_ticks = limits.last_ticks});
-  bool counted = scan == nullptr;
-  {
-    BatchPipe pipe(stream);
-    EventBatch part;
-    while (const EventBatch* batch = pipe.next()) {
-      if (progress)
-        progress(stream);
-      if (!counted && !batch->events.empty() && batch->events.back().ticks > scan->facts.ticks) {
-        const auto later = std::find_if(batch->events.begin(), batch->events.end(),
-                                        [&](const TraceEvent& e) { return e.ticks > scan->facts.ticks; });
-        part.payload = batch->payload;
-        part.events.assign(batch->events.begin(), later);
-        bool more = replay->consume(part);
-        count_losses(*scan, *replay, losses);
-        counted = true;
-        part.events.assign(later, batch->events.end());
-        more = more && replay->consume(part);
-        if (!more)
-          break;
-        continue;
-      }
-      if (!replay->consume(*batch))
-        break;
-    }
+// The heap at the moment, and what was seen on the way there.
+struct ReplayedRun {
+  HeapReplay heap;
+  Losses losses;
+  std::optional<std::vector<uint64_t>> stranded; // by site
+};
+
+// One replay: the blocks of the scan and of the sample of memory, which lie before the moment as a rule, are
+// looked at as they stood then.
+ReplayedRun replay_run(const Trace& trace, const ReplayLimits& limits, const ProfileRequest& request) {
+  ReplayedRun run;
+  const std::optional<LeakScan> scan = scan_of(trace, request.moment);
+  const std::vector<ResidencySample> samples = list_residency_samples(trace);
+  const std::optional<size_t> sample = sample_for(samples, request.moment, limits);
+  ReplayOptions options = stranded_options(trace);
+  const auto look_at_sample = [&](const ResidencySample& listed, const Replay& replay) {
+    if (const auto whole = load_residency_sample(trace, listed))
+      run.stranded = stranded_by_site(trace, *whole, replay);
+  };
+  // A mark's own sample comes right behind it.
+  const bool on_the_way = sample && samples[*sample].ticks <= limits.last_ticks;
+  std::vector<std::pair<uint64_t, bool>> stops; // ticks; whether it is the scan
+  if (scan)
+    stops.emplace_back(scan->facts.ticks, true);
+  if (on_the_way)
+    stops.emplace_back(samples[*sample].ticks, false);
+  std::sort(stops.begin(), stops.end());
+  for (const auto& stop : stops)
+    options.stops.push_back(stop.first);
+  options.at_stop = [&](size_t stop, const Replay& replay) {
+    if (stops[stop].second)
+      count_losses(*scan, replay, run.losses);
+    else
+      look_at_sample(samples[*sample], replay);
+  };
+  run.heap = replay_heap(trace, limits, request.progress, std::move(options));
+  if (sample && !on_the_way) {
+    ReplayOptions again = stranded_options(trace);
+    again.stops = {samples[*sample].ticks};
+    again.at_stop = [&](size_t, const Replay& replay) { look_at_sample(samples[*sample], replay); };
+    replay_heap(trace, {.last_ticks = samples[*sample].ticks}, request.progress, std::move(again));
   }
-  if (!counted)
-    count_losses(*scan, *replay, losses);
-  replay->finish();
-  losses.by_site.resize(replay->result().sites.size());
-  counters = stream.counters();
-  return replay;
+  run.losses.by_site.resize(run.heap.result().sites.size());
+  return run;
 }
 
 // Builds the profile's tables: interned texts, frames, the tree of logical frames.
@@ -211,22 +220,6 @@ void identify(const Trace& trace, const ReplayResult& result, const Moment& mome
     profile.marks.push_back({name, count});
 }
 
-// From the reading of the kernel's counters next to the peak, if one was near enough to tell.
-std::optional<uint64_t> rss_at_peak(const Trace& trace, const ReplayResult& result) {
-  const uint64_t peak_ns = trace.clock().ns(result.peak_ticks), end_ns = trace.clock().ns(result.last_ticks);
-  uint64_t nearest_ns = std::max<uint64_t>(1'000'000'000, end_ns / 50);
-  std::optional<uint64_t> rss;
-  for (const UsageSample& sample : usage_samples(trace)) {
-    const uint64_t at_ns = trace.clock().ns(sample.ticks);
-    const uint64_t distance_ns = at_ns > peak_ns ? at_ns - peak_ns : peak_ns - at_ns;
-    if (!sample.values.has(UsageField::rss) || distance_ns > nearest_ns)
-      continue;
-    nearest_ns = distance_ns;
-    rss = sample.values.of(UsageField::rss);
-  }
-  return rss;
-}
-
 void set_totals(const Trace& trace, const ReplayResult& result, bool whole_run, RunProfile& profile) {
   const auto set = [&](ProfileMetric metric, uint64_t value) {
     profile.totals[metric] = value;
@@ -256,19 +249,14 @@ std::optional<RunProfile> build_profile(const Trace& trace, const ProfileRequest
   const auto limits = resolve_moment(trace, request.moment, why);
   if (!limits)
     return {};
-  const std::optional<LeakScan> scan = scan_of(trace, request.moment);
-  Losses losses;
-  EventStream::Counters counters;
-  const std::unique_ptr<Replay> replay =
-      replay_with_scan(trace, *limits, scan ? &*scan : nullptr, request.progress, losses, counters);
-  const ReplayResult& result = replay->result();
+  const ReplayedRun run = replay_run(trace, *limits, request);
+  const Losses& losses = run.losses;
+  const ReplayResult& result = run.heap.result();
 
   RunProfile profile;
   identify(trace, result, request.moment, profile);
   set_totals(trace, result, request.moment.kind == Moment::Kind::exit, profile);
-  LossSummary lost_events;
-  std::copy(std::begin(result.lost_events), std::end(result.lost_events), lost_events.by_cause.begin());
-  profile.lost_events = losses_of(trace, counters, lost_events).total();
+  profile.lost_events = run.heap.lost.total();
 
   StackResolver resolver(trace, request.symbols);
   resolver.resolve(allocating_stacks(result));
@@ -285,6 +273,11 @@ std::optional<RunProfile> build_profile(const Trace& trace, const ProfileRequest
     }
     if (request.suppressed)
       suppressed = request.suppressed(trace, result, resolver);
+  }
+
+  if (run.stranded) {
+    profile.of_run.add(ProfileMetric::stranded_bytes);
+    profile.of_sites.add(ProfileMetric::stranded_bytes);
   }
 
   Tables tables(trace, resolver, profile);
@@ -308,6 +301,10 @@ std::optional<RunProfile> build_profile(const Trace& trace, const ProfileRequest
       site.metrics[definite_blocks] = losses.by_site[i].blocks;
       profile.totals[definite_bytes] += losses.by_site[i].bytes;
       profile.totals[definite_blocks] += losses.by_site[i].blocks;
+    }
+    if (run.stranded && i < run.stranded->size()) {
+      site.metrics[stranded_bytes] = (*run.stranded)[i];
+      profile.totals[stranded_bytes] += (*run.stranded)[i];
     }
     // Calls of one line from two places in its code are one site.
     const auto [found, is_new] =

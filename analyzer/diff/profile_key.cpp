@@ -63,8 +63,12 @@ uint64_t hash_of_chunks(const Trace& trace) {
   return hash.value();
 }
 
+// What a profile is made of besides; another number makes caches anew.
+constexpr uint64_t kContents = 2;
+
 uint64_t hash_of_names(const Trace& trace, const SymbolizerOptions& symbols) {
   Hash hash;
+  hash.add(kContents);
   hash.add(symbols.sysroot);
   for (const std::string& directory : symbols.debug_dirs) {
     hash.add(directory);

@@ -38,7 +38,11 @@ RunDiff::RunDiff(const RunProfile& base, const RunProfile& next, const RenameMap
   const SiteMatching matching = match_sites(names_, {.threshold = options_.threshold, .by = options_.by});
   renames_ = matching.renames;
   given_up_ = matching.given_up;
+  totals_[kBase] = base.totals;
+  totals_[kNew] = next.totals;
   add_pairs(matching);
+  if (options_.leave_out_set_up && units_[kBase] != units_[kNew])
+    take_out_set_up();
   add_lonely(matching);
   for (DiffSite& site : sites_)
     judge(site);
@@ -84,13 +88,33 @@ double RunDiff::delta(ProfileMetric metric, const DiffSite& site) const {
 }
 
 double RunDiff::total_delta(ProfileMetric metric) const {
-  return value(kNew, metric, profile(kNew).totals) - value(kBase, metric, profile(kBase).totals);
+  return value(kNew, metric, totals(kNew)) - value(kBase, metric, totals(kBase));
 }
 
 ProfileMetric RunDiff::byte_metric() const {
   return facts(options_.by).unit == MetricUnit::bytes && facts(options_.by).of_sites
              ? options_.by
              : ProfileMetric::bytes_requested;
+}
+
+void RunDiff::take_out_set_up() {
+  using enum ProfileMetric;
+  const uint64_t least = std::min(units_[kBase], units_[kNew]);
+  for (DiffSite& site : sites_) {
+    const uint64_t calls = site.base[allocation_calls];
+    if (calls == 0 || calls >= least || calls != site.next[allocation_calls] ||
+        site.base[bytes_requested] != site.next[bytes_requested])
+      continue;
+    site.set_up = true;
+    for (const ProfileMetricFacts& metric : profile_metrics())
+      if (metric.flow && metric.of_sites)
+        for (const Side side : {kBase, kNew}) {
+          uint64_t& value = (side == kBase ? site.base : site.next)[metric.metric];
+          set_up_[side][metric.metric] += value;
+          totals_[side][metric.metric] -= value;
+          value = 0;
+        }
+  }
 }
 
 void RunDiff::add_pairs(const SiteMatching& matching) {
@@ -130,7 +154,7 @@ void RunDiff::judge(DiffSite& site) const {
   }
   double change = delta(options_.by, site);
   for (size_t i = 0; change == 0 && i < kProfileMetrics; ++i)
-    if (const auto metric = static_cast<ProfileMetric>(i); has_for_sites(metric))
+    if (const auto metric = static_cast<ProfileMetric>(i); has_for_sites(metric) && !facts(metric).sampled)
       change = delta(metric, site);
   site.status = change > 0 ? SiteStatus::grew : change < 0 ? SiteStatus::shrank : SiteStatus::same;
 }

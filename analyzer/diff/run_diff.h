@@ -21,6 +21,9 @@ struct DiffOptions {
   ProfileMetric by = ProfileMetric::peak_bytes;
   double threshold = 0.6; // of fuzzy matches
   std::string per = {};   // a mark: flows are divided by how often each run set it; empty: by nothing
+  // With `per`: what a site allocated as often in both runs, and less often than there were units, is set-up.
+  // It is left out of the flows.
+  bool leave_out_set_up = true;
 };
 
 struct DiffSite {
@@ -29,6 +32,7 @@ struct DiffSite {
   double score = 1;
   bool ambiguous = false;  // added or removed, but part of an UnmatchedGroup
   bool other_work = false; // added or removed, and its stack has a function that the other run never called
+  bool set_up = false;     // its flows are left out: they are no part of any unit
   std::vector<uint32_t> base_sites, new_sites; // indices into RunProfile::sites; empty: not there
   MetricValues base, next;                     // sums
 };
@@ -65,6 +69,10 @@ class RunDiff {
   double value(Side side, ProfileMetric metric, const MetricValues& values) const;
   double value(Side side, ProfileMetric metric, uint64_t number) const;
   uint64_t units(Side side) const { return units_[side]; } // 1 without --per
+  // Of the run, without what was set up once where that is left out; the sums of its sites.
+  const MetricValues& totals(Side side) const { return totals_[side]; }
+  // What was left out of a side: flows alone.
+  const MetricValues& set_up(Side side) const { return set_up_[side]; }
   double delta(ProfileMetric metric, const DiffSite& site) const;
   double total_delta(ProfileMetric metric) const;
 
@@ -91,6 +99,7 @@ class RunDiff {
   Place place(const DiffSite& site) const;
 
  private:
+  void take_out_set_up();
   void add_pairs(const SiteMatching& matching);
   void add_lonely(const SiteMatching& matching);
   void judge(DiffSite& site) const;
@@ -98,6 +107,7 @@ class RunDiff {
   ComparedNames names_;
   DiffOptions options_;
   uint64_t units_[2] = {1, 1};
+  MetricValues totals_[2], set_up_[2];
   std::vector<DiffSite> sites_;
   std::vector<UnmatchedGroup> unmatched_;
   std::vector<RenameSuggestion> renames_;

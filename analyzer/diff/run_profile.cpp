@@ -9,19 +9,19 @@ const std::array<ProfileMetricFacts, kProfileMetrics>& profile_metrics() {
   using enum ProfileMetric;
   static constexpr MetricUnit kCount = MetricUnit::count, kBytes = MetricUnit::bytes;
   static constexpr std::array<ProfileMetricFacts, kProfileMetrics> kFacts = {{
-      {allocation_calls, "allocation_calls", "allocation calls", kCount, true, true},
-      {bytes_requested, "bytes_requested", "bytes requested", kBytes, true, true},
-      {peak_bytes, "peak_bytes", "peak", kBytes, true, false},
-      {peak_blocks, "peak_blocks", "blocks at the peak", kCount, true, false},
-      {exit_bytes, "exit_bytes", "at exit", kBytes, true, false},
-      {exit_blocks, "exit_blocks", "blocks at exit", kCount, true, false},
-      {temporary_allocations, "temporary_allocations", "temporary", kCount, true, true},
-      {definite_bytes, "definite.bytes", "definitely lost", kBytes, true, true},
-      {definite_blocks, "definite.blocks", "blocks definitely lost", kCount, true, true},
-      {stranded_bytes, "stranded_bytes", "stranded", kBytes, true, false},
-      {free_calls, "free_calls", "free calls", kCount, false, true},
-      {peak_rss_bytes, "peak_rss_bytes", "most resident (RSS)", kBytes, false, false},
-      {rss_at_peak_bytes, "rss_at_peak_bytes", "RSS at the peak", kBytes, false, false},
+      {allocation_calls, "allocation_calls", "allocation calls", kCount, true, true, false},
+      {bytes_requested, "bytes_requested", "bytes requested", kBytes, true, true, false},
+      {peak_bytes, "peak_bytes", "peak", kBytes, true, false, false},
+      {peak_blocks, "peak_blocks", "blocks at the peak", kCount, true, false, false},
+      {exit_bytes, "exit_bytes", "at exit", kBytes, true, false, false},
+      {exit_blocks, "exit_blocks", "blocks at exit", kCount, true, false, false},
+      {temporary_allocations, "temporary_allocations", "temporary", kCount, true, true, false},
+      {definite_bytes, "definite.bytes", "definitely lost", kBytes, true, true, false},
+      {definite_blocks, "definite.blocks", "blocks definitely lost", kCount, true, true, false},
+      {stranded_bytes, "stranded_bytes", "stranded", kBytes, true, false, true},
+      {free_calls, "free_calls", "free calls", kCount, false, true, false},
+      {peak_rss_bytes, "peak_rss_bytes", "most resident (RSS)", kBytes, false, false, true},
+      {rss_at_peak_bytes, "rss_at_peak_bytes", "RSS at the peak", kBytes, false, false, true},
   }};
   return kFacts;
 }

@@ -28,10 +28,10 @@ enum class ProfileMetric : uint8_t {
   temporary_allocations,
   definite_bytes, // lost by the scan at that moment, without what is suppressed
   definite_blocks,
-  stranded_bytes, // free bytes on pages that a live block keeps resident
+  stranded_bytes, // free bytes on resident pages that its blocks keep, at the sample nearest the moment
   free_calls,
   peak_rss_bytes,    // most resident memory of the process (VmHWM)
-  rss_at_peak_bytes, // resident memory when the live heap was greatest
+  rss_at_peak_bytes, // most resident memory sampled right after the live heap's peak
 };
 inline constexpr size_t kProfileMetrics = 13;
 
@@ -42,6 +42,7 @@ struct ProfileMetricFacts {
   MetricUnit unit;
   bool of_sites; // false: of the whole run alone
   bool flow;     // grows with the work done: divided by it where runs differ in length
+  bool sampled;  // as of a sample of the process's memory: runs of one program differ by when it was taken
 };
 const std::array<ProfileMetricFacts, kProfileMetrics>& profile_metrics();
 inline const ProfileMetricFacts& facts(ProfileMetric metric) {

@@ -263,6 +263,28 @@ TEST_CASE("within one build what allocates is the same function, however alike t
   CHECK(site_named(build, "sort")->status == SiteStatus::added);
 }
 
+TEST_CASE("what is set up once is no part of a unit") {
+  ProfileMaker base, next;
+  for (ProfileMaker* maker : {&base, &next}) {
+    maker->site({{"load_tables"}, {"main"}}, 40, 8000);
+    maker->site({{"every_other_time"}, {"serve"}, {"main"}}, 100, 1000); // half as often per unit
+  }
+  base.site({{"serve"}, {"main"}}, 1000, 100'000);
+  next.site({{"serve"}, {"main"}}, 2000, 200'000);
+  base.profile.marks = {{"request", 100}};
+  next.profile.marks = {{"request", 200}};
+  using enum ProfileMetric;
+  const RunDiff diff(base.profile, next.profile, kNoRenames, {.per = "request"});
+  CHECK(site_named(diff, "load_tables")->set_up);
+  CHECK(site_named(diff, "load_tables")->status == SiteStatus::same);
+  CHECK(diff.set_up(kBase)[allocation_calls] == 40);
+  CHECK(diff.delta(allocation_calls, *site_named(diff, "every_other_time")) == doctest::Approx(-0.5));
+  CHECK(diff.total_delta(allocation_calls) == doctest::Approx(-0.5));
+  CHECK(diff.total_delta(peak_bytes) == 100'000); // a state, and all of it
+  const RunDiff whole(base.profile, next.profile, kNoRenames, {.per = "request", .leave_out_set_up = false});
+  CHECK(whole.total_delta(allocation_calls) == doctest::Approx(-0.7));
+}
+
 TEST_CASE("flows are divided by units of work, states are not") {
   ProfileMaker base, next;
   base.site({{"serve"}, {"main"}}, 1000, 100'000);

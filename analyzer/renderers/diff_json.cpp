@@ -103,6 +103,8 @@ void write_site(const DiffAnswer& answer, size_t index, JsonWriter& json) {
     json.member("score", site.score);
   if (site.ambiguous)
     json.member("ambiguous", true);
+  if (site.set_up)
+    json.member("set_up", true);
   if (site.base_sites.size() > 1 || site.new_sites.size() > 1)
     json.member("base_sites", uint64_t{site.base_sites.size()})
         .member("new_sites", uint64_t{site.new_sites.size()});
@@ -162,7 +164,7 @@ void diff_json(const DiffAnswer& answer, JsonWriter& json) {
   json.key("totals").begin_object();
   for (const ProfileMetricFacts& metric : profile_metrics())
     if (diff.has(metric.metric))
-      write_metric(diff, metric, diff.profile(kBase).totals, diff.profile(kNew).totals, json,
+      write_metric(diff, metric, diff.totals(kBase), diff.totals(kNew), json,
                    answer.many == nullptr ? nullptr : &answer.many->total(metric.metric));
   json.end_object();
   if (answer.many != nullptr)

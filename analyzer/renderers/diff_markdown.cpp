@@ -40,8 +40,8 @@ std::string diff_markdown(const DiffAnswer& answer, const Ownership& ownership,
   TextStyle style;
   const ProfileMetric by = diff.options().by;
   const MetricUnit unit = facts(by).unit;
-  const double base = diff.value(kBase, by, diff.profile(kBase).totals),
-               next = diff.value(kNew, by, diff.profile(kNew).totals);
+  const double base = diff.value(kBase, by, diff.totals(kBase)),
+               next = diff.value(kNew, by, diff.totals(kNew));
   const auto failed =
       std::count_if(checks.begin(), checks.end(), [](const CheckResult& c) { return !c.passed; });
   std::string out = "### heapledger: ";
@@ -63,8 +63,8 @@ std::string diff_markdown(const DiffAnswer& answer, const Ownership& ownership,
   for (const ProfileMetricFacts& metric : profile_metrics()) {
     if (!diff.has(metric.metric))
       continue;
-    const double before = diff.value(kBase, metric.metric, diff.profile(kBase).totals),
-                 after = diff.value(kNew, metric.metric, diff.profile(kNew).totals);
+    const double before = diff.value(kBase, metric.metric, diff.totals(kBase)),
+                 after = diff.value(kNew, metric.metric, diff.totals(kNew));
     out += "| " + std::string(metric.label) + " | " + amount(before, metric.unit, style) + " | " +
            amount(after, metric.unit, style) + " | " + signed_amount(after - before, metric.unit, style) +
            " |";

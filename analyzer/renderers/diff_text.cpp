@@ -88,12 +88,8 @@ class DiffText {
 
  private:
   using Unit = MetricUnit;
-  double base_total(ProfileMetric metric) const {
-    return diff_.value(kBase, metric, diff_.profile(kBase).totals);
-  }
-  double new_total(ProfileMetric metric) const {
-    return diff_.value(kNew, metric, diff_.profile(kNew).totals);
-  }
+  double base_total(ProfileMetric metric) const { return diff_.value(kBase, metric, diff_.totals(kBase)); }
+  double new_total(ProfileMetric metric) const { return diff_.value(kNew, metric, diff_.totals(kNew)); }
 
   std::string headlines() const {
     std::string out;
@@ -217,7 +213,7 @@ class DiffText {
     const std::string per =
         facts(metric).flow && !diff_.options().per.empty() ? " per " + diff_.options().per : "";
     if (base == next)
-      return "No change " + circumstance(metric) + per + ": " + amount(base, unit, style_) + ".";
+      return "No change: " + amount(base, unit, style_) + " " + circumstance(metric) + per + ".";
     const std::string percent = signed_percent(base, next);
     return signed_amount(next - base, unit, style_) + " " + circumstance(metric) + per + " (" +
            amount(base, unit, style_) + arrow() + amount(next, unit, style_) +
@@ -274,6 +270,13 @@ class DiffText {
              (metric.flow && !diff_.options().per.empty() ? style_.dim("  per " + diff_.options().per) : "") +
              "\n";
     }
+    using enum ProfileMetric;
+    if (const MetricValues& set_up = diff_.set_up(kNew); set_up[allocation_calls] != 0)
+      out += wrapped(
+          plural(set_up[allocation_calls], "call") + " with " + human_bytes(set_up[bytes_requested], style_) +
+              " are the same in both runs, however many units there were: what is set up once is no "
+              "part of a unit.",
+          "  ", "  ", style_);
     return out;
   }
 
@@ -415,7 +418,7 @@ class DiffText {
   std::string share(Side side, uint64_t bytes) const {
     const ProfileMetric metric = diff_.byte_metric();
     return amount(diff_.value(side, metric, bytes), Unit::bytes, style_) + " (" +
-           human_percent(bytes, diff_.profile(side).totals[metric]) + ")";
+           human_percent(bytes, diff_.totals(side)[metric]) + ")";
   }
 
   std::string doubtful() const {

@@ -214,8 +214,8 @@ class Budget(harness.TestCase):
         for text, message in (("{\n", "budget.json: line 2, column 1: syntax error"),
                               ('{"version": 1,\n "metrics": {"peak": {"max": 1}}}',
                                "budget.json: line 2, column 22, at /metrics/peak: there is no such metric"),
-                              ('{"version": 1, "metrics": {"stranded_bytes": {"max": 1}}}',
-                               "budget.json: metric 'stranded_bytes' has no value in this run")):
+                              ('{"version": 1, "sites": [{"function": "f", "metrics": {"peak_rss_bytes": {"max": 1}}}]}',
+                               "peak_rss_bytes")):
             self.budget.write_text(text)
             finished = self.check(self.trace)
             self.assertEqual(finished.status, 2, finished.explain())

@@ -219,6 +219,32 @@ class Cache(TestCase):
             self.assertEqual((finished.status, finished.stderr), (0, b""))
 
 
+class Samples(TestCase):
+    def test_stranded_bytes_are_those_of_fragmentation_and_of_sites(self):
+        traces = [self.record(program("pinned_pages"), name=name).trace for name in ("a.hlt", "b.hlt")]
+        diff = analyze("diff", *traces, options=("--by", "stranded_bytes", "--top", "0"))
+        [keeps] = [site for site in diff["sites"] if "keep_for_long" in functions(site)]
+        self.assertGreater(keeps["metrics"]["stranded_bytes"]["new"], 255 * (4096 - 2 * 256))
+        for side, trace in zip(("base", "new"), traces):
+            pages = analyze("fragmentation", trace)["page_4k"]
+            self.assertEqual(diff["totals"]["stranded_bytes"][side], pages["stranded"])
+            self.assertEqual(sum(site["metrics"]["stranded_bytes"][side] for site in diff["sites"]), pages["stranded"])
+            metrics = analyze("metrics", trace)["metrics"]
+            self.assertEqual(diff["totals"]["rss_at_peak_bytes"][side], metrics["rss_at_peak"])
+        # The same again from the cache.
+        self.assertEqual(analyze("diff", *traces, options=("--by", "stranded_bytes", "--top", "0")), diff)
+        limited = run([HEAPLEDGER, "diff", *traces, "--max", "stranded_bytes=100k"])
+        self.assertEqual(limited.status, 1, limited.explain())
+        self.assertIn(b"stranded_bytes went from ", limited.stderr)
+
+    def test_without_samples_there_are_none(self):
+        trace = self.record(program("exact_counts"), options=("--sample-budget", "0")).trace
+        totals = analyze("diff", trace, trace)["totals"]
+        self.assertNotIn("stranded_bytes", totals)
+        self.assertNotIn("rss_at_peak_bytes", totals)
+        self.assertEqual(run([HEAPLEDGER, "diff", trace, trace, "--max", "stranded_bytes=+1%"]).status, 2)
+
+
 class Moments(TestCase):
     def test_two_moments_of_one_trace(self):
         trace = self.record(program("marks"), 6).trace
@@ -233,9 +259,37 @@ class Moments(TestCase):
             self.assertEqual(diff["totals"]["exit_bytes"][side], analyze("live", f"{trace}@mark:{moment}")["bytes"])
 
     def test_per_unit_of_work(self):
-        few, many = (self.record(program("marks"), rounds, name=f"{rounds}.hlt").trace for rounds in (2, 4))
-        diff = analyze("diff", few, many, options=("--per", "begin"))
-        self.assertEqual((diff["per"], diff["base"]["units"], diff["new"]["units"]), ("begin", 1, 1))
+        def served(name, *arguments):
+            return self.record(program("units_of_work"), *arguments, name=name).trace
+        few, many, dearer = served("few.hlt", 500), served("many.hlt", 1000), served("dearer.hlt", 1000, 64)
+        # Twice the units are twice the calls, but the same for each.
+        self.assertAlmostEqual(analyze("diff", few, many)["totals"]["allocation_calls"]["delta"], 500 * 6, delta=5)
+        diff = analyze("diff", few, many, options=("--per", "unit", "--by", "allocation_calls", "--top", "0"))
+        self.assertEqual((diff["per"], diff["base"]["units"], diff["new"]["units"]), ("unit", 500, 1000))
+        for function in ("parse", "answer"):
+            sites = [site for site in diff["sites"] if any(function in name for name in functions(site))]
+            self.assertTrue(sites)
+            for site in sites:
+                self.assertEqual((site["status"], site["match"]), ("same", "exact"), site)
+        self.assertEqual(diff["totals"]["allocation_calls"], {"base": 6, "new": 6, "delta": 0})
+        self.assertEqual(diff["site_counts"]["same"], len(diff["sites"]))
+        self.assertTrue(any(site.get("set_up") for site in diff["sites"]))  # stdout's buffer, at least
+        text = run([HEAPLEDGER, "diff", few, many, "--per", "unit", "--by", "allocation_calls"]).stdout.decode()
+        self.assertIn("No change: 6 allocation calls per unit.", text)
+        self.assertEqual(diff["totals"]["peak_bytes"]["delta"], 0)
+        held = run([HEAPLEDGER, "diff", few, many, "--per", "unit", "--max", "allocation_calls=+0%"])
+        self.assertEqual(held.status, 0, held.explain())
+        # A unit that costs one call more is found, whatever the number of units.
+        diff = analyze("diff", few, dearer, options=("--per", "unit", "--by", "allocation_calls", "--top", "0"))
+        [site] = [site for site in diff["sites"] if site["status"] == "added"]
+        self.assertIn("log_unit", "".join(functions(site)))
+        self.assertEqual(site["metrics"]["allocation_calls"], {"base": 0, "new": 1, "delta": 1})
+        self.assertEqual(site["metrics"]["bytes_requested"], {"base": 0, "new": 64, "delta": 64})
+        limited = run([HEAPLEDGER, "diff", few, dearer, "--per", "unit", "--max", "allocation_calls=+10%"])
+        self.assertEqual(limited.status, 1, limited.explain())
+        text = run([HEAPLEDGER, "diff", few, dearer, "--per", "unit", "--by", "allocation_calls"]).stdout.decode()
+        self.assertRegex(text, r"\+1 allocation calls per unit \(6 → 7, \+16\.7 %\), all of it from one new place:\s+"
+                               r"\(anon\)::log_unit")
         refused = run([HEAPLEDGER, "diff", few, many, "--per", "round 3"])
         self.assertEqual(refused.status, 2)
         self.assertIn(b"the base run has no mark 'round 3'", refused.stderr)
