@@ -9,7 +9,7 @@ namespace hl {
 
 ReplayOptions stranded_options(const Trace& trace) {
   ReplayOptions options;
-  options.ghosts = allocator_of(trace.metadata()) != AllocatorKind::glibc;
+  options.used_pages = allocator_of(trace.metadata()) != AllocatorKind::glibc;
   return options;
 }
 
@@ -17,20 +17,16 @@ std::optional<std::vector<uint64_t>> stranded_by_site(const Trace& trace, const 
                                                       const Replay& replay) {
   if (!sample.has_pages() || replay.result().live_blocks > kMostBlocksForStranded)
     return {};
-  const AllocatorKind allocator = allocator_of(trace.metadata());
   const std::vector<HeapBlock> blocks = blocks_by_address(replay);
   const RegionMap map = make_region_map(sample, region_sources(trace, replay, blocks));
-  std::vector<HeapBlock> freed;
-  if (GhostTable* ghosts = replay.ghosts()) {
-    const std::vector<Ghost> sorted = ghosts->sorted();
-    if (ghosts->forgotten() == 0)
-      freed = freed_blocks(sorted, allocator);
-  }
   std::vector<uint32_t> sites(replay.result().sites.size());
   std::iota(sites.begin(), sites.end(), 0);
-  const std::vector<Charge> charges =
-      blame_pages({.blocks = blocks, .sample = &sample, .map = &map, .allocator = allocator, .freed = freed},
-                  sites, sites.size());
+  const std::vector<Charge> charges = blame_pages({.blocks = blocks,
+                                                   .sample = &sample,
+                                                   .map = &map,
+                                                   .allocator = allocator_of(trace.metadata()),
+                                                   .used = replay.used_pages()},
+                                                  sites, sites.size());
   std::vector<uint64_t> bytes;
   bytes.reserve(charges.size());
   for (const Charge& charge : charges)
