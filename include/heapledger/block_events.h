@@ -63,6 +63,18 @@ inline uint64_t unpack_address(uint64_t packed, uint64_t previous) {
 }
 inline constexpr uint64_t kMaxPacked = (uint64_t{1} << 56) - 1;
 
+// LEB128 of a value below 2^56 without a branch on its length, which nobody can foretell; stores eight bytes.
+inline uint8_t* put_short_leb(uint8_t* p, uint64_t v) {
+  // Seven bits into each byte, by halves.
+  uint64_t x = (v & 0x0fffffff) | (v & 0x00fffffff0000000) << 4;
+  x = (x & 0x00003fff00003fff) | (x & 0x0fffc0000fffc000) << 2;
+  x = (x & 0x007f007f007f007f) | (x & 0x3f803f803f803f80) << 1;
+  const unsigned more = (63u - static_cast<unsigned>(__builtin_clzll(v | 1))) / 7u;  // bytes behind the first: 0..7
+  x |= 0x8080808080808080 & ((uint64_t{1} << (8 * more)) - 1);
+  std::memcpy(p, &x, 8);
+  return p + more + 1;
+}
+
 inline uint8_t* put_leb(uint8_t* p, uint64_t v) {
   while (v >= 0x80) { *p++ = static_cast<uint8_t>(v | 0x80); v >>= 7; }
   *p++ = static_cast<uint8_t>(v);
@@ -148,6 +160,14 @@ inline uint32_t encode_extended_event(uint8_t* out, BlockCursor& cursor, Extende
   return static_cast<uint32_t>(p - out);
 }
 
+// Most events: a free, or a malloc or calloc whose usable size is the predicted one.
+struct PlainEvent {
+  uint64_t ticks, address;
+  uint64_t size;  // 0 for a free
+  StackId stack;  // 0: none
+  EventKind kind;
+};
+
 // Reads events of one block between two positions of its payload.
 class BlockDecoder {
  public:
@@ -157,12 +177,15 @@ class BlockDecoder {
 
   // Decodes the next event. false: at the end, or damaged() if the bytes cannot be an event.
   bool next(Event& e);
+  // The same for a plain event that does not stand at the very end, and much faster. false: next() is to be asked.
+  bool next_plain(PlainEvent& e);
 
   bool damaged() const { return damaged_; }
   const uint8_t* position() const { return p_; }
   const BlockCursor& cursor() const { return cursor_; }
 
  private:
+  static constexpr std::ptrdiff_t kFieldBytes = 4 * 7;
   bool fail() { damaged_ = true; return false; }
 
   const uint8_t* p_;
@@ -171,6 +194,38 @@ class BlockDecoder {
   UsablePredictor predictor_;
   bool damaged_ = false;
 };
+
+inline bool BlockDecoder::next_plain(PlainEvent& e) {
+  using namespace block_codec;
+  const uint8_t* p = p_;
+  if (end_ - p < 2 + kFieldBytes + 8) [[unlikely]] return false;
+  uint16_t head;
+  std::memcpy(&head, p, 2);
+  p += 2;
+  constexpr auto kFree = static_cast<unsigned>(EventKind::free);
+  constexpr unsigned kPlain = 1u << kFree | 1u << (kFree | 8u) | 1u << static_cast<unsigned>(EventKind::malloc) |
+                              1u << static_cast<unsigned>(EventKind::calloc);
+  const unsigned op = head >> 12;
+  if (((kPlain >> op) & 1) == 0) return false;
+  const auto field = [&p](unsigned bytes) {  // 0..7
+    uint64_t v;
+    std::memcpy(&v, p, 8);
+    p += bytes;
+    return v & ((uint64_t{1} << (8 * bytes)) - 1);
+  };
+  const uint64_t time = field(head & 7u), address = field((head >> 3) & 7u), stack = field((head >> 6) & 7u);
+  e.size = field((head >> 9) & 7u);
+  e.ticks = cursor_.ticks += time;
+  e.address = cursor_.address = unpack_address(address, cursor_.address);
+  // In arithmetic: whether a free or an allocation comes next cannot be foretold, and compilers make branches of
+  // conditions.
+  const StackId no_stack = StackId{0} - StackId{op == kFree};
+  e.stack = static_cast<StackId>(cursor_.stack + static_cast<uint64_t>(unzigzag(stack))) & ~no_stack;
+  cursor_.stack = (cursor_.stack & no_stack) | e.stack;
+  e.kind = static_cast<EventKind>(op & 7u);
+  p_ = p;
+  return true;
+}
 
 inline bool BlockDecoder::next(Event& e) {
   using namespace block_codec;
@@ -185,24 +240,18 @@ inline bool BlockDecoder::next(Event& e) {
   const EventKind kind = static_cast<EventKind>(op & 7u);
   const bool flag = (op & 8u) != 0;
   if (end_ - p < static_cast<std::ptrdiff_t>(nt + na + ns + nz)) return fail();
-  const auto field = [this](const uint8_t* at, unsigned bytes) {
+  const auto field = [this, &p](unsigned bytes) {  // 0..7
     uint64_t v = 0;
-    if (end_ - at >= 8) {
-      std::memcpy(&v, at, 8);
-      v &= (uint64_t{1} << (8 * bytes)) - 1;  // bytes <= 7
+    if (end_ - p >= 8) {
+      std::memcpy(&v, p, 8);
+      v &= (uint64_t{1} << (8 * bytes)) - 1;
     } else {
-      std::memcpy(&v, at, bytes);
+      std::memcpy(&v, p, bytes);
     }
+    p += bytes;
     return v;
   };
-  const uint64_t time = field(p, nt);
-  p += nt;
-  const uint64_t address = field(p, na);
-  p += na;
-  const uint64_t stack = field(p, ns);
-  p += ns;
-  const uint64_t size = field(p, nz);
-  p += nz;
+  const uint64_t time = field(nt), address = field(na), stack = field(ns), size = field(nz);
 
   e.kind = kind;
   e.extended_kind = ExtendedKind::none;
@@ -216,9 +265,9 @@ inline bool BlockDecoder::next(Event& e) {
   e.size = size;
   e.usable = 0;
   const StackId new_stack = static_cast<StackId>(cursor_.stack + static_cast<uint64_t>(unzigzag(stack)));
+  e.address = unpack_address(address, cursor_.address);
   switch (kind) {
     case EventKind::free:
-      e.address = unpack_address(address, cursor_.address);
       e.stack = flag ? new_stack : 0;
       cursor_.address = e.address;
       if (flag) cursor_.stack = new_stack;
@@ -227,7 +276,6 @@ inline bool BlockDecoder::next(Event& e) {
     case EventKind::calloc:
     case EventKind::realloc:
     case EventKind::aligned: {
-      e.address = unpack_address(address, cursor_.address);
       e.stack = new_stack;
       if (flag) {
         if ((p = get_leb(p, end_, &e.usable)) == nullptr) return fail();

@@ -72,12 +72,10 @@ class ColumnModel {
   }
   // rank: which candidate it was; kStackCandidates: none of them.
   void stack_seen(StackContext& context, unsigned rank, StackId stack) {
-    if (rank != 0) {
-      if (rank >= 2)
-        context.candidates[2] = context.candidates[1];
-      context.candidates[1] = context.candidates[0];
-      context.candidates[0] = stack;
-    }
+    const StackId first = context.candidates[0], second = context.candidates[1];
+    context.candidates[2] = rank >= 2 ? second : context.candidates[2];
+    context.candidates[1] = rank >= 1 ? first : second;
+    context.candidates[0] = stack; // with rank 0 it was
     before_previous_stack_ = cursor_.stack;
     cursor_.stack = stack;
   }
@@ -85,7 +83,8 @@ class ColumnModel {
 
   uint64_t recently_freed(uint64_t size) const {
     const Freed& f = freed_[freed_index(predict_usable(predictor_, size))];
-    return f.count == 0 ? 0 : f.addresses[f.count - 1];
+    const uint64_t any = f.count != 0;
+    return f.addresses[f.count - any] & (0 - any);
   }
   uint64_t bump() const { return bump_; }
 
@@ -93,8 +92,7 @@ class ColumnModel {
   void allocated(uint64_t address, uint64_t size, uint64_t usable, bool was_recently_freed, bool surprise) {
     if (was_recently_freed || surprise) {
       Freed& f = freed_[freed_index(predict_usable(predictor_, size))];
-      if (f.count != 0)
-        f.count--;
+      f.count -= f.count != 0;
     }
     if (!was_recently_freed)
       bump_ = address + usable + 8;

@@ -83,9 +83,14 @@ class EventColumnsEncoder {
 
   // Events of the current segment in their order. Addresses are below 2^57.
   void add(const Event& e);
-  // Fetches what add() will look at; worth while some ten events ahead, and again some five ahead.
-  void prefetch(const Event& e) const { __builtin_prefetch(&ordinals_[search_slot(e.address)]); }
-  void prefetch_deeper(const Event& e) const { model_.prefetch(ordinals_[search_slot(e.address)]); }
+  // The same, without cover(), which the caller owes before the segment ends.
+  void add_plain(const PlainEvent& e);
+  // Of `events` events of the current segment, between these times.
+  void cover(uint32_t events, uint64_t first_ticks, uint64_t last_ticks);
+  // Fetches what add() of an event with this address will look at; worth while some ten events ahead, and
+  // again some five ahead.
+  void prefetch(uint64_t address) const { __builtin_prefetch(&ordinals_[search_slot(address)]); }
+  void prefetch_deeper(uint64_t address) const { model_.prefetch(ordinals_[search_slot(address)]); }
 
   std::span<EventSegment> segments() { return segments_; }
   uint32_t events() const { return static_cast<uint32_t>(op_.size()); }
@@ -121,6 +126,10 @@ class EventColumnsEncoder {
     std::span<const uint8_t> span() const { return {data_.data(), size()}; }
     void push_back(uint8_t b) { *end_++ = b; }
     void put_leb(uint64_t v) { end_ = block_codec::put_leb(end_, v); }
+    // The same bytes; for values whose length cannot be foretold.
+    void put_address(uint64_t v) {
+      end_ = v >> 56 == 0 ? block_codec::put_short_leb(end_, v) : block_codec::put_leb(end_, v);
+    }
     void append(const uint8_t* bytes, size_t count) {
       if (count != 0)
         std::memcpy(end_, bytes, count);
@@ -147,12 +156,14 @@ class EventColumnsEncoder {
       }
       tail.reserve(more_tail);
     }
-    void put(uint64_t v) {
+    void put(uint64_t v) { put_if(true, v); }
+    // Without a branch, but for large values.
+    void put_if(bool wanted, uint64_t v) {
       const uint32_t short_value = v < 0xffff ? static_cast<uint32_t>(v) : 0xffff;
       low[values] = static_cast<uint8_t>(short_value);
       high[values] = static_cast<uint8_t>(short_value >> 8);
-      values++;
-      if (short_value == 0xffff) [[unlikely]]
+      values += wanted;
+      if (wanted && short_value == 0xffff) [[unlikely]]
         put_leb(tail, v);
     }
     size_t raw_bytes() const { return 2 * values + tail.size(); }
@@ -181,12 +192,20 @@ class EventColumnsEncoder {
     return model_.known(ordinal) && model_.address_of(ordinal) == address ? ordinal : 0;
   }
 
+  void put_time(uint64_t ticks);
+  void add_free(uint64_t freed, StackId freed_by);
+  template <bool Plain>
+  void add_allocation(EventKind event_kind, uint64_t block, uint64_t size, StackId made_by, uint64_t usable,
+                      const Event& e);
+  uint64_t put_old_block(const Event& e);
+
   unsigned code_stack(unsigned kind, StackId stack) {
     auto& context = model_.stack_context(kind);
-    unsigned rank = 0;
-    while (rank < ColumnModel::kStackCandidates && context.candidates[rank] != stack)
-      rank++;
-    if (rank == ColumnModel::kStackCandidates)
+    // The first candidate that it is, in arithmetic: which one cannot be foretold.
+    static_assert(ColumnModel::kStackCandidates == 3);
+    const unsigned not_0 = context.candidates[0] != stack, not_1 = not_0 & (context.candidates[1] != stack),
+                   rank = not_0 + not_1 + (not_1 & (context.candidates[2] != stack));
+    if (rank == ColumnModel::kStackCandidates) [[unlikely]]
       put_leb(stack_, zigzag(static_cast<int64_t>(stack) - static_cast<int64_t>(model_.cursor().stack)));
     model_.stack_seen(context, rank, stack);
     return rank;
@@ -201,87 +220,118 @@ class EventColumnsEncoder {
   uint64_t first_ticks_ = ~uint64_t{0}, last_ticks_ = 0;
 };
 
-inline void EventColumnsEncoder::add(const Event& e) {
-  using namespace column_codec;
+inline void EventColumnsEncoder::cover(uint32_t events, uint64_t first_ticks, uint64_t last_ticks) {
+  segments_.back().events += events;
+  first_ticks_ = first_ticks < first_ticks_ ? first_ticks : first_ticks_;
+  last_ticks_ = last_ticks > last_ticks_ ? last_ticks : last_ticks_;
+}
+
+inline void EventColumnsEncoder::put_time(uint64_t ticks) {
   if (room_events_ == 0) [[unlikely]]
     make_room();
   room_events_--;
-  BlockCursor& cursor = model_.cursor();
-  time_.put(e.ticks - cursor.ticks);
-  cursor.ticks = e.ticks;
-  first_ticks_ = e.ticks_before < first_ticks_ ? e.ticks_before : first_ticks_;
-  last_ticks_ = e.ticks > last_ticks_ ? e.ticks : last_ticks_;
-  segments_.back().events++;
-  const unsigned kind = static_cast<unsigned>(e.kind);
+  time_.put(ticks - model_.cursor().ticks);
+  model_.cursor().ticks = ticks;
+}
 
-  if (e.kind == EventKind::free) {
-    const unsigned stack = e.stack == 0 ? kNoStack : code_stack(kind, e.stack);
-    unsigned address = 0;
-    const uint64_t ordinal = find_ordinal(e.address);
-    if (ordinal == 0) {
-      address = 2;
-      put_leb(address_.tail, block_codec::pack_address(e.address, cursor.address));
-      model_.freed_unknown(e.address);
-    } else {
-      if (ordinal == model_.predicted_freed())
-        address = 1;
-      else
-        address_.put(model_.next_ordinal() - ordinal);
-      model_.freed(ordinal);
-    }
-    op_.push_back(static_cast<uint8_t>(kFreeOps + stack * 3 + address));
-    return;
+inline void EventColumnsEncoder::add_plain(const PlainEvent& e) {
+  put_time(e.ticks);
+  if (e.kind == EventKind::free)
+    add_free(e.address, e.stack);
+  else
+    add_allocation<true>(e.kind, e.address, e.size, e.stack, 0, {});
+}
+
+inline void EventColumnsEncoder::add_free(uint64_t freed, StackId freed_by) {
+  using namespace column_codec;
+  const unsigned stack =
+      freed_by == 0 ? kNoStack : code_stack(static_cast<unsigned>(EventKind::free), freed_by);
+  unsigned address = 0;
+  const uint64_t ordinal = find_ordinal(freed);
+  if (ordinal == 0) {
+    address = 2;
+    address_.tail.put_address(block_codec::pack_address(freed, model_.cursor().address));
+    model_.freed_unknown(freed);
+  } else {
+    address = ordinal == model_.predicted_freed();
+    address_.put_if(address == 0, model_.next_ordinal() - ordinal);
+    model_.freed(ordinal);
   }
-  if (e.kind == EventKind::extended) {
-    op_.push_back(static_cast<uint8_t>(kExtendedOps + code_stack(kind, e.stack)));
+  op_.push_back(static_cast<uint8_t>(kFreeOps + stack * 3 + address));
+}
+
+// Plain: of predicted usable size, and neither realloc nor aligned.
+template <bool Plain>
+inline void EventColumnsEncoder::add_allocation(EventKind event_kind, uint64_t block, uint64_t size,
+                                                StackId made_by, uint64_t usable, const Event& e) {
+  const unsigned kind = static_cast<unsigned>(event_kind);
+  const bool is_realloc = !Plain && event_kind == EventKind::realloc;
+  const unsigned kind_code = !Plain && event_kind == EventKind::aligned ? 3 : kind - 1;
+  const unsigned stack = code_stack(kind, made_by);
+  uint64_t& usual_size = model_.size_of_stack(made_by);
+  const bool size_hit = usual_size == size;
+  size_.put_if(!size_hit, size);
+  usual_size = size;
+  const uint64_t predicted = predict_usable(model_.predictor(), size);
+  bool usable_given = false;
+  uint64_t first_guess = 0;
+  if constexpr (Plain) {
+    usable = predicted;
+  } else {
+    usable_given = usable != predicted;
+    if (usable_given)
+      put_leb(extra_, zigzag(static_cast<int64_t>(usable - predicted)));
+    if (is_realloc)
+      first_guess = put_old_block(e);
+    else if (event_kind == EventKind::aligned)
+      put_leb(extra_, e.alignment);
+  }
+  const uint64_t recent = model_.recently_freed(size);
+  if (!is_realloc)
+    first_guess = recent;
+  const uint64_t second_guess = is_realloc ? recent : model_.bump();
+  // 0 if the first guess was right, 1 if the second was, else 2.
+  const unsigned address = (2u - (block == second_guess)) & (unsigned{block == first_guess} - 1);
+  if (address == 2)
+    address_.tail.put_address(block_codec::pack_address(block, model_.cursor().address));
+  const bool was_recent = is_realloc ? address == 1 : address == 0;
+  ordinals_[search_slot(block)] = static_cast<uint32_t>(model_.next_ordinal());
+  model_.allocated(block, size, usable, was_recent, !(is_realloc && address == 0) && !was_recent);
+  op_.push_back(
+      static_cast<uint8_t>((((kind_code * 2 + size_hit) * 2 + usable_given) * 4 + stack) * 3 + address));
+}
+
+// What a realloc says of the old block; returns its address.
+inline uint64_t EventColumnsEncoder::put_old_block(const Event& e) {
+  put_leb(extra_, e.ticks - e.ticks_before);
+  if (e.old_address == 0) {
+    put_leb(extra_, 0);
+  } else if (const uint64_t ordinal = find_ordinal(e.old_address); ordinal != 0) {
+    put_leb(extra_, 1 + model_.next_ordinal() - ordinal);
+    if (e.old_address != e.address)
+      model_.freed(ordinal);
+  } else {
+    put_leb(extra_, 1);
+    put_leb(extra_, block_codec::pack_address(e.old_address, model_.cursor().address));
+  }
+  return e.old_address;
+}
+
+inline void EventColumnsEncoder::add(const Event& e) {
+  using namespace column_codec;
+  cover(1, e.ticks_before, e.ticks);
+  put_time(e.ticks);
+  if (e.kind == EventKind::free) {
+    add_free(e.address, e.stack);
+  } else if (e.kind == EventKind::extended) {
+    op_.push_back(static_cast<uint8_t>(kExtendedOps + code_stack(static_cast<unsigned>(e.kind), e.stack)));
     extended_.reserve(kRoomEvents * kMostBytesPerEvent + e.payload_bytes);
     extended_.push_back(static_cast<uint8_t>(e.extended_kind));
     put_leb(extended_, e.payload_bytes);
     extended_.append(e.payload, e.payload_bytes);
-    return;
+  } else {
+    add_allocation<false>(e.kind, e.address, e.size, e.stack, e.usable, e);
   }
-
-  const unsigned kind_code = e.kind == EventKind::aligned ? 3 : kind - 1;
-  const unsigned stack = code_stack(kind, e.stack);
-  uint64_t& usual_size = model_.size_of_stack(e.stack);
-  const bool size_hit = usual_size == e.size;
-  if (!size_hit)
-    size_.put(e.size);
-  usual_size = e.size;
-  const uint64_t predicted = predict_usable(model_.predictor(), e.size);
-  const bool usable_given = e.usable != predicted;
-  if (usable_given)
-    put_leb(extra_, zigzag(static_cast<int64_t>(e.usable - predicted)));
-  uint64_t first_guess = 0;
-  if (e.kind == EventKind::realloc) {
-    put_leb(extra_, e.ticks - e.ticks_before);
-    first_guess = e.old_address;
-    if (e.old_address == 0) {
-      put_leb(extra_, 0);
-    } else if (const uint64_t ordinal = find_ordinal(e.old_address); ordinal != 0) {
-      put_leb(extra_, 1 + model_.next_ordinal() - ordinal);
-      if (e.old_address != e.address)
-        model_.freed(ordinal);
-    } else {
-      put_leb(extra_, 1);
-      put_leb(extra_, block_codec::pack_address(e.old_address, cursor.address));
-    }
-  } else if (e.kind == EventKind::aligned) {
-    put_leb(extra_, e.alignment);
-  }
-  const uint64_t recent = model_.recently_freed(e.size);
-  const bool is_realloc = e.kind == EventKind::realloc;
-  if (!is_realloc)
-    first_guess = recent;
-  const uint64_t second_guess = is_realloc ? recent : model_.bump();
-  const unsigned address = e.address == first_guess ? 0 : e.address == second_guess ? 1 : 2;
-  if (address == 2)
-    put_leb(address_.tail, block_codec::pack_address(e.address, cursor.address));
-  const bool was_recent = is_realloc ? address == 1 : address == 0;
-  ordinals_[search_slot(e.address)] = static_cast<uint32_t>(model_.next_ordinal());
-  model_.allocated(e.address, e.size, e.usable, was_recent, !(is_realloc && address == 0) && !was_recent);
-  op_.push_back(
-      static_cast<uint8_t>((((kind_code * 2 + size_hit) * 2 + usable_given) * 4 + stack) * 3 + address));
 }
 
 class EventColumnsDecoder {

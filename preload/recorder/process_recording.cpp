@@ -292,36 +292,58 @@ void ProcessRecording::drain_block(OpenBlock& b) {
   // Relaxed: stored before the commit that was acquired.
   const uint32_t written = block->events.load(std::memory_order_relaxed);
   // Decoded a little ahead of the encoder, whose tables are larger than the nearest cache.
-  constexpr uint32_t kAhead = 12, kDeeperAhead = 6;
-  Event ring[16];
-  uint32_t decoded = 0, events = 0;
+  constexpr uint32_t kAhead = 12, kDeeperAhead = 6, kRing = 16;
+  struct Decoded {
+    uint64_t address;
+    bool is_plain;
+    PlainEvent plain;
+    Event event; // if it is not plain
+  };
+  Decoded ring[kRing];
+  uint32_t decoded = 0, events = 0, plain_events = 0;
+  uint64_t first_plain_ticks = 0, last_plain_ticks = 0;
   for (bool more = true; more || events < decoded;) {
     if (more) {
-      Event& e = ring[decoded % 16];
-      more = decoder.next(e);
-      if (more &&
-          (((e.address | e.old_address) & kAddressMask) != 0 || b.drained_events + decoded >= written)) {
+      Decoded& d = ring[decoded % kRing];
+      d.is_plain = decoder.next_plain(d.plain);
+      uint64_t addresses = d.address = d.plain.address;
+      if (!d.is_plain) [[unlikely]] {
+        more = decoder.next(d.event);
+        d.event.thread_index = b.thread_index;
+        d.address = d.event.address;
+        addresses = d.event.address | d.event.old_address;
+      }
+      if (more && ((addresses & kAddressMask) != 0 || b.drained_events + decoded >= written)) [[unlikely]] {
         b.damaged = true;
         more = false;
       }
       if (more) {
-        e.thread_index = b.thread_index;
-        shop_.encoder.prefetch(e);
+        shop_.encoder.prefetch(d.address);
         decoded++;
         if (decoded > kDeeperAhead)
-          shop_.encoder.prefetch_deeper(ring[(decoded - kDeeperAhead) % 16]);
+          shop_.encoder.prefetch_deeper(ring[(decoded - kDeeperAhead) % kRing].address);
         if (decoded - events < kAhead)
           continue;
       }
       if (events == decoded)
         break;
     }
-    const Event& e = ring[events % 16];
+    const Decoded& d = ring[events % kRing];
     if (events++ == 0)
-      thread.first_ticks = std::min(thread.first_ticks, e.ticks);
-    tally_.count(e);
-    shop_.encoder.add(e);
+      thread.first_ticks = std::min(thread.first_ticks, d.is_plain ? d.plain.ticks : d.event.ticks);
+    if (d.is_plain) [[likely]] {
+      tally_.count(d.plain);
+      shop_.encoder.add_plain(d.plain);
+      if (plain_events++ == 0)
+        first_plain_ticks = d.plain.ticks;
+      last_plain_ticks = d.plain.ticks;
+    } else {
+      tally_.count(d.event);
+      shop_.encoder.add(d.event);
+    }
   }
+  if (plain_events != 0)
+    shop_.encoder.cover(plain_events, first_plain_ticks, last_plain_ticks);
   thread.last_ticks = std::max(thread.last_ticks, decoder.cursor().ticks);
   thread.events += events;
   tally_.events += events;

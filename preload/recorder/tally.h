@@ -31,6 +31,13 @@ class Tally {
     frees += (kind == static_cast<unsigned>(EventKind::free)) | (e.old_address != 0);
   }
 
+  void count(const PlainEvent& e) {
+    const uint64_t is_free = e.kind == EventKind::free;
+    allocations += 1 - is_free;
+    bytes_requested += e.size;
+    frees += is_free;
+  }
+
   uint64_t events = 0, allocations = 0, frees = 0, bytes_requested = 0;
   bool maps_changed = false; // since the caller last cleared it
   bool exit_seen = false;

@@ -43,15 +43,31 @@ void round_trip(const uint8_t* data, size_t size, UsablePredictor predictor) {
   const uint8_t* const parts[] = {data, data + size / 2, data + size};
   for (uint32_t part = 0; part < 2; ++part) {
     encoder.begin_segment(segment_of(part + 1, part == 0 ? 0u : uint32_t{kBlockNested}));
-    BlockDecoder decoder(parts[part], parts[part + 1], {kBaseTicks, kBaseAddress, 0}, predictor);
+    const BlockCursor base{kBaseTicks, kBaseAddress, 0};
+    BlockDecoder decoder(parts[part], parts[part + 1], base, predictor);
+    BlockDecoder recorders(parts[part], parts[part + 1], base, predictor); // goes the recorder's way
     Event e{};
     while (decoder.next(e)) {
+      PlainEvent plain;
+      const bool is_plain = recorders.next_plain(plain);
+      const bool is_free = e.kind == EventKind::free;
+      if (is_plain && (plain.kind != e.kind || plain.ticks != e.ticks || plain.address != e.address ||
+                       plain.size != e.size || plain.stack != e.stack ||
+                       e.usable != (is_free ? 0 : predict_usable(predictor, e.size))))
+        std::abort();
+      if (Event again; !is_plain && (!recorders.next(again) || !same(again, e)))
+        std::abort();
       if (((e.address | e.old_address) & kAddressMask) != 0)
         break;
       if (e.kind == EventKind::free)
         e.size = 0; // block bytes may claim one; it means nothing and columns do not carry it
       events.push_back(e);
-      encoder.add(e);
+      if (is_plain) {
+        encoder.add_plain(plain);
+        encoder.cover(1, plain.ticks, plain.ticks);
+      } else {
+        encoder.add(e);
+      }
     }
   }
   std::array<EventColumnsDecoder::Column, 8> columns;

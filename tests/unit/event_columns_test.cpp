@@ -97,8 +97,16 @@ struct Encoded {
     encoder.reset(UsablePredictor::glibc64);
     for (size_t s = 0; s < program.segments.size(); s++) {
       encoder.begin_segment(program.segments[s]);
-      for (const Event& e : program.events[s])
-        encoder.add(e);
+      for (const Event& e : program.events[s]) {
+        const bool allocates = e.kind == EventKind::malloc || e.kind == EventKind::calloc;
+        if (e.kind == EventKind::free ||
+            (allocates && e.usable == hl::predict_usable(UsablePredictor::glibc64, e.size))) {
+          encoder.add_plain({e.ticks, e.address, e.size, e.stack, e.kind});
+          encoder.cover(1, e.ticks, e.ticks);
+        } else {
+          encoder.add(e);
+        }
+      }
     }
     segments.assign(encoder.segments().begin(), encoder.segments().end());
     for (const hl::RawColumn& c : encoder.columns()) {
