@@ -40,7 +40,9 @@ MemorySample facts_of(const ResidencySample& sample, const RegionMap& map) {
 void conclude(MemoryReport& report, const ResidencySample& sample, RegionMap map) {
   report.app = app_summary(map.vmas);
   report.apple = apple_words(total_of(map.vmas));
-  report.page_table_bytes = page_tables(sample);
+  report.page_tables_counted = sample.usage.has(UsageField::page_tables);
+  report.page_table_bytes =
+      report.page_tables_counted ? sample.usage.of(UsageField::page_tables) : page_tables(sample);
   report.map = std::move(map);
 }
 

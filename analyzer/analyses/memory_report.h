@@ -32,7 +32,9 @@ struct MemoryReport {
   RegionMap map;
   AppSummary app;
   AppleWords apple;
-  uint64_t page_table_bytes = 0;  // at least, from the pages there; 0: not known
+  // By the kernel's count, else at least, from the pages there; 0: not known.
+  uint64_t page_table_bytes = 0;
+  bool page_tables_counted = false;
   std::vector<UsageSample> usage; // the kernel's counters over the whole recording
   const MemorySample& sample() const { return samples[chosen]; }
 };

@@ -70,6 +70,11 @@ void ledger_json(const LedgerAnswer& answer, JsonWriter& json) {
       .member("swap", ledger.swap)
       .member("mapped", ledger.mapped)
       .member("adjusted", ledger.adjusted_bytes);
+  json.key("page_tables");
+  if (answer.sample.usage.has(UsageField::page_tables))
+    json.value(answer.sample.usage.of(UsageField::page_tables));
+  else
+    json.null();
   json.key("course").begin_array();
   for (const LedgerPoint& point : answer.course) {
     json.begin_object().member("time_ns", clock.ns(point.ticks)).member("rss", point.rss).key("accounts");

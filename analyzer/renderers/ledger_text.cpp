@@ -146,6 +146,11 @@ std::string beside(const LedgerAnswer& answer, const TextStyle& style) {
   add(ledger.mapped > ledger.rss ? ledger.mapped - ledger.rss : 0, "mapped without being resident");
   std::string out =
       text.empty() ? "" : wrapped("Not resident, so in no account: " + text + ".", "", "", style);
+  if (answer.sample.usage.has(UsageField::page_tables))
+    out +=
+        wrapped("No RSS either, but charged to the cgroup: " +
+                    human_bytes(answer.sample.usage.of(UsageField::page_tables), style) + " of page tables.",
+                "", "", style);
   if (ledger.confidence != Confidence::exact)
     out += wrapped("How the heap splits into live, free and the allocator's own: " +
                        std::string(to_string(ledger.confidence)) + " (docs/fragmentation.md).",

@@ -52,6 +52,7 @@ constexpr std::pair<UsageField, std::string_view> kUsageNames[] = {
     {UsageField::major_faults, "major_faults"},
     {UsageField::threads, "threads"},
     {UsageField::mappings, "mappings"},
+    {UsageField::page_tables, "page_tables"},
 };
 
 void write_usage(const UsageValues& values, JsonWriter& json) {
@@ -174,6 +175,7 @@ class MapJson {
         .member("rss", total.rss)
         .member("swap", total.swap)
         .member("page_tables", report_.page_table_bytes)
+        .member("page_tables_counted", report_.page_tables_counted)
         .member("badness", total.rss + total.swap + report_.page_table_bytes)
         .end_object();
   }

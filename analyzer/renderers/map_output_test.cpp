@@ -48,7 +48,7 @@ ResidencySample sample_at(uint64_t at, uint64_t heap_kib) {
   return sample;
 }
 
-std::string text_of(uint64_t cgroup_limit) {
+std::string text_of(uint64_t cgroup_limit, uint64_t page_tables = kUsageUnread) {
   const std::string path = "/tmp/hl-map-output-test-" + std::to_string(::getpid()) + ".hlt";
   TraceBuilder builder;
   builder.begin();
@@ -57,7 +57,8 @@ std::string text_of(uint64_t cgroup_limit) {
   const std::vector<UsageSample> rows = {counters(1000, 8, cgroup_limit), counters(3000, 24, cgroup_limit)};
   builder.chunk(ChunkKind::usage, usage_payload(rows), rows.size(), rows[0].ticks, rows[1].ticks);
   for (const auto& [at, kib] : {std::pair{1000, 8192}, std::pair{3000, 24576}}) {
-    const ResidencySample sample = sample_at(static_cast<uint64_t>(at), static_cast<uint64_t>(kib));
+    ResidencySample sample = sample_at(static_cast<uint64_t>(at), static_cast<uint64_t>(kib));
+    sample.usage.values[static_cast<size_t>(UsageField::page_tables)] = page_tables;
     builder.chunk(ChunkKind::residency, residency_payload(sample), 1, sample.ticks, sample.ticks);
   }
   builder.close().write(path);
@@ -87,6 +88,12 @@ TEST_CASE("headroom, events and badness come from the counters and the pages") {
   // 24 MiB, 1 MiB of swap, and 12 pages of page table for 24 MiB that begin at a multiple of 2 MiB.
   CHECK(says(text, "RSS + swap + page tables: 25.0 MiB, of which page tables about 48.0 KiB"));
   CHECK(says(text, "oom_score was 700, oom_score_adj 50;"));
+}
+
+TEST_CASE("counted page tables count, not those that the pages suggest") {
+  const std::string text = text_of(40 * kMiB, 200 << 10);
+  CAPTURE(text);
+  CHECK(says(text, "RSS + swap + page tables: 25.2 MiB, of which page tables 200 KiB;"));
 }
 
 TEST_CASE("no limit is said, not computed with") {

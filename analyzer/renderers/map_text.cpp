@@ -391,7 +391,10 @@ class MapText {
     const uint64_t badness = sample_.total.rss + sample_.total.swap + report_.page_table_bytes;
     std::string line = "The OOM killer counts RSS + swap + page tables: " + bytes(badness);
     if (report_.page_table_bytes != 0)
-      line += ", of which page tables about " + bytes(report_.page_table_bytes) + " (from the pages seen)";
+      line += ", of which page tables " +
+              (report_.page_tables_counted
+                   ? bytes(report_.page_table_bytes)
+                   : "about " + bytes(report_.page_table_bytes) + " (from the pages seen)");
     if (known(UsageField::machine_total) && counter(UsageField::machine_total) != 0)
       line += "; " + human_percent(badness, counter(UsageField::machine_total)) + " of the machine's memory";
     lines.push_back(line + ".");

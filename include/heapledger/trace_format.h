@@ -316,8 +316,9 @@ enum class UsageField : uint8_t {
   machine_total = 33, machine_available = 34, machine_pressure_us = 35,
   minor_faults = 36, major_faults = 37,    // counts
   threads = 38, mappings = 39,             // counts
+  page_tables = 40,                        // of the process (VmPTE of its status); no part of rss
 };
-inline constexpr uint32_t kUsageFields = 40;
+inline constexpr uint32_t kUsageFields = 41;
 inline constexpr uint64_t kUsageUnlimited = ~uint64_t{1};
 
 // usage: UsagePayload, then one zstd frame of raw_bytes bytes: row_count rows. A row: LEB128 (ticks - ticks of the row

@@ -139,6 +139,17 @@ bool parse_stat(std::string_view text, UsageFields& out) {
   return false;
 }
 
+void parse_status(std::string_view text, UsageFields& out) {
+  // All tables, not only those of the lowest level (mm_pgtables_bytes); the OOM killer counts the same.
+  constexpr std::string_view kName = "\nVmPTE:";
+  const size_t at = text.find(kName);
+  if (at == text.npos)
+    return;
+  const auto kib = leading_number(text.substr(at + kName.size()));
+  if (kib && *kib < (uint64_t{1} << 50))
+    out[UsageField::page_tables] = *kib * 1024;
+}
+
 bool parse_rollup(std::string_view text, UsageFields& out) {
   bool any = false;
   for_each_line(text, [&](std::string_view line) {

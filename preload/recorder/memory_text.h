@@ -1,4 +1,4 @@
-// What the kernel writes about memory, as text, into numbers: /proc/PID/statm, stat, smaps_rollup, smaps,
+// What the kernel writes about memory, as text, into numbers: /proc/PID/statm, stat, status, smaps_rollup, smaps,
 // /proc/meminfo, pressure files, and the memory files of cgroups of both kinds. Pure functions: what is read
 // from a running process is read from a saved text in the tests. A text may be cut off anywhere or be
 // nonsense: what cannot be read stays unread.
@@ -43,6 +43,8 @@ std::optional<uint64_t> number_of(std::string_view text, std::string_view name);
 bool parse_statm(std::string_view text, uint64_t page_bytes, UsageFields& out);
 // /proc/PID/stat: faults and threads.
 bool parse_stat(std::string_view text, UsageFields& out);
+// /proc/PID/status: page_tables.
+void parse_status(std::string_view text, UsageFields& out);
 // /proc/PID/smaps_rollup: pss ... rollup_rss.
 bool parse_rollup(std::string_view text, UsageFields& out);
 // /proc/PID/smaps: every mapping, and the sums of the fields that smaps_rollup has too, and `mappings`.

@@ -135,6 +135,8 @@ void ProcMemoryReader::read_counters(SharedCounters& shared, uint64_t now_ns, Us
   if (read_whole("stat", kSmallFile, text) != ReadResult::good)
     return;
   parse_stat(text, out);
+  if (read_whole("status", kSmallFile, text) == ReadResult::good)
+    parse_status(text, out);
   if (read_whole("oom_score", kSmallFile, text) == ReadResult::good)
     if (const auto score = leading_number(text))
       out[UsageField::oom_score] = *score;

@@ -48,7 +48,7 @@ class ProcMemoryReader {
   ReadResult read_statm(uint64_t page_bytes, UsageFields& out);
   // smaps_rollup.
   ReadResult read_rollup(UsageFields& out);
-  // stat, oom_score, oom_score_adj, cgroup and machine.
+  // stat, status, oom_score, oom_score_adj, cgroup and machine.
   void read_counters(SharedCounters& shared, uint64_t now_ns, UsageFields& out);
   // Whole smaps text: at most kMostSmapsBytes, else failed.
   ReadResult read_smaps(std::string& text);

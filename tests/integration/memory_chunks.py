@@ -9,7 +9,7 @@ FIELDS = ("size rss shared pss pss_anon pss_file pss_shmem pss_dirty shared_clea
           "private_dirty anonymous lazy_free anon_huge_pages swap swap_pss locked rollup_rss cgroup_current cgroup_peak "
           "cgroup_max cgroup_high cgroup_swap cgroup_anon cgroup_file cgroup_kernel cgroup_high_events cgroup_max_events "
           "cgroup_oom_kills cgroup_pressure_us oom_score oom_score_adj machine_total machine_available "
-          "machine_pressure_us minor_faults major_faults threads mappings").split()
+          "machine_pressure_us minor_faults major_faults threads mappings page_tables").split()
 CONSISTENT, ZERO_PAGES, NO_PAGES = 1, 2, 4
 SWAPPED, ANONYMOUS, SHARED_ANONYMOUS, FILE = range(4)
 UNREAD = 2**64 - 1
@@ -42,6 +42,12 @@ class Leb:
 
 def chunks(path):
     """Kind and payload of each whole chunk."""
+    for kind, payload, _ in placed_chunks(path):
+        yield kind, payload
+
+
+def placed_chunks(path):
+    """Kind, payload and end (offset in the file) of each whole chunk."""
     with open(path, "rb") as file:
         data = file.read()
     at = 64
@@ -49,8 +55,9 @@ def chunks(path):
         kind, size = struct.unpack_from("<4xHxxQ", data, at)
         if at + 64 + size > len(data):
             return
-        yield kind, data[at + 64:at + 64 + size]
-        at += 64 + (size + 7) // 8 * 8
+        end = at + 64 + (size + 7) // 8 * 8
+        yield kind, data[at + 64:at + 64 + size], end
+        at = end
 
 
 def usage_rows(path):
@@ -88,7 +95,7 @@ class Map:
     def __init__(self, payload):
         (head, name, cause, self.flags, self.ticks, self.end_ticks, self.cpu_ns, page, own, smaps, runs,
          raw) = struct.unpack_from("<IHBBQQQIIQQQ", payload)
-        values = struct.unpack_from("<40Q", payload, 64)
+        values = struct.unpack_from(f"<{(head - 64) // 8}Q", payload, 64)
         self.fields = {field: value for field, value in zip(FIELDS, values) if value != UNREAD}
         self.cause, self.name = CAUSES[cause], payload[head:head + name].decode()
         data = unpack(payload[head + name:], raw)

@@ -12,7 +12,8 @@ from pathlib import Path
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
 from harness import HEAPLEDGER, analyze, program, run
-from memory_chunks import ANONYMOUS, CONSISTENT, FILE, NO_PAGES, SHARED_ANONYMOUS, ZERO_PAGES, maps, usage_rows
+from memory_chunks import (ANONYMOUS, CONSISTENT, FILE, NO_PAGES, RESIDENCY, SHARED_ANONYMOUS, ZERO_PAGES, maps,
+                           placed_chunks, usage_rows)
 from running import RunningTest, recorder_below
 
 MIB = 1 << 20
@@ -99,6 +100,13 @@ class Pages(harness.TestCase):
             recorded = self.record(*command, name=Path(command[0]).name + ".hlt")
             last, = [sample for sample in maps(recorded.trace) if sample.cause == "exit"]
             self.assert_adds_up(last)
+            # A page of table at least for each 2 MiB with a page there, and no more than two for each mapping and level.
+            spans = {at >> 21 for start, end, _ in last.runs for at in range(start, end, 4096)}
+            self.assertGreaterEqual(last.fields["page_tables"], 4096 * len(spans))
+            self.assertLess(last.fields["page_tables"], 4096 * (len(spans) + 8 * len(last.mappings)))
+            self.assertEqual(analyze("ledger", recorded.trace)["page_tables"], last.fields["page_tables"])
+            oom = analyze("map", recorded.trace)["oom"]
+            self.assertEqual((oom["page_tables"], oom["page_tables_counted"]), (last.fields["page_tables"], True))
 
 
 class Moments(RunningTest):
@@ -173,6 +181,51 @@ class Moments(RunningTest):
         self.start_waiting()
         self.assertEqual(run([HEAPLEDGER, "mark", self.pid, "lunch"]).status, 0)
         self.assertEqual(named(maps(self.trace), "lunch").cause, "mark")
+
+
+    def test_samples_survive_the_death_of_all_who_took_part(self):
+        self.start_waiting()
+        self.assertEqual(run([HEAPLEDGER, "snapshot", self.pid, "--name", "asked"]).status, 0)
+        taken = maps(self.trace)
+        for pid in (self.process.pid, recorder_below(self.process.pid), self.pid):
+            os.kill(pid, signal.SIGKILL)
+        self.wait()
+        left = maps(self.trace)
+        self.assertEqual([sample.ticks for sample in left[:len(taken)]], [sample.ticks for sample in taken])
+        shown = analyze("map", f"{self.trace}@mark:asked")
+        self.assertEqual(len(shown["samples"]), len(left))
+        asked = named(left, "asked")
+        self.assertEqual(shown["samples"][shown["sample"]]["rss"], asked.fields["rollup_rss"])
+        ledger = analyze("ledger", f"{self.trace}@mark:asked")
+        self.assertEqual(ledger["rss"], asked.fields["rollup_rss"])
+        self.assertEqual(sum(account["bytes"] for account in ledger["accounts"]), ledger["rss"])
+
+
+class CutShort(harness.TestCase):
+    def test_a_trace_cut_anywhere_shows_the_samples_before_the_cut(self):
+        recorded = self.record(SHAPES, "threads")
+        content = recorded.trace.read_bytes()
+        ends = [end for kind, _, end in placed_chunks(recorded.trace) if kind == RESIDENCY]
+        self.assertGreaterEqual(len(ends), 6)
+        cut = self.scratch / "cut.hlt"
+        for count, end in enumerate(ends, 1):
+            # Behind the sample; in the chunk that follows; and a byte before the end of the next sample.
+            for at in (end, end + 70, ends[count] - 9 if count < len(ends) else len(content) - 9):
+                cut.write_bytes(content[:at])
+                left = maps(cut)
+                self.assertEqual(len(left), count)
+                answer = analyze("map", cut)
+                self.assertEqual([sample["rss"] for sample in answer["samples"]],
+                                 [sample.fields["rollup_rss"] for sample in left])
+                ledger = analyze("ledger", cut)
+                self.assertIn(ledger["rss"], [sample.fields["rollup_rss"] for sample in left])
+                self.assertEqual(sum(account["bytes"] for account in ledger["accounts"]), ledger["rss"])
+                self.assertFalse(analyze("info", cut)["complete"])
+        # Before the first one it is said that there is none.
+        cut.write_bytes(content[:ends[0] - 9])
+        refused = run([HEAPLEDGER, "map", cut])
+        self.assertEqual(refused.status, 3)
+        self.assertIn(b"no samples", refused.stderr)
 
 
 class Ends(harness.TestCase):

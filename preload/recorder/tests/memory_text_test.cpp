@@ -48,6 +48,19 @@ TEST_CASE("statm gives pages, and nothing where a number is missing") {
   }
 }
 
+TEST_CASE("page tables are a line of status, wherever the name of the process says otherwise") {
+  hl::UsageFields f;
+  hl::parse_status("Name:\tx VmPTE:\t9 kB\nVmData:\t  100 kB\nVmPTE:\t      48 kB\nVmSwap:\t       0 kB\n",
+                   f);
+  CHECK(f[UsageField::page_tables] == 48 * 1024);
+  for (const char* text :
+       {"", "VmPTE:", "\nVmPTE:\t kB\n", "\nVmPTE:\t99999999999999999999 kB\n", "Name:\tx\n"}) {
+    hl::UsageFields none;
+    hl::parse_status(text, none);
+    CHECK_FALSE(none.has(UsageField::page_tables));
+  }
+}
+
 TEST_CASE("stat is read behind a name that holds anything") {
   hl::UsageFields f;
   CHECK(hl::parse_stat("77 (a) b) (c) S 1 77 77 0 -1 4194560 55 66 7 8 9 10 11 12 20 0 13 0 999 1 2\n", f));
