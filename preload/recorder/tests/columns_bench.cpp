@@ -85,7 +85,7 @@ int main(int argc, char** argv) {
         encoder.begin_segment(s);
         for (uint32_t i = 0; i < s.events; i++) {
           if (i + 12 < s.events)
-            encoder.prefetch(e[12]), encoder.prefetch_deeper(e[6]);
+            encoder.prefetch(e[12].address), encoder.prefetch_deeper(e[6].address);
           encoder.add(*e++);
         }
       }
