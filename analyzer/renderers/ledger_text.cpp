@@ -92,7 +92,8 @@ std::string verdict(const LedgerAnswer& answer, const TextStyle& style) {
   const uint64_t waste = ledger.of(Account::stranded) + ledger.of(Account::trimmable);
   if (waste * 10 > ledger.rss)
     out += wrapped(share(waste, answer) + " of it is free memory that the allocator holds: " +
-                       human_bytes(ledger.of(Account::trimmable), style) + " could be given back at once, " +
+                       human_bytes(ledger.of(Account::trimmable), style) +
+                       " could be given back (nothing live on its pages), " +
                        human_bytes(ledger.of(Account::stranded), style) +
                        " is kept by live blocks beside it (heapledger fragmentation says which).",
                    "", "", style);
