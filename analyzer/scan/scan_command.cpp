@@ -160,10 +160,10 @@ class Scan {
     const uint64_t available = std::min(available_memory_bytes(), arguments_.memory_limit);
     const uint64_t needed = scan_needs_bytes(live_.live_blocks(), live_.live_bytes());
     if (needed > available - available / 4)
-      throw ScanFailed(ScanFailure::no_memory, "a scan of " + std::to_string(live_.live_blocks()) +
-                                                   " live blocks needs about " +
-                                                   std::to_string(needed >> 20) + " MiB, and " +
-                                                   std::to_string(available >> 20) + " MiB are left");
+      throw ScanFailed(ScanFailure::no_memory,
+                       "a scan of " + std::to_string(live_.live_blocks()) + " live blocks needs about " +
+                           std::to_string(needed >> 20) + " MiB of the " + std::to_string(available >> 20) +
+                           " MiB that are left, a quarter of which stays free");
     limit_memory(available);
   }
 

@@ -142,22 +142,54 @@ std::string cgroup_path(std::string_view text, CgroupKind kind) {
   return "";
 }
 
-void read_cgroup(const CgroupMount& mount, const std::string& path, const ReadText& read, UsageFields& out) {
+// Where the group is below what is mounted; nullopt: nowhere.
+static std::optional<std::string> path_below(const CgroupMount& mount, std::string path) {
   if (mount.kind == CgroupKind::none || path.empty())
-    return;
-  std::string below = path;
+    return std::nullopt;
   // What is mounted may be a part of the hierarchy that the path is told from.
-  if (mount.root != "/" && below.starts_with(mount.root))
-    below.erase(0, mount.root.size());
-  if (below.find("/..") != below.npos)
-    return; // outside of what can be seen from here
-  if (below == "/")
-    below.clear();
+  if (mount.root != "/" && path.starts_with(mount.root))
+    path.erase(0, mount.root.size());
+  if (path.find("/..") != path.npos)
+    return std::nullopt; // outside of what can be seen from here
+  if (path == "/")
+    path.clear();
+  return path;
+}
+
+void read_cgroup(const CgroupMount& mount, const std::string& path, const ReadText& read, UsageFields& out) {
+  const auto below = path_below(mount, path);
+  if (!below)
+    return;
   const auto read_kind = mount.kind == CgroupKind::v1 ? read_v1 : read_v2;
-  read_kind(mount.directory, below, read, out);
+  read_kind(mount.directory, *below, read, out);
   // Told from another namespace's point of view: what is mounted is the group itself.
-  if (!out.has(UsageField::cgroup_current) && !below.empty())
+  if (!out.has(UsageField::cgroup_current) && !below->empty())
     read_kind(mount.directory, "", read, out);
+}
+
+static std::optional<uint64_t> read_oom_kills(const CgroupMount& mount, const std::string& path,
+                                              const ReadText& read) {
+  const auto below = path_below(mount, path);
+  if (!below)
+    return std::nullopt;
+  const char* const file = mount.kind == CgroupKind::v1 ? "/memory.oom_control" : "/memory.events";
+  const auto kills = number_of(read(mount.directory + *below + file), "oom_kill");
+  return kills || below->empty() ? kills : number_of(read(mount.directory + file), "oom_kill");
+}
+
+void GroupOomKills::look(const CgroupMount& mount, std::string_view text, const ReadText& read) {
+  std::string path = cgroup_path(text, mount.kind);
+  if (path.empty() || path == path_)
+    return;
+  path_ = std::move(path);
+  before_ = read_oom_kills(mount, path_, read);
+}
+
+std::optional<uint32_t> GroupOomKills::since(const CgroupMount& mount, const ReadText& read) const {
+  const auto now = before_ ? read_oom_kills(mount, path_, read) : std::nullopt;
+  if (!now)
+    return std::nullopt;
+  return static_cast<uint32_t>(std::min<uint64_t>(*now - std::min(*now, *before_), UINT32_MAX));
 }
 
 } // namespace hl

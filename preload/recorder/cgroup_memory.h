@@ -6,7 +6,9 @@
 // a container those outside of it cannot).
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -34,5 +36,19 @@ using ReadText = std::function<std::string(const std::string& path)>;
 
 // What the group's files say. `path`: of cgroup_path(). Nothing is set where the group cannot be seen.
 void read_cgroup(const CgroupMount& mount, const std::string& path, const ReadText& read, UsageFields& out);
+
+// Kills by the OOM killer among the processes of a process's group, since it was first found there. A killed
+// process is counted in its own group: asking for the recorder's would miss a container that it started.
+class GroupOomKills {
+ public:
+  // Where the process belongs now. `text`: its /proc/PID/cgroup; "" changes nothing.
+  void look(const CgroupMount& mount, std::string_view text, const ReadText& read);
+  // nullopt: no group was found.
+  std::optional<uint32_t> since(const CgroupMount& mount, const ReadText& read) const;
+
+ private:
+  std::string path_;
+  std::optional<uint64_t> before_;
+};
 
 } // namespace hl

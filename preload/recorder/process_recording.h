@@ -19,6 +19,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "cgroup_memory.h"
 #include "chunk_codec.h"
 #include "definitions.h"
 #include "heapledger/event_columns.h"
@@ -73,6 +74,8 @@ class ProcessRecording {
   ProcessWatch& watch() { return watch_; }
   ScanDesk& scan_desk() { return process_.scans; }
   SessionProcess& process_for_marks() { return process_; }
+  // Of its memory cgroup: the caller looks.
+  GroupOomKills& group_oom_kills() { return group_oom_kills_; }
   // When its counters are written next, CLOCK_MONOTONIC: the caller's note.
   uint64_t& next_usage_ns() { return next_usage_ns_; }
 
@@ -203,6 +206,7 @@ class ProcessRecording {
   std::optional<LeakScanPayload> end_scan_;
   std::string end_scan_reason_;
   std::optional<int> noted_exit_status_;
+  GroupOomKills group_oom_kills_;
   bool located_ = false; // watch_ knows it; else its pid could not be found out
   uint64_t last_commit_ns_ = 0, events_at_housekeeping_ = 0;
 };

@@ -156,24 +156,4 @@ std::optional<uint32_t> find_global_pid(uint32_t pid, uint64_t inode) {
   return found;
 }
 
-uint32_t count_oom_kills(uint32_t pid) {
-  const std::string groups = read_small_file("/proc/" + std::to_string(pid) + "/cgroup");
-  const auto path_after = [&groups](const char* label) -> std::string {
-    const size_t at = groups.find(label);
-    if (at == std::string::npos)
-      return "";
-    const size_t begin = at + std::strlen(label);
-    return groups.substr(begin, groups.find('\n', begin) - begin);
-  };
-  // The unified hierarchy, or the memory controller of the older kind.
-  for (const std::string& file : {"/sys/fs/cgroup" + path_after("0::") + "/memory.events",
-                                  "/sys/fs/cgroup/memory" + path_after(":memory:") + "/memory.oom_control"}) {
-    const std::string events = read_small_file(file);
-    const size_t kills = events.find("oom_kill ");
-    if (kills != std::string::npos)
-      return static_cast<uint32_t>(std::strtoul(events.c_str() + kills + 9, nullptr, 10));
-  }
-  return 0;
-}
-
 } // namespace hl

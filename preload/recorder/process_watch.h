@@ -41,7 +41,5 @@ class ProcessWatch {
 std::optional<uint32_t> find_global_pid(uint32_t pid, uint64_t inode);
 // A whole small file of /proc or /sys; empty where there is none.
 std::string read_small_file(const std::string& path);
-// oom_kill counter of a process's memory cgroup; 0 where unknown.
-uint32_t count_oom_kills(uint32_t pid);
 
 } // namespace hl

@@ -61,7 +61,8 @@ Recorder::Recorder(SessionFile& session, const RecorderSettings& settings)
       index_(session.header()), supervised_(settings.control_fd >= 0) {
   root_ended_ = !supervised_;
   started_ns_ = now_ns_ = idle_since_ns_ = sys::clock_ns(CLOCK_MONOTONIC);
-  oom_kills_at_start_ = count_oom_kills(static_cast<uint32_t>(getpid()));
+  cgroups_ = find_memory_mount(read_small_file("/proc/self/mountinfo"));
+  own_group_.look(cgroups_, read_small_file("/proc/self/cgroup"), read_small_file);
   SessionHeader& h = session_.header();
   h.recorder_generation.fetch_add(1, std::memory_order_relaxed);
   h.recorder_pid.store(static_cast<uint32_t>(getpid()), std::memory_order_relaxed);
@@ -124,6 +125,7 @@ bool Recorder::pass() {
         r->open_trace(trace_names(*r));
       r->housekeep(now_ns_);
       watch_memory_of(*r);
+      look_at_group_of(*r);
       write_usage(*r, false);
     }
     next_housekeeping_ns_ = now_ns_ + 1000 * kMs;
@@ -215,6 +217,8 @@ bool Recorder::adopt_process(uint32_t index) {
   std::erase_if(expected_, [pid](const Expected& e) { return e.watch.pid() == pid; });
   index_.add(*r, "started", false);
   watch_memory_of(*r);
+  if (r->is_root())
+    look_at_group_of(*r);
   recordings_.push_back(std::move(r));
   recorded_++;
   next_housekeeping_ns_ = 0;
@@ -319,6 +323,13 @@ void Recorder::note_mark(ProcessRecording& r) {
 void Recorder::watch_memory_of(ProcessRecording& r) {
   if (r.watch().pid() != 0 && !sampler_.has(r.generation()) && !r.watch().ended())
     sampler_.add(r.generation(), r.watch(), r.process(), r.process().started.monotonic_ns);
+}
+
+// Which may change at any time.
+void Recorder::look_at_group_of(ProcessRecording& r) {
+  if (r.watch().pid() != 0 && !r.watch().ended())
+    r.group_oom_kills().look(cgroups_, read_small_file(fmt::format("/proc/{}/cgroup", r.watch().pid())),
+                             read_small_file);
 }
 
 void Recorder::take_samples() {
@@ -430,10 +441,10 @@ ProcessEnd Recorder::end_of(ProcessRecording& recording, bool replaced_by_exec) 
     end.how = 3;
     end.code = -1;
   }
-  // Three files of /proc and /sys: not for each child that came to a good end.
+  // Files of /proc and /sys: not for each child that came to a good end.
   if (recording.is_root() || end.how == 0 || end.how == 2) {
-    const uint32_t oom_kills = count_oom_kills(static_cast<uint32_t>(getpid()));
-    end.oom_kills = oom_kills > oom_kills_at_start_ ? oom_kills - oom_kills_at_start_ : 0;
+    const auto kills = recording.group_oom_kills().since(cgroups_, read_small_file);
+    end.oom_kills = kills ? *kills : own_group_.since(cgroups_, read_small_file).value_or(0);
   }
   return end;
 }

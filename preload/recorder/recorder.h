@@ -17,6 +17,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "cgroup_memory.h"
 #include "control_channel.h"
 #include "leak_scan.h"
 #include "memory_sampler.h"
@@ -63,6 +64,7 @@ class Recorder {
   void drain_all(uint64_t pass_ticks);
   void note_mark(ProcessRecording& recording);
   void watch_memory_of(ProcessRecording& recording);
+  void look_at_group_of(ProcessRecording& recording);
   void take_samples();
   bool is_replaced(ProcessRecording& recording) const;
   void write_usage(ProcessRecording& recording, bool all);
@@ -93,7 +95,8 @@ class Recorder {
   bool any_seen_ = false;
   uint32_t recorded_ = 0;
   uint64_t lost_ = 0, lost_disk_full_ = 0; // of images that have ended
-  uint32_t oom_kills_at_start_ = 0;
+  CgroupMount cgroups_;
+  GroupOomKills own_group_; // of processes whose group is not known
   uint64_t started_ns_ = 0;
   uint64_t now_ns_ = 0, next_drain_ns_ = 0, next_housekeeping_ns_ = 0, next_end_check_ns_ = 0,
            next_processor_check_ns_ = 0, next_scan_notice_ns_ = 0, next_mark_drain_ns_ = 0,

@@ -175,6 +175,7 @@ bool ProcessRecording::append_sample(const TakenSample& sample) {
 bool ProcessRecording::append_usage(std::span<const UsageRow> rows) {
   if (rows.empty())
     return true;
+  begin_trace(); // a new image may be looked at before it has made an event
   const std::vector<uint8_t> payload = usage_payload(rows, shop_.codec);
   const bool written = trace_ != nullptr && !trace_->closed() && header_written_ &&
                        trace_->has_room(payload.size()) &&

@@ -190,6 +190,24 @@ TEST_CASE("the older kind of cgroup: limits from the whole path, counters from t
   CHECK_FALSE(f.has(UsageField::cgroup_swap));
 }
 
+TEST_CASE("kills in a process's group are counted from when it was found there") {
+  const hl::CgroupMount mount = {hl::CgroupKind::v2, "/cg", "/"};
+  const auto kills = [](const char* a, const char* b) {
+    return files({{"/cg/a/memory.events", a}, {"/cg/b/memory.events", b}});
+  };
+  hl::GroupOomKills group;
+  CHECK(group.since(mount, kills("oom_kill 1\n", "")) == std::nullopt);
+  group.look(mount, "0::/a\n", kills("max 3\noom_kill 1\noom_group_kill 0\n", "oom_kill 5\n"));
+  CHECK(group.since(mount, kills("oom_kill 1\n", "")) == 0);
+  CHECK(group.since(mount, kills("oom_kill 3\n", "")) == 2);
+  group.look(mount, "", kills("oom_kill 9\n", "")); // its /proc is gone
+  group.look(mount, "0::/a\n", kills("oom_kill 9\n", ""));
+  CHECK(group.since(mount, kills("oom_kill 3\n", "")) == 2);
+  group.look(mount, "0::/b\n", kills("oom_kill 9\n", "oom_kill 5\n"));
+  CHECK(group.since(mount, kills("oom_kill 9\n", "oom_kill 6\n")) == 1);
+  CHECK(group.since(mount, kills("oom_kill 9\n", "")) == std::nullopt);
+}
+
 TEST_CASE("the newer kind of cgroup, also as a container sees it") {
   const hl::CgroupMount mount = hl::find_memory_mount(
       "29 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n");
