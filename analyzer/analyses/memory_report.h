@@ -35,6 +35,9 @@ struct MemoryReport {
   // By the kernel's count, else at least, from the pages there; 0: not known.
   uint64_t page_table_bytes = 0;
   bool page_tables_counted = false;
+  // Swap that is the process's alone: shared memory that was swapped out is in `Swap` of smaps and counts for
+  // nobody.
+  uint64_t private_swap_bytes = 0;
   std::vector<UsageSample> usage; // the kernel's counters over the whole recording
   const MemorySample& sample() const { return samples[chosen]; }
 };

@@ -147,8 +147,13 @@ int answer_ledger(const LedgerOptions& options) {
     std::fputc('\n', stdout);
   } else {
     const TextStyle style = options.common.style();
-    std::fputs((options.closing_line ? ledger_line(answer, style) : ledger_text(answer, style)).c_str(),
-               stdout);
+    uint64_t most_rss = 0;
+    if (options.closing_line)
+      for (const UsageSample& row : usage_samples(trace))
+        most_rss = std::max(most_rss, row.values.of(UsageField::rss));
+    std::fputs(
+        (options.closing_line ? ledger_line(answer, most_rss, style) : ledger_text(answer, style)).c_str(),
+        stdout);
   }
   if (limits.empty())
     return kExitFine;

@@ -88,6 +88,8 @@ std::optional<NamedKind> kind_of_kernel_name(std::string_view name) {
 
   if (name.starts_with("/memfd:doublemapper"))
     return NamedKind{RegionKind::managed, "dotnet-code", 0};
+  if (name.starts_with("/anon_hugepage")) // MAP_HUGETLB, private or shared
+    return NamedKind{RegionKind::anonymous, std::string(name), 0};
   if (name.starts_with("/memfd:java_heap")) // ZGC
     return NamedKind{RegionKind::managed, "java-heap", 0};
   if (name.starts_with("/memfd:jit-cache") || name.starts_with("/memfd:jit-zygote-cache") ||

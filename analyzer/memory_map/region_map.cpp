@@ -62,13 +62,17 @@ class Splitter {
     return vma.name.starts_with('/') && (code_files_.contains(vma.name) || is_library_name(vma.name));
   }
 
+  // May lie on a tmpfs, like memory that a program shares with others.
+  bool is_session(const Vma& vma) const {
+    return sources_.metadata != nullptr && !sources_.metadata->session_path.empty() &&
+           sources_.metadata->session_path == vma.name;
+  }
+
   Region named_file(const Vma& vma) const {
     Region region;
     region.evidence = RegionEvidence::kernel_name;
     region.name = vma.name;
-    const bool session = sources_.metadata != nullptr && !sources_.metadata->session_path.empty() &&
-                         sources_.metadata->session_path == vma.name;
-    if (session || is_recording_library(vma.name)) {
+    if (is_session(vma) || is_recording_library(vma.name)) {
       region.kind = RegionKind::own;
       region.evidence = RegionEvidence::session;
     } else if (!vma.name.starts_with('/')) {
@@ -149,7 +153,7 @@ class Splitter {
   Region base(const Vma& vma, size_t index) const {
     if (vma.name.empty())
       return unnamed(vma, index);
-    const auto kind = kind_of_kernel_name(vma.name);
+    const auto kind = is_session(vma) ? std::nullopt : kind_of_kernel_name(vma.name);
     if (!kind)
       return named_file(vma);
     Region region;
@@ -157,6 +161,8 @@ class Splitter {
     region.name = kind->name;
     region.tid = kind->tid;
     region.evidence = RegionEvidence::kernel_name;
+    if (region.kind == RegionKind::anonymous && vma.shared)
+      region.kind = RegionKind::shared;
     if (region.kind == RegionKind::thread_stack)
       region.name = thread_name(region.tid);
     return region;

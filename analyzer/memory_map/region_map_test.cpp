@@ -200,13 +200,13 @@ TEST_CASE("memory of the recording is its own, whatever it lies in") {
   ResidencySample sample =
       sample_of(Text()
                     .map(0x7f0000000000, 0x7f0000010000, "rw-p", "", 64, 64)
-                    .map(0x7f0000100000, 0x7f0000110000, "rw-s", "/tmp/t.hlt.session", 64)
+                    .map(0x7f0000100000, 0x7f0000110000, "rw-s", "/dev/shm/t.hlt.session", 64)
                     .map(0x7f0000200000, 0x7f0000210000, "r-xp", "/opt/libheapledger.so", 64)
                     .map(0x7f0000210000, 0x7f0000211000, "rw-p", "/opt/libheapledger.so", 4, 4)
                     .map(0x7f0000211000, 0x7f0000212000, "rw-p", "", 4, 4));
   sample.own = {{0x7f0000004000, 0x7f0000008000}};
   TraceMetadata metadata;
-  metadata.session_path = "/tmp/t.hlt.session";
+  metadata.session_path = "/dev/shm/t.hlt.session";
   RegionSources sources;
   sources.metadata = &metadata;
   const RegionMap map = make_region_map(sample, sources);

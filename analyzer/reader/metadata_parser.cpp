@@ -134,7 +134,15 @@ bool parse_losses(std::span<const uint8_t> payload, TraceMetadata& out) {
   return (out.has_losses = parse_sized(payload, out.losses) || out.has_losses);
 }
 bool parse_status(std::span<const uint8_t> payload, TraceMetadata& out) {
-  return (out.has_status = parse_sized(payload, out.status) || out.has_status);
+  if (!parse_sized(payload, out.status))
+    return out.has_status;
+  out.has_status = true;
+  out.unrecorded_path.clear();
+  if (out.status.unrecorded_errno != 0 && out.status.payload_header_bytes <= payload.size()) {
+    PayloadCursor path(payload.subspan(out.status.payload_header_bytes));
+    out.unrecorded_path = path.text(std::min<uint64_t>(out.status.unrecorded_bytes, path.remaining()));
+  }
+  return true;
 }
 bool parse_recorder(std::span<const uint8_t> payload, TraceMetadata& out) {
   return (out.has_recorder = parse_sized(payload, out.recorder) || out.has_recorder);

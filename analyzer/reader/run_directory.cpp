@@ -57,7 +57,14 @@ std::optional<RunImage> identify(const std::string& path) {
       image.started_ns = metadata.header.started.realtime_ns;
       image.command = command_of(metadata);
     }
-    image.closed = !read_index(file, sizeof preamble).empty();
+    const std::vector<ChunkPlace> index = read_index(file, sizeof preamble);
+    image.closed = !index.empty();
+    for (const ChunkPlace& chunk : index)
+      if (chunk.kind == ChunkKind::process && read_payload(file, chunk, payload, ignored) &&
+          parse_status(payload, metadata)) {
+        image.unrecorded_errno = static_cast<int>(metadata.status.unrecorded_errno);
+        image.unrecorded_path = metadata.unrecorded_path;
+      }
     return image;
   } catch (const TraceError&) {
     return {};

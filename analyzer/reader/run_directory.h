@@ -18,7 +18,9 @@ struct RunImage {
   Uuid uuid{}, parent_uuid{};
   uint32_t pid = 0, parent_pid = 0, image_number = 0;
   bool is_root = false;
-  bool closed = false;     // its end chunk is there
+  bool closed = false;      // its end chunk is there
+  int unrecorded_errno = 0; // what it became by exec could not open the session file
+  std::string unrecorded_path;
   std::string command;     // arguments joined with blanks, or the executable
   uint64_t started_ns = 0; // CLOCK_REALTIME
   uint64_t file_bytes = 0;

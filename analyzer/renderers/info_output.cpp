@@ -32,6 +32,27 @@ std::string_view binding_name(MallocBinding binding) {
 }
 
 // The files whose allocations are not in the trace, each once.
+// Why an image could not open the session file, by the errno that the one before it met.
+std::string why_unrecorded(uint32_t error) {
+  switch (error) {
+  case EACCES:
+  case EPERM:
+    return "it had given up the right to open the session file";
+  case ENOENT:
+  case ENOTDIR:
+    return "the session file cannot be found from its root directory";
+  default:
+    return "it could not open the session file";
+  }
+}
+
+void write_unrecorded_exec(JsonWriter& json, const std::string& path, uint32_t error) {
+  if (error == 0)
+    json.null();
+  else
+    json.begin_object().member("path", path).member("reason", why_unrecorded(error)).end_object();
+}
+
 std::map<std::string, MallocBinding> unrecorded_heaps(const Trace& trace) {
   std::map<std::string, MallocBinding> found;
   for (const TraceModule& module : trace.modules().all())
@@ -126,6 +147,10 @@ std::string info_text(const Trace& trace, const TraceSummary& summary, const std
                               "serves is not in this trace"
                             : " has its malloc bound to another than the program's (dlopen with "
                               "RTLD_DEEPBIND): what it allocates is not in this trace")));
+  if (metadata.status.unrecorded_errno != 0)
+    line(out, "unrecorded",
+         style.warning("what it became by exec, " + printable(metadata.unrecorded_path) + ": " +
+                       why_unrecorded(metadata.status.unrecorded_errno)));
   if ((metadata.header.session_flags & kSessionRecorderless) != 0)
     line(out, "", style.warning("recorded without a recorder, into the session file alone"));
   if (metadata.has_losses) {
@@ -174,6 +199,9 @@ std::string info_text(const Trace& trace, const TraceSummary& summary, const std
           head +
           fit(printable(image.command), style.width - std::min(style.width / 2, display_width(head)), style) +
           "\n";
+      if (image.unrecorded_errno != 0)
+        out += std::string(std::min<size_t>(24 + depth * 2, style.width / 2), ' ') +
+               style.warning("then " + printable(image.unrecorded_path) + ", unrecorded") + "\n";
     }
     if (run.size() > kShown)
       out += "  ... and " + with_thousands(run.size() - kShown) + " more\n";
@@ -291,6 +319,8 @@ void info_json(const Trace& trace, const TraceSummary& summary, const std::vecto
   for (const auto& [path, binding] : unrecorded_heaps(trace))
     json.begin_object().member("module", path).member("how", binding_name(binding)).end_object();
   json.end_array();
+  json.key("unrecorded_exec");
+  write_unrecorded_exec(json, metadata.unrecorded_path, metadata.status.unrecorded_errno);
   write_problems(json, trace);
   if (!run.empty()) {
     json.key("processes").begin_array();
@@ -306,6 +336,8 @@ void info_json(const Trace& trace, const TraceSummary& summary, const std::vecto
           .member("command", image.command)
           .member("started_realtime_ns", image.started_ns)
           .member("file_bytes", image.file_bytes);
+      json.key("unrecorded_exec");
+      write_unrecorded_exec(json, image.unrecorded_path, static_cast<uint32_t>(image.unrecorded_errno));
       json.key("parent_uuid");
       if (is_nil(image.parent_uuid))
         json.null();

@@ -339,8 +339,13 @@ std::string seen_text(const LedgerAnswer& answer, const TextStyle& style) {
   return out;
 }
 
-std::string ledger_line(const LedgerAnswer& answer, const TextStyle& style) {
-  return "RSS " + human_bytes(answer.ledger.rss, style) + " at most " + sum_of_accounts(answer, style) + "\n";
+std::string ledger_line(const LedgerAnswer& answer, uint64_t most_rss, const TextStyle& style) {
+  const uint64_t rss = answer.ledger.rss;
+  const std::string accounts = sum_of_accounts(answer, style) + "\n";
+  if (most_rss - std::min(most_rss, rss) <= rss / 8)
+    return "RSS " + human_bytes(rss, style) + " at most " + accounts;
+  return "RSS " + human_bytes(most_rss, style) + " at most; when it was " + human_bytes(rss, style) +
+         ", that " + accounts;
 }
 
 std::string ledger_text(const LedgerAnswer& answer, const TextStyle& style) {

@@ -176,7 +176,7 @@ class MapJson {
         .member("swap", total.swap)
         .member("page_tables", report_.page_table_bytes)
         .member("page_tables_counted", report_.page_tables_counted)
-        .member("badness", total.rss + total.swap + report_.page_table_bytes)
+        .member("badness", total.rss + report_.private_swap_bytes + report_.page_table_bytes)
         .end_object();
   }
 

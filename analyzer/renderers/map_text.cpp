@@ -388,7 +388,7 @@ class MapText {
                 human_ns(rise(UsageField::machine_pressure_us) * 1000) + " on the whole machine";
       lines.push_back(line + " (pressure stall information, 'some').");
     }
-    const uint64_t badness = sample_.total.rss + sample_.total.swap + report_.page_table_bytes;
+    const uint64_t badness = sample_.total.rss + report_.private_swap_bytes + report_.page_table_bytes;
     std::string line = "The OOM killer counts RSS + swap + page tables: " + bytes(badness);
     if (report_.page_table_bytes != 0)
       line += ", of which page tables " +

@@ -36,7 +36,7 @@ enum class ExtendedKind : uint8_t {
   thread_name = 10,   // tid, name_bytes, name
   thread_exit = 11,   // tid
   fork = 12,          // child pid (as the caller sees it), kind: 0 fork 1 vfork 2 clone 3 posix_spawn
-  exec = 13,          // path_bytes, path                    (stamped before the real call; failed: exec_failed follows)
+  exec = 13,          // path_bytes, path[, errno: why the next image will not find the session file] (stamped before the real call; failed: exec_failed follows)
   exec_failed = 14,   // errno
   exit = 15,          // status, kind: 0 exit 1 _exit 2 quick_exit 3 abort
   mark = 16,          // name_bytes, name                    (user mark: heapledger_mark)

@@ -223,6 +223,10 @@ struct ProcessStatusPayload {
   ClockPair ended;
   uint64_t user_ns, system_ns;   // of the process; 0 unknown
   uint64_t peak_rss_bytes;       // VmHWM; 0 unknown
+  // What it became by exec could not open the session file: why (errno; 0: it could), and what it is, a path without
+  // terminating zero behind this struct.
+  uint32_t unrecorded_errno;
+  uint32_t unrecorded_bytes;
 };
 
 struct RecorderStatsPayload {

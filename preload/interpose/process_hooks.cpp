@@ -1,9 +1,11 @@
 // Hooks on the beginnings and ends of processes: fork, vfork, exec, exit. Each notes the moment; the heavy
 // lifting (a child's own slot, a new image's) is done by runtime/process.cpp and boot/attach.cpp.
 #include <errno.h>
+#include <spawn.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <spawn.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -38,7 +40,8 @@ pid_t fork_body(void* function, const EntryRegisters& caller) {
         g_process.phase.load(std::memory_order_relaxed) == Phase::recording) {
       adopt_forked_child(before);
     }
-    if (sys::process_id() == 1) leave_fatal_signals();
+    if (sys::process_id() == 1)
+      leave_fatal_signals();
   } else if (child > 0) {
     record_fork(kFork, child, caller);
   }
@@ -46,10 +49,13 @@ pid_t fork_body(void* function, const EntryRegisters& caller) {
 }
 
 // False in a vfork child, which borrows its parent's memory: its exec or exit is not the parent's.
-bool owns_memory() { return g_process.slot != nullptr && g_process.slot->pid == sys::process_id(); }
+bool owns_memory() {
+  return g_process.slot != nullptr && g_process.slot->pid == sys::process_id();
+}
 
 void record_exit(ExitKind kind, int status, const EntryRegisters& caller) {
-  if (owns_memory()) record_exit_event(kind, status, &caller, caller.rsp);
+  if (owns_memory())
+    record_exit_event(kind, status, &caller, caller.rsp);
 }
 
 // An end after which nothing of ours is called any more.
@@ -64,19 +70,43 @@ void record_last_moment(ExitKind kind, int status, const EntryRegisters& caller)
   scan_before_end(kind == ExitKind::abort ? ScanCause::abort : ScanCause::exit);
 }
 
+// The next image has to open the session file again. After giving up root, or in a chroot, it cannot, and
+// nobody would know. 0: it can, or that may not be tried here.
+int why_unfindable() {
+  if (g_process.restricted.load(std::memory_order_relaxed))
+    return 0;
+  const int fd = sys::open_file(g_process.view.header()->path, O_RDWR);
+  if (fd < 0)
+    return fd == -EACCES || fd == -EPERM || fd == -ENOENT || fd == -ENOTDIR ? -fd : 0;
+  // Capabilities that made it possible are lost at exec by whoever is not root, but for the ambient ones.
+  struct stat file = {};
+  const long user = sys::raw_syscall(SYS_geteuid);
+  constexpr int kDacOverride = 1;
+  const bool lost =
+      user != 0 && !sys::failed(sys::raw_syscall(SYS_fstat, fd, sys::pointer_arg(&file))) &&
+      file.st_uid != static_cast<uid_t>(user) &&
+      sys::raw_syscall(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, kDacOverride, 0, 0) != 1;
+  sys::close_file(fd);
+  return lost ? EACCES : 0;
+}
+
 // The image is about to be replaced.
 class ExecScope {
  public:
   ExecScope(const char* path, const EntryRegisters& caller) : caller_(caller), owner_(owns_memory()) {
-    if (!owner_) return;
+    if (!owner_)
+      return;
     ExtendedPayload payload;
     payload.text(path);
+    if (const int error = why_unfindable(); error != 0)
+      payload.number(static_cast<uint64_t>(error));
     record_extended(ExtendedKind::exec, payload, &caller, caller.rsp);
     set_state(ProcessState::execing);
   }
   // The exec failed.
   int failed(int result, int error) {
-    if (!owner_) return result;
+    if (!owner_)
+      return result;
     set_state(ProcessState::running);
     ExtendedPayload payload;
     payload.number(static_cast<uint64_t>(error));
@@ -92,9 +122,11 @@ class ExecScope {
   bool owner_;
 };
 
-}  // namespace
+} // namespace
 
-HL_BODY pid_t hl_hook_fork(const EntryRegisters* caller) { return fork_body(real(g_real.fork), *caller); }
+HL_BODY pid_t hl_hook_fork(const EntryRegisters* caller) {
+  return fork_body(real(g_real.fork), *caller);
+}
 
 HL_BODY pid_t hl_hook__Fork(const EntryRegisters* caller) {
   // Before glibc 2.34 there is none, and no program that needs it starts.
@@ -104,7 +136,8 @@ HL_BODY pid_t hl_hook__Fork(const EntryRegisters* caller) {
 // Called by the vfork stub, which then jumps to what this returns: the child borrows our memory and stack.
 HL_BODY void* hl_before_vfork(const EntryRegisters* caller) {
   static void* real_vfork;
-  if (real_vfork == nullptr) real_vfork = find_next_symbol("vfork").address;
+  if (real_vfork == nullptr)
+    real_vfork = find_next_symbol("vfork").address;
   record_fork(kVfork, 0, *caller);
   return real_vfork;
 }
@@ -113,9 +146,11 @@ HL_BODY int hl_hook_posix_spawn(pid_t* pid, const char* path, const posix_spawn_
                                 const posix_spawnattr_t* attributes, char* const argv[], char* const envp[],
                                 const EntryRegisters* caller) {
   pid_t child = 0;
-  const int result = real_as<decltype(posix_spawn)>(real(g_real.posix_spawn))(&child, path, actions, attributes, argv, envp);
+  const int result =
+      real_as<decltype(posix_spawn)>(real(g_real.posix_spawn))(&child, path, actions, attributes, argv, envp);
   if (result == 0) {
-    if (pid != nullptr) *pid = child;
+    if (pid != nullptr)
+      *pid = child;
     record_fork(kSpawn, child, *caller);
   }
   return result;
@@ -125,15 +160,18 @@ HL_BODY int hl_hook_posix_spawnp(pid_t* pid, const char* file, const posix_spawn
                                  const posix_spawnattr_t* attributes, char* const argv[], char* const envp[],
                                  const EntryRegisters* caller) {
   pid_t child = 0;
-  const int result = real_as<decltype(posix_spawnp)>(real(g_real.posix_spawnp))(&child, file, actions, attributes, argv, envp);
+  const int result = real_as<decltype(posix_spawnp)>(real(g_real.posix_spawnp))(&child, file, actions,
+                                                                                attributes, argv, envp);
   if (result == 0) {
-    if (pid != nullptr) *pid = child;
+    if (pid != nullptr)
+      *pid = child;
     record_fork(kSpawn, child, *caller);
   }
   return result;
 }
 
-HL_BODY int hl_hook_execve(const char* path, char* const argv[], char* const envp[], const EntryRegisters* caller) {
+HL_BODY int hl_hook_execve(const char* path, char* const argv[], char* const envp[],
+                           const EntryRegisters* caller) {
   ExecScope scope(path, *caller);
   const int result = real_as<decltype(execve)>(real(g_real.execve))(path, argv, envp);
   return scope.failed(result, errno);
@@ -151,7 +189,8 @@ HL_BODY int hl_hook_execvp(const char* file, char* const argv[], const EntryRegi
   return scope.failed(result, errno);
 }
 
-HL_BODY int hl_hook_execvpe(const char* file, char* const argv[], char* const envp[], const EntryRegisters* caller) {
+HL_BODY int hl_hook_execvpe(const char* file, char* const argv[], char* const envp[],
+                            const EntryRegisters* caller) {
   ExecScope scope(file, *caller);
   const int result = real_as<decltype(execve)>(real(g_real.execvpe))(file, argv, envp);
   return scope.failed(result, errno);

@@ -41,6 +41,14 @@ std::string count_text(uint64_t n) {
   return digits;
 }
 
+// It comes from a program: nothing of it may speak to the terminal.
+std::string printable_name(std::string path) {
+  for (char& c : path)
+    if (static_cast<unsigned char>(c) < ' ' || c == 0x7f)
+      c = '?';
+  return path;
+}
+
 std::string end_text(int status, uint32_t oom_kills) {
   if (!WIFSIGNALED(status))
     return fmt::format("exited {}", WEXITSTATUS(status));
@@ -105,6 +113,11 @@ std::string closing_lines(const ClosingFacts& f) {
     out += fmt::format("; {} process images", m.processes);
   if (m.still_recording != 0)
     out += fmt::format(" ({} still running and recorded)", m.still_recording);
+  if (m.unrecorded != 0)
+    out += fmt::format("\n{} program{} could not be recorded after giving up rights (user or root "
+                       "directory): {}{}",
+                       m.unrecorded, m.unrecorded == 1 ? "" : "s", m.unrecorded == 1 ? "" : "at last ",
+                       printable_name(m.unrecorded_path));
   if (!has_trace)
     return out + fmt::format("\n{} could not be written: there is no trace\n", f.path);
   out +=

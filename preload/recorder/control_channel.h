@@ -43,6 +43,9 @@ struct ControlMessage {
   uint64_t scan_pause_ns = 0;
   uint64_t class_blocks[4] = {}, class_bytes[4] = {};
   char scan_reason[128] = {};
+  // Images that could not open the session file, and the executable of the newest.
+  uint32_t unrecorded = 0;
+  char unrecorded_path[256] = {};
   char text[1024] = {};
 
   void set_text(const char* s) { std::strncpy(text, s, sizeof(text) - 1); }
@@ -62,6 +65,7 @@ inline std::optional<ControlMessage> receive_message(int fd, bool& closed) {
   if (got == sizeof(message)) {
     message.text[sizeof(message.text) - 1] = 0;
     message.scan_reason[sizeof(message.scan_reason) - 1] = 0;
+    message.unrecorded_path[sizeof(message.unrecorded_path) - 1] = 0;
     return message;
   }
   closed = got == 0;

@@ -114,6 +114,9 @@ bool Recorder::pass() {
         root_complete_->lost_disk_full += r->lost_events(LossCause::disk_full);
       }
       root_complete_->still_recording = static_cast<uint32_t>(recordings_.size());
+      root_complete_->unrecorded = unrecorded_;
+      std::strncpy(root_complete_->unrecorded_path, unrecorded_path_.c_str(),
+                   sizeof(root_complete_->unrecorded_path) - 1);
       send_message(settings_.control_fd, *root_complete_);
       root_complete_.reset();
     }
@@ -406,9 +409,9 @@ void Recorder::notice_ends() {
     });
     const auto state = static_cast<ProcessState>(r.process().state.load(std::memory_order_acquire));
     if (younger != recordings_.end())
-      finish(i, (*younger)->process().image_number > r.process().image_number);
+      finish(i, (*younger)->process().image_number > r.process().image_number, false);
     else if (r.ended(now_ns_, root_ended_))
-      finish(i, state == ProcessState::execing);
+      finish(i, state == ProcessState::execing, true);
     else
       i++;
   }
@@ -449,9 +452,10 @@ ProcessEnd Recorder::end_of(ProcessRecording& recording, bool replaced_by_exec) 
   return end;
 }
 
-void Recorder::finish(size_t index, bool replaced_by_exec) {
+// `was_last`: of its process; what replaced it by exec, if anything, was not recorded.
+void Recorder::finish(size_t index, bool replaced_by_exec, bool was_last) {
   // The root's status is about to come from the supervisor: its next message is awaited for a moment.
-  if (recordings_[index]->is_root() && supervised_ && !replaced_by_exec) {
+  if (recordings_[index]->is_root() && supervised_ && (was_last || !replaced_by_exec)) {
     const uint64_t until = now_ns_ + 200 * kMs;
     while (!root_ended_ && sys::clock_ns(CLOCK_MONOTONIC) < until) {
       const timespec moment{0, 200'000};
@@ -476,6 +480,10 @@ void Recorder::finish(size_t index, bool replaced_by_exec) {
   const ProcessEnd end = end_of(*r, replaced_by_exec);
   const bool good = r->finish(end);
   expect_children(*r);
+  if (end.how == 3 && r->tally().unrecorded_errno != 0) {
+    unrecorded_++;
+    unrecorded_path_ = r->tally().unrecorded_path;
+  }
   // Events are drained in any case; stack nodes and modules that could not be written are kept, for the
   // analyzer reads trace and session file as one. Without any trace they would explain nothing.
   const bool keep = !good && r->trace() != nullptr && kept_ < kMostKept;
@@ -488,7 +496,7 @@ void Recorder::finish(size_t index, bool replaced_by_exec) {
   if (!keep)
     r->release_blocks();
   index_.add(*r, "ended", good);
-  if (r->is_root() && !replaced_by_exec)
+  if (r->is_root() && (was_last || !replaced_by_exec))
     note_root_complete(*r, end, good);
 }
 

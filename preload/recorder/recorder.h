@@ -70,7 +70,7 @@ class Recorder {
   void write_usage(ProcessRecording& recording, bool all);
   void go_on_with_scans();
   void notice_ends();
-  void finish(size_t index, bool replaced_by_exec);
+  void finish(size_t index, bool replaced_by_exec, bool was_last);
   ProcessEnd end_of(ProcessRecording& recording, bool replaced_by_exec);
   TraceNames trace_names(const ProcessRecording& recording);
   void extend_ahead();
@@ -94,6 +94,8 @@ class Recorder {
   uint32_t kept_ = 0; // images whose trace could not be closed: the session file stays for them
   bool any_seen_ = false;
   uint32_t recorded_ = 0;
+  uint32_t unrecorded_ = 0; // images that could not open the session file
+  std::string unrecorded_path_;
   uint64_t lost_ = 0, lost_disk_full_ = 0; // of images that have ended
   CgroupMount cgroups_;
   GroupOomKills own_group_; // of processes whose group is not known

@@ -47,6 +47,10 @@ class Tally {
   std::string sampled_mark;     // whose sample somebody waits for or has got; the caller's note
   uint64_t mark_ticks = 0;      // 0: there was none
   std::vector<uint32_t> forked; // child pids since the caller last cleared it
+  // What it is about to become by exec, where that cannot open the session file: why (errno; 0: it can) and
+  // what.
+  int unrecorded_errno = 0;
+  std::string unrecorded_path;
   std::unordered_map<uint32_t, std::string> names; // by tid
 
  private:
@@ -72,6 +76,19 @@ class Tally {
     case ExtendedKind::fork:
       if (const uint64_t pid = get(); p != nullptr && pid != 0 && forked.size() < 4096)
         forked.push_back(static_cast<uint32_t>(pid));
+      break;
+    case ExtendedKind::exec: {
+      const uint64_t bytes = get();
+      if (p == nullptr || bytes > static_cast<uint64_t>(end - p))
+        break;
+      unrecorded_path.assign(reinterpret_cast<const char*>(p), bytes);
+      p += bytes;
+      const uint64_t error = p < end ? get() : 0;
+      unrecorded_errno = p != nullptr && error < 4096 ? static_cast<int>(error) : 0;
+      break;
+    }
+    case ExtendedKind::exec_failed:
+      unrecorded_errno = 0;
       break;
     case ExtendedKind::exit:
       exit_status = static_cast<int32_t>(unzigzag(get()));

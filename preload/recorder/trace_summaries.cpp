@@ -266,8 +266,13 @@ bool ProcessRecording::write_status(const ProcessEnd& end) {
   p.user_ns = end.user_ns;
   p.system_ns = end.system_ns;
   p.peak_rss_bytes = end.peak_rss_bytes;
+  const bool unrecorded = end.how == 3 && tally_.unrecorded_errno != 0;
+  p.unrecorded_errno = unrecorded ? static_cast<uint32_t>(tally_.unrecorded_errno) : 0;
+  p.unrecorded_bytes = unrecorded ? static_cast<uint32_t>(tally_.unrecorded_path.size()) : 0;
   std::vector<uint8_t> payload;
   put_bytes(payload, p);
+  payload.insert(payload.end(), tally_.unrecorded_path.begin(),
+                 tally_.unrecorded_path.begin() + p.unrecorded_bytes);
   return trace_->append({.kind = ChunkKind::process, .count = 1}, payload);
 }
 

@@ -132,8 +132,10 @@ class FileSystems(Filled):
         mount = (f"mount -t tmpfs -o size=24m none {below} && truncate -s 200M {below}/image && "
                  f"mkfs.ext4 -q {below}/image && mount -o loop {below}/image {self.disk}")
         recorded = self.until_killed(f"dd if=/dev/zero of={below}/rest bs=64k\n" + OVERWRITE, mount=mount)
-        self.assert_one_line(recorded, WRITES_FAILED)
-        self.assert_counts(self.kept / "t.hlt", self.counts)
+        # Whether the recorder notices, which does not wait for the disk, is the kernel's affair.
+        info = analyze("info", self.kept / "t.hlt")
+        self.assertEqual(info["events"]["total"] + info["lost"]["events"], self.completed(self.counts) + 3,
+                         recorded.explain())
 
 
 @can_mount

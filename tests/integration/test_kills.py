@@ -106,6 +106,19 @@ class Kills(RunningTest):
         self.assert_every_completed_call_is_recorded()
         self.assertFalse(analyze("info", self.trace)["complete"])
 
+    def test_program_kills_its_own_process_group(self):
+        """What kill(0, SIGKILL) does: the supervisor stands in the program's group, the recorder does not."""
+        target, recorder = self.start()
+        os.killpg(os.getpgid(target), signal.SIGKILL)
+        self.process.communicate(timeout=60)
+        self.assertEqual(self.process.returncode, -signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        while os.path.exists(f"/proc/{recorder}/exe") and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.assertFalse(os.path.exists(f"{self.trace}.session"), "the recorder closed the trace")
+        self.assert_every_completed_call_is_recorded()
+        self.assert_nothing_lost(self.trace)
+
     def test_supervisor_killed_program_goes_on_to_its_end(self):
         target, _ = self.start(last=100000, milliseconds=0)
         os.kill(self.process.pid, signal.SIGKILL)

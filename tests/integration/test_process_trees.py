@@ -227,6 +227,12 @@ class ChangedRights(harness.TestCase):
         self.assertEqual(len(forked), 1)
         self.assertEqual(self.assert_nothing_lost(forked[0])["ended"]["code"], 5)
 
+    def assert_says_what_ran_unrecorded(self, recorded, path):
+        line = f"1 program could not be recorded after giving up rights (user or root directory): {path}\n"
+        self.assertIn(line.encode(), recorded.stderr)
+        unrecorded = [analyze("info", trace)["unrecorded_exec"] for trace in recorded.children()]
+        self.assertEqual([entry["path"] for entry in unrecorded if entry], [path])
+
     def test_user_namespace_for_which_one_must_be_single_threaded(self):
         recorded = self.assert_recorded("userns", 1000)
         self.assertIn(b"executed child ended with 6\n", recorded.stdout)
@@ -245,12 +251,35 @@ class ChangedRights(harness.TestCase):
         recorded = self.assert_recorded("chroot", 1000, [root])
         self.assertIn(b"executed child ended with 6\n", recorded.stdout)
         self.assert_forked_child(recorded, 1000)
+        self.assert_says_what_ran_unrecorded(recorded, "/static")
 
     @as_root
     def test_giving_up_root(self):
         recorded = self.assert_recorded("drop", 1000)
         self.assertIn(b"executed child ended with 6\n", recorded.stdout)
         self.assert_forked_child(recorded, 1000)
+        self.assert_says_what_ran_unrecorded(recorded, program("changed_rights"))
+
+    @as_root
+    def test_a_run_names_what_gave_up_root(self):
+        # What anybody may execute, while the session file stays root's.
+        recorded = run([HEAPLEDGER, "record", "--output-dir", self.scratch / "run", "--", "/bin/sh", "-c",
+                        f"{program('exact_counts')} >/dev/null; setpriv --reuid 12345 --clear-groups /bin/true; true"])
+        self.assertEqual(recorded.status, 0, recorded.explain())
+        self.assertIn(b"1 program could not be recorded after giving up rights (user or root directory): /bin/true\n",
+                      recorded.stderr)
+        directory, = (self.scratch / "run").glob("heapledger-*")
+        info = analyze("info", directory)
+        found = [image["unrecorded_exec"] for image in info["processes"] if image["unrecorded_exec"]]
+        self.assertEqual(found, [{"path": "/bin/true", "reason": "it had given up the right to open the session file"}])
+        self.assertIn("then /bin/true, unrecorded", run([HEAPLEDGER, "info", directory]).stdout.decode())
+
+    @as_root
+    def test_a_program_that_becomes_one_without_rights_has_a_whole_trace(self):
+        recorded = self.record("setpriv", "--reuid", "12345", "--clear-groups", "/bin/sh", "-c", "exit 3", status=3)
+        self.assertIn(b"(user or root directory): /bin/sh\n", recorded.stderr)
+        self.assertNotIn(b"incomplete", recorded.stderr)
+        self.assertEqual(self.assert_nothing_lost(recorded.trace)["ended"]["how"], "exec")
 
     @as_root
     def test_setuid_program_runs_unrecorded(self):
