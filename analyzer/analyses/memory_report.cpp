@@ -43,6 +43,7 @@ void conclude(MemoryReport& report, const ResidencySample& sample, RegionMap map
   report.page_tables_counted = sample.usage.has(UsageField::page_tables);
   report.page_table_bytes =
       report.page_tables_counted ? sample.usage.of(UsageField::page_tables) : page_tables(sample);
+  report.private_swap_bytes = 0;
   for (const Vma& vma : map.vmas)
     report.private_swap_bytes += vma.shared ? 0 : vma.numbers.swap;
   report.map = std::move(map);
