@@ -23,8 +23,16 @@ std::string number(uint64_t value) {
   return digits;
 }
 
-std::string amount_text(uint64_t value, ProfileMetric metric) {
-  return number(value) + (facts(metric).unit == MetricUnit::bytes ? " B" : "");
+std::string amount_text(uint64_t value, MetricUnit unit) {
+  return number(value) + (unit == MetricUnit::bytes ? " B" : unit == MetricUnit::nanoseconds ? " ns" : "");
+}
+
+void keep_worst(std::vector<FaultPlace>& faults) {
+  std::stable_sort(faults.begin(), faults.end(), [](const FaultPlace& a, const FaultPlace& b) {
+    return a.value != b.value ? a.value > b.value : a.canonical < b.canonical;
+  });
+  if (faults.size() > kPlaces)
+    faults.resize(kPlaces);
 }
 
 class Checker {
@@ -36,7 +44,7 @@ class Checker {
     BudgetOutcome outcome;
     outcome.entry = entry;
     outcome.name = entry_name(entry);
-    const std::optional<uint64_t> value = measured(entry);
+    const std::optional<uint64_t> value = measured(entry, outcome.unit);
     outcome.allowed = entry.value;
     if (entry.relative)
       outcome.allowed += static_cast<uint64_t>(entry.tolerance.of(entry.value));
@@ -70,43 +78,59 @@ class Checker {
            (entry.file.empty() || is_file(run_.profile.file(run_.profile.frames[place.frame]), entry.file));
   }
 
-  std::optional<uint64_t> measured(const BudgetEntry& entry) const {
-    const auto missing = [&] {
-      throw BudgetError(
-          "metric '" + std::string(facts(entry.metric).name) + "' has no value in this run" +
-          (entry.metric == ProfileMetric::definite_bytes || entry.metric == ProfileMetric::definite_blocks
-               ? ": it was recorded without a leak scan"
-               : ""));
-    };
+  [[noreturn]] void missing(const BudgetEntry& entry) const {
+    throw BudgetError(entry.place + ": this run does not tell " + entry.metric +
+                      (entry.metric.starts_with("definite.") ? ": it was recorded without a leak scan" : ""));
+  }
+
+  std::optional<uint64_t> measured(const BudgetEntry& entry, MetricUnit& unit) const {
+    if (!entry.profiled)
+      return measured_of_trace(entry, unit);
+    const ProfileMetric metric = *entry.profiled;
+    unit = facts(metric).unit;
     if (entry.group == BudgetGroup::tests) {
       const auto test = run_.tests->find(entry.test);
-      return test == run_.tests->end() ? std::nullopt : std::optional(test->second.metrics[entry.metric]);
+      return test == run_.tests->end() ? std::nullopt : std::optional(test->second.metrics[metric]);
     }
     if (entry.group == BudgetGroup::metrics) {
-      if (!run_.profile.of_run.has(entry.metric))
-        missing();
-      return run_.profile.totals[entry.metric];
+      if (!run_.profile.of_run.has(metric))
+        missing(entry);
+      return run_.profile.totals[metric];
     }
-    if (!run_.profile.of_sites.has(entry.metric))
-      missing();
+    if (!run_.profile.of_sites.has(metric))
+      missing(entry);
     uint64_t sum = 0;
     for (const SitePlace& place : places_)
       if (is_meant(place, entry))
-        sum += place.metrics[entry.metric];
+        sum += place.metrics[metric];
     return sum;
+  }
+
+  std::optional<uint64_t> measured_of_trace(const BudgetEntry& entry, MetricUnit& unit) const {
+    if (run_.metrics == nullptr)
+      throw BudgetError(entry.place + ": the trace alone tells " + entry.metric +
+                        ", a saved profile does not");
+    for (const Metric& metric : *run_.metrics)
+      if (metric.name == entry.metric) {
+        unit = metric.unit;
+        if (!metric.value)
+          missing(entry);
+        return metric.value;
+      }
+    throw BudgetError(entry.place + ": there is no such metric; `heapledger metrics` lists them");
   }
 
   std::string message(const BudgetOutcome& outcome) const {
     const BudgetEntry& entry = outcome.entry;
-    std::string text = outcome.name + " is " + amount_text(outcome.value, entry.metric);
+    std::string text = outcome.name + " is " + amount_text(outcome.value, outcome.unit);
     const std::string budget =
-        (entry.relative ? "base " + amount_text(entry.value, entry.metric) + ", " : std::string()) +
-        "at most " + amount_text(outcome.allowed, entry.metric);
+        (entry.relative ? "base " + amount_text(entry.value, outcome.unit) + ", " : std::string()) +
+        "at most " + amount_text(outcome.allowed, outcome.unit);
     if (outcome.verdict == BudgetVerdict::over)
-      return text + ", " + amount_text(outcome.value - outcome.allowed, entry.metric) + " over budget (" +
+      return text + ", " + amount_text(outcome.value - outcome.allowed, outcome.unit) + " over budget (" +
              budget + ")";
     if (outcome.verdict == BudgetVerdict::under)
-      return text + ", better than its base of " + amount_text(entry.value, entry.metric) +
+      return text + ", better than its base of " + amount_text(entry.value, outcome.unit) +
              " by more than the ratchet's margin: lower the budget, so that the gain is kept";
     return text + ", within budget (" + budget + ")";
   }
@@ -114,22 +138,21 @@ class Checker {
   // Of one place: its own. Of a total: what grew against the baseline, else what has most of it.
   std::vector<FaultPlace> at_fault(const BudgetEntry& entry) const {
     std::vector<FaultPlace> faults;
+    if (!entry.profiled)
+      return faults;
+    const ProfileMetric metric = *entry.profiled;
     if (entry.group == BudgetGroup::sites) {
       for (const SitePlace& place : places_)
         if (is_meant(place, entry))
-          faults.push_back(fault(place, entry.metric));
-    } else if (entry.group == BudgetGroup::metrics && facts(entry.metric).of_sites) {
-      if (run_.against != nullptr && run_.against->has_for_sites(entry.metric))
-        return grown(entry.metric);
+          faults.push_back(fault(place, metric));
+    } else if (entry.group == BudgetGroup::metrics && facts(metric).of_sites) {
+      if (run_.against != nullptr && run_.against->has_for_sites(metric))
+        return grown(metric);
       for (const SitePlace& place : places_)
-        if (place.metrics[entry.metric] != 0)
-          faults.push_back(fault(place, entry.metric));
+        if (place.metrics[metric] != 0)
+          faults.push_back(fault(place, metric));
     }
-    std::stable_sort(faults.begin(), faults.end(), [](const FaultPlace& a, const FaultPlace& b) {
-      return a.value != b.value ? a.value > b.value : a.canonical < b.canonical;
-    });
-    if (faults.size() > kPlaces)
-      faults.resize(kPlaces);
+    keep_worst(faults);
     return faults;
   }
 
@@ -223,6 +246,11 @@ FaultPlace Ownership::place(const RunProfile& profile, uint32_t index) const {
   return result;
 }
 
+bool wants_metrics(const Budget& budget) {
+  return std::any_of(budget.entries.begin(), budget.entries.end(),
+                     [](const BudgetEntry& entry) { return !entry.profiled; });
+}
+
 std::vector<BudgetOutcome> check_budget(const Budget& budget, const MeasuredRun& run,
                                         const Ownership& ownership) {
   const Checker checker(budget, run, ownership);
@@ -230,6 +258,17 @@ std::vector<BudgetOutcome> check_budget(const Budget& budget, const MeasuredRun&
   for (const BudgetEntry& entry : budget.entries)
     outcomes.push_back(checker.check(entry));
   return outcomes;
+}
+
+std::vector<FaultPlace> places_of(const RunProfile& profile, ProfileMetric metric,
+                                  const Ownership& ownership) {
+  std::vector<FaultPlace> faults;
+  for (const SitePlace& place : site_places(profile)) {
+    faults.push_back(ownership.place(profile, place.frame));
+    faults.back().value = static_cast<double>(place.metrics[metric]);
+  }
+  keep_worst(faults);
+  return faults;
 }
 
 std::string accepted_budget(const Budget& budget, const std::vector<BudgetOutcome>& outcomes,

@@ -35,6 +35,7 @@ struct FaultPlace {
 
 struct BudgetOutcome {
   BudgetEntry entry;
+  MetricUnit unit = MetricUnit::bytes;
   BudgetVerdict verdict = BudgetVerdict::held;
   uint64_t value = 0;             // of this run
   uint64_t allowed = 0;           // the most
@@ -54,12 +55,20 @@ struct Ownership {
 struct MeasuredRun {
   const RunProfile& profile;
   const std::map<std::string, TestStretch>* tests = nullptr; // null: not known
-  const RunDiff* against = nullptr;                          // a baseline -> profile; null: there is none
+  const std::vector<Metric>* metrics = nullptr; // all that `heapledger metrics` lists; null: not known
+  const RunDiff* against = nullptr;             // a baseline -> profile; null: there is none
 };
+
+// Whether a budget has limits that only MeasuredRun::metrics tells.
+bool wants_metrics(const Budget& budget);
 
 // Throws BudgetError for a metric that the run does not have.
 std::vector<BudgetOutcome> check_budget(const Budget& budget, const MeasuredRun& run,
                                         const Ownership& ownership);
+
+// The places that make a measure, most of it first; of `profile` that measure alone is looked at.
+std::vector<FaultPlace> places_of(const RunProfile& profile, ProfileMetric metric,
+                                  const Ownership& ownership);
 
 // The text that accepts the run: new numbers where it failed. With `new_tests` tests that the budget does not
 // have yet are added, if it has a "tests" object.

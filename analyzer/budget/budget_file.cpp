@@ -7,6 +7,7 @@
 #include <charconv>
 
 #include "budget/json_places.h"
+#include "budget/test_stretches.h"
 
 namespace hl {
 namespace {
@@ -53,10 +54,13 @@ class Parser {
     }
   }
 
-  [[noreturn]] void refuse(const std::string& pointer, const std::string& reason) const {
+  std::string place_of(const std::string& pointer) const {
     const JsonRange* range = places_.find(pointer);
-    throw BudgetError(name_ + ": " + line_and_column(text_, range == nullptr ? 0 : range->begin) +
-                      (pointer.empty() ? "" : ", at " + pointer) + ": " + reason);
+    return name_ + ": " + line_and_column(text_, range == nullptr ? 0 : range->begin) +
+           (pointer.empty() ? "" : ", at " + pointer);
+  }
+  [[noreturn]] void refuse(const std::string& pointer, const std::string& reason) const {
+    throw BudgetError(place_of(pointer) + ": " + reason);
   }
 
   void only(const json& object, const std::string& pointer, const std::vector<std::string>& keys) const {
@@ -116,15 +120,16 @@ class Parser {
     for (const auto& [name, limit] : object.items()) {
       const std::string at = pointer + "/" + pointer_part(name);
       const auto metric = parse_profile_metric(name);
-      const bool known = metric && (subject.group == BudgetGroup::metrics ||
-                                    (subject.group == BudgetGroup::sites && facts(*metric).of_sites) ||
-                                    (subject.group == BudgetGroup::tests && is_of_tests(*metric)));
-      if (!known)
-        refuse(at, "there is no such metric" + std::string(subject.group == BudgetGroup::sites   ? " of sites"
-                                                           : subject.group == BudgetGroup::tests ? " of tests"
-                                                                                                 : ""));
+      if (subject.group == BudgetGroup::sites && !(metric && facts(*metric).of_sites))
+        refuse(at, "there is no such metric of sites; `heapledger diff --help` lists them");
+      if (subject.group == BudgetGroup::tests && !(metric && is_test_metric(*metric)))
+        refuse(at,
+               "there is no such metric of tests; they have allocation_calls, bytes_requested, peak_bytes, "
+               "exit_bytes, temporary_allocations and free_calls");
       BudgetEntry entry = subject;
-      entry.metric = *metric;
+      entry.metric = name;
+      entry.profiled = metric;
+      entry.place = place_of(at);
       if (!limit.is_object())
         refuse(at, "wants {\"max\": AMOUNT} or {\"base\": AMOUNT, \"tolerance\": \"2%\"}");
       only(limit, at, {"max", "base", "tolerance"});
@@ -144,12 +149,6 @@ class Parser {
       }
       budget_.entries.push_back(std::move(entry));
     }
-  }
-
-  static bool is_of_tests(ProfileMetric metric) {
-    using enum ProfileMetric;
-    return metric == allocation_calls || metric == bytes_requested || metric == peak_bytes ||
-           metric == exit_bytes || metric == temporary_allocations || metric == free_calls;
   }
 
   void sites() {
@@ -223,16 +222,15 @@ std::string with_numbers(const Budget& budget, const std::vector<NewNumber>& num
 }
 
 std::string entry_name(const BudgetEntry& entry) {
-  const std::string metric(facts(entry.metric).name);
   switch (entry.group) {
   case BudgetGroup::sites:
-    return entry.function + (entry.file.empty() ? "" : " " + entry.file) + " " + metric;
+    return entry.function + (entry.file.empty() ? "" : " " + entry.file) + " " + entry.metric;
   case BudgetGroup::tests:
-    return entry.test + " " + metric;
+    return entry.test + " " + entry.metric;
   case BudgetGroup::metrics:
     break;
   }
-  return metric;
+  return entry.metric;
 }
 
 } // namespace hl

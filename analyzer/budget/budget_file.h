@@ -46,7 +46,11 @@ struct BudgetEntry {
   BudgetGroup group = BudgetGroup::metrics;
   std::string function, file; // of sites; the file may be empty: any
   std::string test;           // of tests
-  ProfileMetric metric = ProfileMetric::peak_bytes;
+  std::string metric;         // as `heapledger metrics` calls it
+  // What profiles have too. nullopt: the trace alone tells; of `metrics` only, and whether there is such a
+  // metric is not known yet.
+  std::optional<ProfileMetric> profiled;
+  std::string place; // where it stands, for an error: "budget.json: line 2, column 22, at /metrics/x"
   // Either `max`: never more; or `base` with what a run may differ from it, in both directions if the ratchet
   // is on.
   bool relative = false;

@@ -2,6 +2,8 @@
 #include "budget/test_stretches.h"
 
 #include <algorithm>
+#include <optional>
+#include <unordered_map>
 
 #include "replay/replay.h"
 
@@ -53,6 +55,67 @@ class Stretches {
   uint64_t live_ = 0, peak_ = 0;
 };
 
+// What the stacks of one run of a test do. At the peak: noted when a stack changes after it, as Replay does.
+class StackCounts {
+ public:
+  void allocated(StackId stack, uint64_t size) {
+    Count& count = change(stack, static_cast<int64_t>(size));
+    ++count.calls;
+    count.bytes += size;
+  }
+  void freed(StackId stack, uint64_t size) { change(stack, -static_cast<int64_t>(size)); }
+  void stepped() {
+    if (live_ > peak_) {
+      peak_ = live_;
+      ++epoch_;
+    }
+  }
+  StackAmounts amounts(ProfileMetric metric) const {
+    StackAmounts result;
+    for (const auto& [stack, count] : counts_) {
+      const int64_t at_peak = count.epoch == epoch_ ? count.at_peak : count.live;
+      const int64_t value = metric == ProfileMetric::allocation_calls  ? static_cast<int64_t>(count.calls)
+                            : metric == ProfileMetric::bytes_requested ? static_cast<int64_t>(count.bytes)
+                            : metric == ProfileMetric::peak_bytes      ? at_peak
+                                                                       : count.live;
+      if (value > 0)
+        result.emplace_back(stack, static_cast<uint64_t>(value));
+    }
+    return result;
+  }
+  uint64_t value(ProfileMetric metric) const {
+    if (metric == ProfileMetric::peak_bytes)
+      return static_cast<uint64_t>(peak_);
+    if (metric == ProfileMetric::exit_bytes)
+      return static_cast<uint64_t>(std::max<int64_t>(live_, 0));
+    uint64_t sum = 0;
+    for (const auto& [stack, count] : counts_)
+      sum += metric == ProfileMetric::allocation_calls ? count.calls : count.bytes;
+    return sum;
+  }
+
+ private:
+  struct Count {
+    uint64_t calls = 0, bytes = 0, epoch = 0;
+    int64_t live = 0, at_peak = 0;
+  };
+  Count& change(StackId stack, int64_t by) {
+    const auto [found, is_new] = counts_.try_emplace(stack);
+    Count& count = found->second;
+    if (is_new || count.epoch != epoch_) {
+      count.at_peak = count.live;
+      count.epoch = epoch_;
+    }
+    count.live += by;
+    live_ += by;
+    return count;
+  }
+
+  std::unordered_map<StackId, Count> counts_;
+  int64_t live_ = 0, peak_ = 0; // beyond what was live when it began
+  uint64_t epoch_ = 0;
+};
+
 } // namespace
 
 bool is_test_metric(ProfileMetric metric) {
@@ -83,6 +146,61 @@ std::map<std::string, TestStretch> test_stretches(const Trace& trace, const Prog
   }
   stretches.end(replay.result());
   return std::move(stretches.tests);
+}
+
+std::map<TestMetric, StackAmounts> test_stacks(const Trace& trace, const std::vector<TestMetric>& wanted,
+                                               const ProgressCallback& progress) {
+  Replay replay({}, trace.clock().start_ticks());
+  EventStream stream(trace, {.in_order = true});
+  EventBatch batch, single;
+  size_t marks = 0;
+  std::string current;
+  std::optional<StackCounts> counts; // of the current test, if it is wanted
+  std::map<TestMetric, StackAmounts> result;
+  std::map<TestMetric, uint64_t> most;
+  const auto end = [&] {
+    for (const TestMetric& one : wanted) {
+      if (!counts || one.first != current)
+        continue;
+      const uint64_t value = counts->value(one.second);
+      if (uint64_t& known = most[one]; value > known) {
+        known = value;
+        result[one] = counts->amounts(one.second);
+      }
+    }
+    counts.reset();
+  };
+  const auto begin = [&](const std::string& name) {
+    current = name.substr(kTestMark.size());
+    if (std::any_of(wanted.begin(), wanted.end(),
+                    [&](const TestMetric& one) { return one.first == current; }))
+      counts.emplace();
+  };
+  while (stream.next(batch)) {
+    if (progress)
+      progress(stream);
+    single.payload.swap(batch.payload);
+    for (const TraceEvent& event : batch.events) {
+      const bool of_heap = event.kind != EventKind::extended;
+      const ReplayResult& now = replay.result();
+      if (const LiveBlock* old = counts && of_heap ? replay.live().find(event.address) : nullptr)
+        counts->freed(now.site_stacks[old->site], old->size);
+      single.events.assign(1, event);
+      replay.consume(single);
+      if (counts && of_heap && !event.frees())
+        if (const LiveBlock* block = replay.live().find(event.address))
+          counts->allocated(now.site_stacks[block->site], block->size);
+      if (counts)
+        counts->stepped();
+      for (; marks < now.marks.size(); ++marks)
+        if (now.marks[marks].name.starts_with(kTestMark)) {
+          end();
+          begin(now.marks[marks].name);
+        }
+    }
+  }
+  end();
+  return result;
 }
 
 } // namespace hl

@@ -7,6 +7,8 @@
 
 #include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "analyses/heap_replay.h"
 #include "diff/run_profile.h"
@@ -26,5 +28,13 @@ bool is_test_metric(ProfileMetric metric);
 
 // By NAME. One replay. Marks beyond the first ReplayResult::kMaxMarks are not seen.
 std::map<std::string, TestStretch> test_stretches(const Trace& trace, const ProgressCallback& progress);
+
+// Who makes a measure of a test: by stack, of the run of the test that had most of it; they add up to the
+// measure, and what the test freed of others' blocks counts against their stacks (left out). Another replay.
+using TestMetric = std::pair<std::string, ProfileMetric>; // NAME and one of allocation_calls,
+                                                          // bytes_requested, peak_bytes, exit_bytes
+using StackAmounts = std::vector<std::pair<StackId, uint64_t>>;
+std::map<TestMetric, StackAmounts> test_stacks(const Trace& trace, const std::vector<TestMetric>& wanted,
+                                               const ProgressCallback& progress);
 
 } // namespace hl

@@ -57,7 +57,8 @@ std::optional<DiffLimit> parse_diff_limit(const std::string& text, std::string& 
   const auto metric = parse_profile_metric(text.substr(0, equals));
   if (!metric)
     return refuse("there is no metric '" + text.substr(0, equals) +
-                  "' to compare; `heapledger diff --help` lists them");
+                  "' to compare; `heapledger diff --help` lists them, `heapledger metrics TRACE --max` "
+                  "limits others");
   DiffLimit limit;
   limit.metric = *metric;
   limit.text = text.substr(equals + 1);

@@ -60,10 +60,11 @@ std::unique_ptr<RunSet> load_set(const DiffQuestion& question, const std::vector
   for (size_t i = 0; i < traces.size(); i += 2) {
     Progress progress("replaying");
     if (i + 1 == traces.size()) {
-      runs.push_back(load_run({traces[i], &question.common, progress.callback()}));
+      runs.push_back(load_run({traces[i], &question.common, progress.callback(), question.rules}));
     } else {
-      auto [first, second] = load_runs({traces[i], &question.common, {}},
-                                       {traces[i + 1], &question.common, progress.callback()});
+      auto [first, second] =
+          load_runs({traces[i], &question.common, {}, question.rules},
+                    {traces[i + 1], &question.common, progress.callback(), question.rules});
       runs.push_back(std::move(first));
       runs.push_back(std::move(second));
     }
@@ -82,8 +83,8 @@ Subject load_subject(DiffQuestion& question) {
     if (question.base.empty() || question.next.empty())
       throw UsageError("diff wants two runs: BASE NEW, or --base TRACE... --new TRACE...");
     Progress progress("replaying");
-    auto [base, next] = load_runs({question.base, &question.common, {}},
-                                  {question.next, &question.common, progress.callback()});
+    auto [base, next] = load_runs({question.base, &question.common, {}, question.rules},
+                                  {question.next, &question.common, progress.callback(), question.rules});
     progress.clear();
     subject.single[kBase] = std::make_unique<RunProfile>(std::move(base));
     subject.single[kNew] = std::make_unique<RunProfile>(std::move(next));
@@ -132,10 +133,7 @@ int answer_diff_question(DiffQuestion& question) {
   const DiffAnswer answer{*diff, subject.name[kBase], subject.name[kNew],
                           question.top.value_or(question.common.json ? kTopJson : kTopText), many.get()};
   if (question.common.json) {
-    JsonWriter out(stdout);
-    diff_json(answer, out);
-    out.flush();
-    std::fputc('\n', stdout);
+    print_json(diff_json, answer);
   } else {
     const TextStyle style = question.common.style();
     std::fputs((many ? many_runs_text(answer, style) : diff_text(answer, style)).c_str(), stdout);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/leak_rules.h"
 #include "cli/ownership_options.h"
 #include "cli/trace_options.h"
 
@@ -20,6 +21,7 @@ struct DiffQuestion {
   std::optional<size_t> top;
   std::string markdown_file, sarif_file; // empty: none
   OwnershipOptions ownership;
+  LeakRulesOptions rules;
 };
 
 // The exit code. Throws UsageError and TraceError.

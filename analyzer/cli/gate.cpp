@@ -44,7 +44,7 @@ std::vector<CheckResult> limit_checks(const std::vector<Limit>& limits, const st
   std::vector<std::string> unusable;
   const std::vector<LimitOutcome> outcomes = check_limits(limits, metrics, unusable);
   if (!unusable.empty())
-    throw UsageError(unusable.front() + "; `heapledger metrics TRACE` lists them");
+    throw UsageError(unusable.front() + "; `heapledger metrics TRACE` lists all, and takes --max for each");
   std::vector<CheckResult> checks;
   for (const LimitOutcome& outcome : outcomes) {
     CheckResult check;

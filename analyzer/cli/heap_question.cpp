@@ -72,10 +72,7 @@ int HeapQuestion::answer(std::string (*text)(const HeapAnswer&, const TextStyle&
                           top.value_or(options.json ? kTopJson : kTopText),
                           options.json ? "" : note_on_run(opened)};
   if (options.json) {
-    JsonWriter out(stdout);
-    json(answer, out);
-    out.flush();
-    std::fputc('\n', stdout);
+    print_json(json, answer);
   } else {
     std::fputs(text(answer, options.style()).c_str(), stdout);
   }

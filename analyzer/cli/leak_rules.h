@@ -20,6 +20,7 @@ struct LeakRulesOptions {
   bool no_built_in = false;
   bool no_program = false;
 
+  bool usual() const { return files.empty() && !no_built_in && !no_program; }
   void add(CLI::App& app);
 };
 

@@ -5,7 +5,6 @@
 #include <optional>
 #include <thread>
 
-#include "cli/leak_rules.h"
 #include "diff/profile_builder.h"
 #include "diff/profile_key.h"
 
@@ -13,6 +12,8 @@ namespace hl {
 
 RunProfile load_run(const RunRequest& request) {
   if (is_profile_file(request.argument)) {
+    if (!request.rules.usual())
+      throw UsageError("suppressions want the trace; " + request.argument + " is a saved profile");
     std::optional<RunProfile> profile = load_profile(request.argument);
     if (!profile)
       throw TraceError(TraceErrorKind::unreadable, request.argument,
@@ -25,13 +26,13 @@ RunProfile load_run(const RunRequest& request) {
   const Trace& trace = *opened.trace;
   const SymbolizerOptions symbols = options.symbolizer_options();
   const std::optional<ProfileKey> key =
-      options.no_cache ? std::nullopt : profile_key(trace, opened.moment, symbols);
+      options.no_cache || !request.rules.usual() ? std::nullopt : profile_key(trace, opened.moment, symbols);
   const std::string cache = key ? profile_cache_path(trace, *key) : "";
   if (key)
     if (std::optional<RunProfile> kept = load_profile(cache, &*key))
       return std::move(*kept);
 
-  LeakRules rules{LeakRulesOptions{}};
+  LeakRules rules{request.rules};
   RuleOf rule_of;
   std::string why;
   std::optional<RunProfile> profile = build_profile(

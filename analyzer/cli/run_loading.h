@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "cli/leak_rules.h"
 #include "cli/trace_options.h"
 #include "diff/run_profile.h"
 
@@ -14,6 +15,7 @@ struct RunRequest {
   std::string argument; // TRACE@MOMENT, a run directory, or a profile file; empty: the newest run
   const TraceOptions* options = nullptr; // symbols, cache; not the trace
   ProgressCallback progress = {};
+  LeakRulesOptions rules = {}; // beside the usual ones: then no cache is used, and profiles cannot be taken
 };
 
 // Throws TraceError and UsageError. Several may run at once, in threads.

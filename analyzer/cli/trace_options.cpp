@@ -53,10 +53,13 @@ void TraceOptions::add_limits(CLI::App& app) {
       ->option_text("METRIC=VALUE")
       ->expected(1)
       ->take_all();
-  app.add_option("--junit", junit_file, "write what came of the limits to FILE, as JUnit XML")
-      ->option_text("FILE");
+  add_reports(app, "what came of the limits");
+}
+
+void TraceOptions::add_reports(CLI::App& app, const std::string& what) {
+  app.add_option("--junit", junit_file, "write " + what + " to FILE, as JUnit XML")->option_text("FILE");
   app.add_flag("--github", github,
-               "say what is exceeded in annotations of GitHub Actions (with --json: on stderr)");
+               "say what failed in annotations of GitHub Actions (with --json: on stderr)");
 }
 
 void TraceOptions::add_symbols(CLI::App& app) {

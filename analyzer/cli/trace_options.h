@@ -38,7 +38,8 @@ struct TraceOptions {
 
   void add_trace(CLI::App& app, bool with_moment);
   void add_output(CLI::App& app);
-  void add_limits(CLI::App& app);
+  void add_limits(CLI::App& app);                           // --max, and add_reports()
+  void add_reports(CLI::App& app, const std::string& what); // --junit, --github
   void add_symbols(CLI::App& app);
 
   TextStyle style() const;

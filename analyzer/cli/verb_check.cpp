@@ -9,7 +9,9 @@
 #include "cli/ownership_options.h"
 #include "cli/progress.h"
 #include "cli/run_loading.h"
+#include "cli/trace_metrics.h"
 #include "cli/verbs.h"
+#include "diff/profile_builder.h"
 #include "diff/profile_file.h"
 #include "renderers/budget_output.h"
 
@@ -22,6 +24,7 @@ constexpr int kBaselineCompression = 19;
 struct CheckOptions {
   TraceOptions common;
   OwnershipOptions ownership;
+  LeakRulesOptions rules;
   std::string budget, baseline, write_baseline, markdown, sarif;
   bool update = false;
   bool all_tests = false;
@@ -42,12 +45,38 @@ std::map<std::string, TestStretch> load_tests(const CheckOptions& options) {
   return tests;
 }
 
+// The places behind tests that are over budget: what the marks alone do not tell.
+void blame_tests(const CheckOptions& options, const Ownership& ownership,
+                 std::vector<BudgetOutcome>& outcomes) {
+  using enum ProfileMetric;
+  std::vector<TestMetric> wanted;
+  const auto is_wanted = [](const BudgetOutcome& outcome) {
+    const auto metric = outcome.entry.profiled;
+    return outcome.entry.group == BudgetGroup::tests && outcome.verdict == BudgetVerdict::over &&
+           (metric == allocation_calls || metric == bytes_requested || metric == peak_bytes ||
+            metric == exit_bytes);
+  };
+  for (const BudgetOutcome& outcome : outcomes)
+    if (is_wanted(outcome))
+      wanted.emplace_back(outcome.entry.test, *outcome.entry.profiled);
+  if (wanted.empty())
+    return;
+  const OpenedTrace opened = open_trace(options.common);
+  Progress progress("replaying tests");
+  const std::map<TestMetric, StackAmounts> stacks = test_stacks(*opened.trace, wanted, progress.callback());
+  progress.clear();
+  for (BudgetOutcome& outcome : outcomes)
+    if (is_wanted(outcome))
+      if (const auto found = stacks.find({outcome.entry.test, *outcome.entry.profiled});
+          found != stacks.end())
+        outcome.places = places_of(profile_of_stacks(*opened.trace, options.common.symbolizer_options(),
+                                                     found->first.second, found->second),
+                                   found->first.second, ownership);
+}
+
 void tell(const CheckOptions& options, const BudgetAnswer& answer) {
   if (options.common.json) {
-    JsonWriter out(stdout);
-    budget_json(answer, out);
-    out.flush();
-    std::fputc('\n', stdout);
+    print_json(budget_json, answer);
   } else {
     std::fputs(budget_text(answer, options.common.style()).c_str(), stdout);
   }
@@ -77,7 +106,8 @@ int answer_check(CheckOptions& options) {
   }
 
   Progress progress("replaying");
-  const RunProfile profile = load_run({options.common.trace, &options.common, progress.callback()});
+  const RunProfile profile =
+      load_run({options.common.trace, &options.common, progress.callback(), options.rules});
   std::unique_ptr<RunProfile> before;
   if (!options.baseline.empty())
     before = std::make_unique<RunProfile>(load_run({options.baseline, &options.common, progress.callback()}));
@@ -94,11 +124,18 @@ int answer_check(CheckOptions& options) {
   std::map<std::string, TestStretch> tests;
   if (!is_profile && (!budget || budget->has_tests))
     tests = load_tests(options);
+  std::vector<Metric> metrics;
+  const bool has_metrics = budget && wants_metrics(*budget) && !is_profile;
+  if (has_metrics) {
+    Progress reading("replaying");
+    metrics = trace_metrics(open_trace(options.common), reading, options.rules);
+    reading.clear();
+  }
   const RenameMap renames;
   std::unique_ptr<RunDiff> diff;
   if (before)
     diff = std::make_unique<RunDiff>(*before, profile, renames, DiffOptions{});
-  const MeasuredRun run{profile, &tests, diff.get()};
+  const MeasuredRun run{profile, &tests, has_metrics ? &metrics : nullptr, diff.get()};
   const Ownership ownership = options.ownership.ownership();
 
   if (!budget) {
@@ -110,8 +147,10 @@ int answer_check(CheckOptions& options) {
   try {
     outcomes = check_budget(*budget, run, ownership);
   } catch (const BudgetError& wrong) {
-    throw UsageError(options.budget + ": " + wrong.what());
+    throw UsageError(wrong.what());
   }
+  if (!options.update && !is_profile)
+    blame_tests(options, ownership, outcomes);
   BudgetAnswer answer;
   answer.trace = options.common.trace;
   answer.budget = options.budget;
@@ -161,11 +200,9 @@ int run_check(int argc, char** argv) {
   app.add_option("--markdown", options.markdown, "write a summary to FILE, for a comment")
       ->option_text("FILE");
   app.add_option("--sarif", options.sarif, "write what failed to FILE, as SARIF 2.1.0")->option_text("FILE");
-  app.add_option("--junit", options.common.junit_file, "write the checks to FILE, as JUnit XML")
-      ->option_text("FILE");
-  app.add_flag("--github", options.common.github,
-               "say what failed in annotations of GitHub Actions (with --json: on stderr)");
+  options.common.add_reports(app, "the checks");
   options.ownership.add_options(app);
+  options.rules.add(app);
   options.common.add_symbols(app);
   return guarded_main(app, argc, argv, [&] { return answer_check(options); });
 }

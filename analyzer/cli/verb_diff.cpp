@@ -60,10 +60,7 @@ int run_diff(int argc, char** argv) {
       ->option_text("METRIC=+VALUE")
       ->expected(1)
       ->take_all();
-  app.add_option("--junit", options.common.junit_file, "write what came of the limits to FILE, as JUnit XML")
-      ->option_text("FILE");
-  app.add_flag("--github", options.common.github,
-               "say what is exceeded in annotations of GitHub Actions (with --json: on stderr)");
+  options.common.add_reports(app, "what came of the limits");
   app.add_option("--markdown", options.markdown_file,
                  "write verdict, totals and the places that changed most to FILE, for a comment")
       ->option_text("FILE");
@@ -71,6 +68,7 @@ int run_diff(int argc, char** argv) {
                  "write what is exceeded and what grew to FILE, as SARIF 2.1.0")
       ->option_text("FILE");
   options.ownership.add_options(app);
+  options.rules.add(app);
   options.common.add_symbols(app);
   return guarded_main(app, argc, argv, [&] { return answer_diff_question(options); });
 }

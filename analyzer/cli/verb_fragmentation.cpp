@@ -60,10 +60,7 @@ int run_fragmentation(int argc, char** argv) {
     }
     progress.clear();
     if (options.json) {
-      JsonWriter json(stdout);
-      fragmentation_json(answer, json);
-      json.flush();
-      std::fputc('\n', stdout);
+      print_json(fragmentation_json, answer);
     } else {
       std::fputs(fragmentation_text(answer, options.style()).c_str(), stdout);
     }

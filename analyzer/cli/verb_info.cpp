@@ -21,10 +21,7 @@ int run_info(int argc, char** argv) {
     if (!opened.choice.run_directory.empty())
       run = list_run(opened.choice.run_directory);
     if (options.json) {
-      JsonWriter json(stdout);
-      info_json(*opened.trace, summary, run, json);
-      json.flush();
-      std::fputc('\n', stdout);
+      print_json(info_json, *opened.trace, summary, run);
     } else {
       std::fputs(info_text(*opened.trace, summary, run, options.style()).c_str(), stdout);
     }

@@ -45,10 +45,7 @@ int answer_leaks(const LeaksOptions& options) {
     std::fputs("heapledger: this trace keeps no contents of blocks; record with --leak-options contents=1\n",
                stderr);
   if (options.common.json) {
-    JsonWriter out(stdout);
-    leaks_json(answer, out);
-    out.flush();
-    std::fputc('\n', stdout);
+    print_json(leaks_json, answer);
   } else {
     const TextStyle style = options.common.style();
     std::fputs((options.closing_line ? leaks_line(answer, style) : leaks_text(answer, style)).c_str(),

@@ -141,10 +141,7 @@ int answer_ledger(const LedgerOptions& options) {
     }
   }
   if (options.common.json) {
-    JsonWriter out(stdout);
-    ledger_json(answer, out);
-    out.flush();
-    std::fputc('\n', stdout);
+    print_json(ledger_json, answer);
   } else {
     const TextStyle style = options.common.style();
     uint64_t most_rss = 0;

@@ -49,10 +49,7 @@ std::string read_text(const std::string& path) {
 
 void print(const MapAnswer& answer, const MapOptions& options) {
   if (options.common.json) {
-    JsonWriter out(stdout);
-    map_json(answer, out);
-    out.flush();
-    std::fputc('\n', stdout);
+    print_json(map_json, answer);
   } else {
     std::fputs(map_text(answer, options.common.style()).c_str(), stdout);
   }

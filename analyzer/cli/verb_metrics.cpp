@@ -1,9 +1,7 @@
 // `heapledger metrics`: the numbers of a trace that have names, and their values.
 #include "cli/gate.h"
-#include "cli/leak_findings.h"
+#include "cli/trace_metrics.h"
 #include "cli/verbs.h"
-#include "fragmentation/fragmentation_metrics.h"
-#include "ledger/ledger_metrics.h"
 #include "renderers/json_writer.h"
 
 namespace hl {
@@ -28,8 +26,7 @@ void print_text(const std::vector<Metric>& metrics) {
                 (std::string(unit_name(metric.unit)) + ", " + metric.meaning).c_str());
 }
 
-void print_json(const std::vector<Metric>& metrics) {
-  JsonWriter json(stdout);
+void metrics_json(const std::vector<Metric>& metrics, JsonWriter& json) {
   json.begin_object().key("metrics").begin_object();
   for (const Metric& metric : metrics) {
     json.key(metric.name);
@@ -42,8 +39,6 @@ void print_json(const std::vector<Metric>& metrics) {
   for (const Metric& metric : metrics)
     json.member(metric.name, unit_name(metric.unit));
   json.end_object().end_object();
-  json.flush();
-  std::fputc('\n', stdout);
 }
 
 } // namespace
@@ -58,32 +53,10 @@ int run_metrics(int argc, char** argv) {
     const std::vector<Limit> limits = requested_limits(options);
     const OpenedTrace opened = open_trace(options);
     Progress progress("replaying");
-    // As `leaks` counts them: without what is suppressed.
-    const LeakFindings leaks(opened, {}, SymbolizerOptions{}, progress);
-    // A scan's moment lies before the one that was asked for.
-    std::optional<HeapReplay> later;
-    if (leaks.report().scanned) {
-      std::string why;
-      const auto replay_limits = resolve_moment(*opened.trace, opened.moment, why);
-      if (!replay_limits)
-        throw UsageError(why);
-      later = replay_heap(*opened.trace, *replay_limits, progress.callback());
-    }
-    std::vector<Metric> metrics =
-        leaks.with_metrics(metrics_of(*opened.trace, later ? *later : leaks.heap()));
-    std::string why;
-    if (const auto study = FragmentationStudy::make(*opened.trace, opened.moment, progress.callback(), why)) {
-      for (Metric& metric : fragmentation_metrics(*study))
-        metrics.push_back(std::move(metric));
-      std::optional<Ledger> ledger;
-      if (study->sample)
-        ledger = make_ledger(study->map(), study->accounts, study->sample->consistent());
-      for (Metric& metric : ledger_metrics(ledger ? &*ledger : nullptr))
-        metrics.push_back(std::move(metric));
-    }
+    const std::vector<Metric> metrics = trace_metrics(opened, progress);
     progress.clear();
     if (options.json)
-      print_json(metrics);
+      print_json(metrics_json, metrics);
     else
       print_text(metrics);
     return limits.empty() ? int{kExitFine}

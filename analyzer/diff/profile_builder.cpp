@@ -317,4 +317,26 @@ std::optional<RunProfile> build_profile(const Trace& trace, const ProfileRequest
   return profile;
 }
 
+RunProfile profile_of_stacks(const Trace& trace, const SymbolizerOptions& symbols, ProfileMetric metric,
+                             const std::vector<std::pair<StackId, uint64_t>>& amounts) {
+  RunProfile profile;
+  profile.of_run.add(metric);
+  profile.of_sites.add(metric);
+  std::vector<StackId> stacks;
+  for (const auto& [stack, amount] : amounts)
+    if (stack != 0)
+      stacks.push_back(stack);
+  StackResolver resolver(trace, symbols);
+  resolver.resolve(stacks);
+  Tables tables(trace, resolver, profile);
+  for (const auto& [stack, amount] : amounts) {
+    ProfileSite site;
+    site.node = stack == 0 ? 0 : tables.node_of(stack);
+    site.metrics[metric] = amount;
+    profile.totals[metric] += amount;
+    profile.sites.push_back(site);
+  }
+  return profile;
+}
+
 } // namespace hl

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <functional>
+#include <utility>
+#include <vector>
 
 #include "analyses/heap_replay.h"
 #include "analyses/stack_resolver.h"
@@ -25,5 +27,9 @@ struct ProfileRequest {
 
 // nullopt: the trace has no such moment; `why` says why.
 std::optional<RunProfile> build_profile(const Trace& trace, const ProfileRequest& request, std::string& why);
+
+// A profile of nothing but these stacks, with one measure of each: what makes one part of a run.
+RunProfile profile_of_stacks(const Trace& trace, const SymbolizerOptions& symbols, ProfileMetric metric,
+                             const std::vector<std::pair<StackId, uint64_t>>& amounts);
 
 } // namespace hl

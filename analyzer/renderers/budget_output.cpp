@@ -70,7 +70,7 @@ std::vector<const BudgetOutcome*> in_order(const BudgetAnswer& answer) {
 }
 
 std::string allowed_text(const BudgetOutcome& outcome, const TextStyle& style) {
-  return amount(static_cast<double>(outcome.allowed), facts(outcome.entry.metric).unit, style);
+  return amount(static_cast<double>(outcome.allowed), outcome.unit, style);
 }
 
 } // namespace
@@ -84,7 +84,7 @@ std::string budget_text(const BudgetAnswer& answer, const TextStyle& style) {
   std::string out = wrapped(style.bold(verdict_sentence(answer)), "", "", style) + "\n";
   const size_t name_width = style.width - std::min<size_t>(style.width - 20, 46);
   for (const BudgetOutcome* outcome : in_order(answer)) {
-    const MetricUnit unit = facts(outcome->entry.metric).unit;
+    const MetricUnit unit = outcome->unit;
     const bool ran = outcome->verdict != BudgetVerdict::not_run;
     const std::string state = pad_right(word(outcome->verdict), 8);
     out += "  " + (answer.fails(*outcome) ? style.warning(state) : state) + " " +
@@ -98,8 +98,7 @@ std::string budget_text(const BudgetAnswer& answer, const TextStyle& style) {
     out += "\n" + wrapped(printable(outcome->message) + ".", "", "", style);
     for (const FaultPlace& place : outcome->places) {
       const std::string owner = place.owner.empty() ? "" : "  " + printable(place.owner);
-      const std::string head =
-          "  " + pad_left(place_amount(place, facts(outcome->entry.metric).unit, style), 12) + "  ";
+      const std::string head = "  " + pad_left(place_amount(place, outcome->unit, style), 12) + "  ";
       const size_t used = display_width(head) + display_width(owner);
       out += head +
              fit(printable(place_name(place)), style.width > used + 20 ? style.width - used : 20, style) +
@@ -129,7 +128,7 @@ void budget_json(const BudgetAnswer& answer, JsonWriter& json) {
                          : entry.group == BudgetGroup::sites ? "sites"
                                                              : "tests")
         .member("name", outcome.name)
-        .member("metric", facts(entry.metric).name)
+        .member("metric", entry.metric)
         .member("verdict", to_string(outcome.verdict))
         .member("passed", !answer.fails(outcome));
     json.key("value");
@@ -193,7 +192,7 @@ std::string budget_markdown(const BudgetAnswer& answer) {
            " | " + markdown_code(outcome.name) + " | " +
            (outcome.verdict == BudgetVerdict::not_run
                 ? "-"
-                : amount(static_cast<double>(outcome.value), facts(outcome.entry.metric).unit, style)) +
+                : amount(static_cast<double>(outcome.value), outcome.unit, style)) +
            " | " + allowed_text(outcome, style) + " |\n";
   }
   if (order.size() > kShown)
@@ -204,8 +203,8 @@ std::string budget_markdown(const BudgetAnswer& answer) {
     out += "\n" + markdown_code(outcome->name) +
            ", the places at fault:\n\n| | where | owner |\n|---:|---|---|\n";
     for (const FaultPlace& place : outcome->places)
-      out += "| " + place_amount(place, facts(outcome->entry.metric).unit, style) + " | " +
-             markdown_code(place_name(place)) + " | " + printable(place.owner) + " |\n";
+      out += "| " + place_amount(place, outcome->unit, style) + " | " + markdown_code(place_name(place)) +
+             " | " + printable(place.owner) + " |\n";
   }
   if (!answer.patch.empty())
     out += std::string("\n<details><summary>") +
@@ -225,8 +224,8 @@ std::vector<CheckResult> budget_checks(const BudgetAnswer& answer) {
     check.passed = !answer.fails(outcome);
     check.message = outcome.message;
     for (const FaultPlace& place : outcome.places)
-      check.details += place_amount(place, facts(outcome.entry.metric).unit, style) + "  " +
-                       place_name(place) + (place.owner.empty() ? "" : "  " + place.owner) + "\n";
+      check.details += place_amount(place, outcome.unit, style) + "  " + place_name(place) +
+                       (place.owner.empty() ? "" : "  " + place.owner) + "\n";
     for (const FaultPlace& place : outcome.places) {
       if (place.file.empty())
         continue;

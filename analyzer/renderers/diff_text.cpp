@@ -44,6 +44,8 @@ bool stands_in_totals(ProfileMetric metric, const RunDiff& diff) {
 std::string amount(double value, MetricUnit unit, const TextStyle& style) {
   if (unit == MetricUnit::bytes)
     return human_bytes(static_cast<uint64_t>(std::llround(std::max(0.0, value))), style);
+  if (unit == MetricUnit::nanoseconds)
+    return human_ns(static_cast<uint64_t>(std::llround(std::max(0.0, value))));
   if (value == std::floor(value) && value < 9e15)
     return with_thousands(static_cast<uint64_t>(value));
   char text[48];

@@ -51,4 +51,13 @@ class JsonWriter {
   bool needs_comma_ = false;
 };
 
+// One document on stdout, as verbs print it: what write(arguments..., writer) writes, and a line break.
+template <typename Function, typename... Arguments>
+void print_json(const Function& write, const Arguments&... arguments) {
+  JsonWriter out(stdout);
+  write(arguments..., out);
+  out.flush();
+  std::fputc('\n', stdout);
+}
+
 } // namespace hl

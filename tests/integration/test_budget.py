@@ -210,12 +210,48 @@ class Budget(harness.TestCase):
                         moved / "budget_subject.cpp"], check=True)
         self.assertEqual(fingerprints(self.record(moved / "subject", CACHE * 12 // 10, name="m.hlt").trace, "moved"), first)
 
+    def test_tests_over_budget_name_the_places(self):
+        self.budget.write_text(json.dumps({"version": 1, "tests": {
+            "parse": {"allocation_calls": {"max": 50}, "peak_bytes": {"max": 50000}, "free_calls": {"max": 1}},
+            "keep": {"exit_bytes": {"max": 999}, "bytes_requested": {"max": 999}}}}))
+        checks = {check["name"]: check for check in self.answer(self.trace)["checks"]}
+        places = {name: [(place["function"].split("(")[0], place["file"], place["owner"], place["value"])
+                         for place in check["places"]] for name, check in checks.items()}
+        ours = ("programs/budget_subject.cpp", "@core @me")
+        self.assertEqual(places["parse allocation_calls"], [("app::parse_line", *ours, 50), ("main", *ours, 1)])
+        self.assertEqual(places["parse peak_bytes"], [("app::parse_line", *ours, 50000), ("main", *ours, 400)])
+        self.assertEqual(places["keep exit_bytes"], [("app::parse_line", *ours, 1000)])
+        self.assertEqual(places["keep bytes_requested"], [("app::parse_line", *ours, 1000)])
+        self.assertEqual(places["parse free_calls"], [])  # frees need not carry stacks
+
+    def test_every_number_of_metrics_may_have_a_budget(self):
+        metrics = harness.analyze("metrics", self.trace)["metrics"]
+        known = {name: value for name, value in metrics.items() if value is not None}
+        self.assertGreater(len(known), 60)
+        self.assertIn("ledger.unknown_bytes", known)
+        self.assertIn("stranded_2m_bytes", known)
+        self.budget.write_text(json.dumps({"version": 1, "metrics": {name: {"max": value} for name, value in known.items()}}))
+        answer = self.answer(self.trace)
+        self.assertTrue(answer["passed"], [check["message"] for check in answer["checks"] if not check["passed"]])
+        self.assertEqual({check["name"]: check["value"] for check in answer["checks"]}, known)
+        over = [name for name in ("longest_realloc_chain", "stranded_bytes", "duration", "peak_rss") if known[name] != 0]
+        self.budget.write_text(json.dumps({"version": 1, "metrics": {name: {"max": known[name] - 1} for name in over}}))
+        self.assertEqual(self.answer(self.trace)["failures"], len(over))
+        # What a saved profile cannot tell is said.
+        baseline = self.scratch / "main.baseline"
+        self.assertEqual(run([HEAPLEDGER, "check", self.trace, "--write-baseline", baseline]).status, 0)
+        refused = self.check(baseline)
+        self.assertEqual(refused.status, 2)
+        self.assertIn(b"the trace alone tells duration, a saved profile does not", refused.stderr)
+
     def test_what_is_wrong_with_a_budget_is_said_exactly(self):
         for text, message in (("{\n", "budget.json: line 2, column 1: syntax error"),
                               ('{"version": 1,\n "metrics": {"peak": {"max": 1}}}',
-                               "budget.json: line 2, column 22, at /metrics/peak: there is no such metric"),
+                               "budget.json: line 2, column 22, at /metrics/peak: there is no such metric; `heapledger metrics` lists"),
                               ('{"version": 1, "sites": [{"function": "f", "metrics": {"peak_rss_bytes": {"max": 1}}}]}',
-                               "peak_rss_bytes")):
+                               "at /sites/0/metrics/peak_rss_bytes: there is no such metric of sites"),
+                              ('{"version": 1, "tests": {"parse": {"peak_rss": {"max": 1}}}}',
+                               "at /tests/parse/peak_rss: there is no such metric of tests; they have allocation_calls")):
             self.budget.write_text(text)
             finished = self.check(self.trace)
             self.assertEqual(finished.status, 2, finished.explain())

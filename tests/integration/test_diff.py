@@ -86,6 +86,22 @@ class Builds(TestCase):
         self.assertRegex(text, r"KiB definitely lost \(0 B → 19\.\d KiB\), all of it from one new place:\s+"
                                r"session::\(anon\)::remember_client")
 
+    def test_a_suppressed_leak_is_no_leak(self):
+        rules = self.scratch / "rules"
+        rules.write_text("leak:remember_client\n")
+        pair = [self.traces["gcc-O2"], self.traces["leaking"]]
+        for options, status in (((), 1), (("--suppressions", rules), 0)):
+            finished = run([HEAPLEDGER, "diff", *pair, "--max", "definite.bytes=+0", *options])
+            self.assertEqual(finished.status, status, finished.explain())
+        told = self.diff("gcc-O2", "leaking", "--suppressions", str(rules))
+        self.assertEqual(told["totals"]["definite.bytes"]["delta"], 0)
+        self.assertEqual(told["totals"]["allocation_calls"]["delta"], 200)
+        budget = self.scratch / "budget.json"
+        budget.write_text('{"version": 1, "metrics": {"definite.bytes": {"max": 1000}}}')
+        for options, status in (((), 1), (("--suppressions", rules), 0)):
+            finished = run([HEAPLEDGER, "check", pair[1], "--budget", budget, *options])
+            self.assertEqual(finished.status, status, finished.explain())
+
     def test_a_site_that_grew_by_a_tenth_grew_by_a_tenth(self):
         diff = self.diff("gcc-O2", "grown")
         [site] = self.changed(diff)

@@ -26,6 +26,13 @@ DIFF = {"totals": {"allocation_calls": DELTA, "bytes_requested": DELTA, "peak_by
         "sites": [{"status": TEXT, "match": (str, type(None)), "metrics": {"peak_bytes": DELTA}, "frames": [FRAME]}],
         "unmatched": {"base_bytes": int, "new_bytes": int}, "site_counts": dict, "by": TEXT,
         "base": {"uuid": TEXT, "moment": TEXT, "units": int}, "new": {"uuid": TEXT}}
+SHIFT = {**DELTA, "verdict": TEXT, "exact": TRUTH, "base_runs": {"median": NUMBER, "low": NUMBER, "high": NUMBER},
+         "new_runs": {"median": NUMBER, "low": NUMBER, "high": NUMBER},
+         "shift": {"estimate": NUMBER, "low": NUMBER, "high": NUMBER, "confidence": NUMBER},
+         "p": (int, float, type(None)), "q": (int, float, type(None))}
+MANY_RUNS = {**DIFF, "totals": {"allocation_calls": SHIFT, "bytes_requested": SHIFT, "peak_bytes": SHIFT, "exit_bytes": SHIFT},
+             "sites": [{"status": TEXT, "match": (str, type(None)), "metrics": {"peak_bytes": SHIFT}, "frames": [FRAME]}],
+             "runs": {"base": [TEXT], "new": [TEXT], "smallest_p": NUMBER, "enough": TRUTH, "told_site_metrics": int}}
 
 SAMPLE = {"time_ns": int, "rss": int, "pss": int, "private_dirty": int, "private_clean": int, "shared": int, "swap": int,
           "categories": {"heap": {"rss": int, "pss": int, "private_dirty": int}}}
@@ -100,6 +107,33 @@ class JsonContract(harness.TestCase):
         self.assertEqual({site["status"] for site in diff["sites"]}, {"same"})
         text = run([HEAPLEDGER, "diff", trace, trace]).stdout.decode()
         self.assertLessEqual(max(len(line) for line in text.splitlines()), 100)
+
+    def test_diff_of_several_runs(self):
+        trace = self.recorded.trace
+        other = self.record(program("random_calls"), "1000", name="other.hlt").trace
+        diff = analyze("diff", "--base", trace, trace, "--new", trace, other)
+        self.assert_shape(diff, MANY_RUNS)
+        with_nulls = [metric for site in diff["sites"] for metric in site["metrics"].values()]
+        self.assertEqual({key for metric in with_nulls for key in metric}, set(SHIFT))
+        self.assert_documented(diff, "diff", ("base", "new"))
+        self.assert_documented(analyze("diff", trace, other), "diff", ("base", "new"))
+
+    def assert_documented(self, answer, section, free):
+        """Every key of an answer is in its section of docs/json.md. Names of metrics and tiers are keys as well."""
+        text = (harness.SOURCE / "docs" / "json.md").read_text()
+        text = text[text.index(f"\n## {section}\n"):]
+        text = text[:text.index("\n## ", 4)] + "`function` `file` `line` `module` `inlined` `guessed` `marker`"
+        words = set(re.findall(r"[a-z_.]+", " ".join(re.findall(r"`[^`]+`", text))))
+
+        def keys(value):
+            if isinstance(value, dict):
+                for key, inner in value.items():
+                    yield key
+                    yield from keys(inner)
+            elif isinstance(value, list):
+                for inner in value[:50]:
+                    yield from keys(inner)
+        self.assertEqual({key for key in keys(answer)} - words - set(free), set())
 
     def test_metrics_can_be_limits(self):
         finished = run([HEAPLEDGER, "metrics", self.recorded.trace])
