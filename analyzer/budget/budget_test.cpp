@@ -55,9 +55,12 @@ TEST_CASE("errors say where they are") {
   CHECK(error_of("{}").find("\"version\" is missing") != std::string::npos);
   CHECK(error_of(R"({"version": 2})").find("at /version: only version 1") != std::string::npos);
   CHECK(error_of(R"({"version": 1, "metric": {}})").find("at /metric: no such key") != std::string::npos);
-  CHECK(
-      error_of(R"({"version": 1, "metrics": {"peek": {"max": 1}}})").find("at /metrics/peek: there is no") !=
-      std::string::npos);
+  CHECK(error_of(R"({"version": 1, "sites": [{"function": "f", "metrics": {"peek": {"max": 1}}}]})")
+            .find("at /sites/0/metrics/peek: there is no") != std::string::npos);
+  // Which of the trace's own metrics there are is known when it is checked.
+  const Budget other = parse_budget(R"({"version": 1, "metrics": {"peek": {"max": 1}}})", "budget.json");
+  CHECK(!other.entries.at(0).profiled);
+  CHECK(other.entries[0].place == "budget.json: line 1, column 36, at /metrics/peek");
   CHECK(error_of(R"({"version": 1, "metrics": {"peak_bytes": {"max": -1}}})")
             .find("peak_bytes/max: an amount") != std::string::npos);
   CHECK(error_of(R"({"version": 1, "metrics": {"peak_bytes": {"max": 1, "base": 1}}})").find("either") !=
