@@ -32,6 +32,10 @@ bool is_reserve(const Vma& vma) {
 
 } // namespace
 
+bool ManagedHeaps::is_dotnet_code(const Vma& vma) {
+  return vma.name.starts_with("/memfd:doublemapper");
+}
+
 uint8_t ManagedHeaps::runtime_of(std::string_view path) {
   const std::string_view file = file_part(path);
   if (file == "dart" || file == "dartaotruntime" || file == "dartvm" || file == "libflutter.so" ||
@@ -52,6 +56,8 @@ ManagedHeaps::ManagedHeaps(std::span<const Vma> vmas) {
   for (const Vma& vma : vmas) {
     if (!vma.name.empty()) {
       present_ |= runtime_of(vma.name);
+      if (is_dotnet_code(vma))
+        present_ |= kDotNet; // also where the runtime is part of the program (single-file)
       const std::string_view file = file_part(vma.name);
       c_library |= file.starts_with("ld-") || file.starts_with("libc.") || vma.name == "[heap]";
     } else if (vma.start == kGoStart && vma.writable) {
@@ -119,6 +125,11 @@ void ManagedHeaps::find_dotnet(std::span<const Vma> vmas) {
   }
 }
 
+bool ManagedHeaps::in_dotnet_heap(uint64_t start, uint64_t end) const {
+  return std::any_of(dotnet_.begin(), dotnet_.end(),
+                     [&](const Extent& extent) { return start >= extent.start && end <= extent.end; });
+}
+
 bool ManagedHeaps::is_at_fixed_place(const Vma& vma) const {
   return is_go_heap(vma.start) ||
          ((present_ & kJvm) != 0 && vma.start >= 64 * kKiB && vma.end <= kCompressedEnd + 4 * kGiB) ||
@@ -145,9 +156,8 @@ std::string_view ManagedHeaps::by_shape(const Vma& vma, bool alone) const {
       return "java-class-space";
   }
   if ((present_ & kDotNet) != 0) {
-    for (const Extent& extent : dotnet_)
-      if (vma.start >= extent.start && vma.end <= extent.end)
-        return "dotnet-heap";
+    if (in_dotnet_heap(vma.start, vma.end))
+      return "dotnet-heap";
     if (vma.executable)
       return "dotnet-code";
   }
@@ -180,7 +190,7 @@ std::string_view ManagedHeaps::by_caller(uint8_t runtime, uint64_t start, uint64
            : start >= kCompressedEnd && end <= kCompressedEnd + 4 * kGiB ? "java-class-space"
                                                                          : "java-other";
   case kDotNet:
-    return executable ? "dotnet-code" : "dotnet-other";
+    return executable ? "dotnet-code" : in_dotnet_heap(start, end) ? "dotnet-heap" : "dotnet-other";
   default:
     return "";
   }

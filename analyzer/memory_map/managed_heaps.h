@@ -21,6 +21,9 @@ class ManagedHeaps {
   // Which runtime a module belongs to; 0: none.
   static uint8_t runtime_of(std::string_view path);
 
+  // Whether it is the memory of .NET's code, by its name: whoever mapped it is the runtime.
+  static bool is_dotnet_code(const Vma& vma);
+
   // The name of the heap that an unnamed, private mapping belongs to ("v8-heap"); empty: no rule applies.
   // `alone`: no mapping ends where it starts.
   std::string_view by_shape(const Vma& vma, bool alone) const;
@@ -38,6 +41,7 @@ class ManagedHeaps {
   };
   void find_java(std::span<const Vma> vmas);
   void find_dotnet(std::span<const Vma> vmas);
+  bool in_dotnet_heap(uint64_t start, uint64_t end) const;
   std::string_view java_part(uint64_t address) const; // empty: in none of java_
 
   uint8_t present_ = 0;

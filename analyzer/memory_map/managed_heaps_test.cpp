@@ -264,6 +264,30 @@ TEST_CASE("with cgo, what mapped Go's heap maps for Go") {
   check_region(map, mine, RegionKind::anonymous, "anonymous", RegionEvidence::call);
 }
 
+TEST_CASE("a .NET program in one file has the runtime in it: whoever maps its code") {
+  Recorded recorded;
+  recorded.builder.module(1, "/opt/tool", 0x400000, 0x500000, true);
+  recorded.builder.module(2, "/opt/plugin.so", 0x600000, 0x700000, false);
+  const StackId runtime = recorded.builder.node(0, 1, 0x400100), also = recorded.builder.node(0, 1, 0x400200),
+                other = recorded.builder.node(0, 2, 0x600100);
+  const uint64_t code = 0x7f0000000000, heap = 0x7f1000000000, tables = 0x7e2000000000,
+                 plugin = 0x7e3000000000;
+  const uint64_t reserved = uint64_t{256} << 30;
+  recorded.builder.add_extended(1, 100, ExtendedKind::mmap, {code, 0x10000, 5, 1, 4, 0, 0}, "", runtime);
+  recorded.builder.add_extended(1, 200, ExtendedKind::mmap, {heap, reserved, 0, 0x22, 1, 0, 0}, "", also);
+  recorded.builder.add_extended(1, 300, ExtendedKind::mmap, {tables, 0x10000, 3, 0x22, 1, 0, 0}, "", also);
+  recorded.builder.add_extended(1, 400, ExtendedKind::mmap, {plugin, 0x10000, 3, 0x22, 1, 0, 0}, "", other);
+  const TracedMemory traced = recorded.report(
+      mapping(code, code + 0x10000, "r-xs", "/memfd:doublemapper (deleted)", 64) +
+      mapping(heap, heap + 0x10000, "rw-p", "", 64) + mapping(heap + 0x10000, heap + reserved, "---p", "") +
+      mapping(tables, tables + 0x10000, "rw-p", "", 64) + mapping(plugin, plugin + 0x10000, "rw-p", "", 64));
+  const RegionMap& map = traced.report.map;
+  check_region(map, code, RegionKind::managed, "dotnet-code", RegionEvidence::kernel_name);
+  check_region(map, heap, RegionKind::managed, "dotnet-heap", RegionEvidence::call);
+  check_region(map, tables, RegionKind::managed, "dotnet-other", RegionEvidence::call);
+  check_region(map, plugin, RegionKind::anonymous, "anonymous", RegionEvidence::call);
+}
+
 TEST_CASE("what the allocator's library maps is the heap's without a block in it, unless it is not in use") {
   for (const bool in_use : {true, false}) {
     Recorded recorded(in_use ? 4 : 1); // mimalloc, glibc

@@ -112,6 +112,7 @@ class Collector {
     uint8_t runtime = 0; // of ManagedHeaps
     bool allocator = false;
     uint64_t pc = 0;
+    uint32_t module = 0; // 0: of none on record
   };
 
   // Whose code called mmap: that of the innermost module that is not libc or the recording.
@@ -136,7 +137,8 @@ class Collector {
       if (is_recording_library(file) || file.starts_with("libc.so") || file.starts_with("libc-") ||
           file.starts_with("libpthread") || file.starts_with("ld-"))
         continue;
-      known->second = {ManagedHeaps::runtime_of(path), is_allocators_own(file, heap_kind(sources_)), pc};
+      known->second = {ManagedHeaps::runtime_of(path), is_allocators_own(file, heap_kind(sources_)), pc,
+                       module != nullptr ? module->id : 0};
       break;
     }
     return known->second;
@@ -154,6 +156,8 @@ class Collector {
     // With cgo, Go maps through a C function of the program's (x_cgo_mmap): it is Go's, for it mapped the
     // heap.
     std::unordered_set<uint64_t> go_callers;
+    // A .NET program in a single file has the runtime in it.
+    std::unordered_set<uint32_t> dotnet_modules;
     sources_.replay->result().mappings.for_each_range(
         [&](uint64_t start, uint64_t end, uint32_t site, std::string_view name) {
           const bool blocks = name.empty() && holds_shared_blocks(sample_, sources_, start, end);
@@ -163,6 +167,9 @@ class Collector {
             allocator_sites.insert(site);
           if (site != 0 && managed_.is_go_heap(start))
             go_callers.insert(caller_of(site).pc);
+          if (const size_t vma = vma_at(start);
+              site != 0 && vma != vmas_.size() && ManagedHeaps::is_dotnet_code(vmas_[vma]))
+            dotnet_modules.insert(caller_of(site).module);
           ranges.push_back({start, end, site, name, blocks});
           recorded_.push_back({start, end});
         });
@@ -177,8 +184,11 @@ class Collector {
           range.start,          range.end, ClaimRank::call, ClaimScope::unnamed, RegionKind::anonymous,
           RegionEvidence::call, range.site};
       const Caller caller = caller_of(range.site);
-      const uint8_t runtime =
-          caller.pc != 0 && go_callers.contains(caller.pc) ? uint8_t{ManagedHeaps::kGo} : caller.runtime;
+      uint8_t runtime = caller.runtime;
+      if (caller.pc != 0 && go_callers.contains(caller.pc))
+        runtime = ManagedHeaps::kGo;
+      else if (caller.module != 0 && dotnet_modules.contains(caller.module))
+        runtime = ManagedHeaps::kDotNet;
       if (range.blocks || caller.allocator || allocator_sites.contains(range.site)) {
         claim.kind = RegionKind::heap_other;
         claim.evidence = range.blocks ? RegionEvidence::blocks : RegionEvidence::call;

@@ -1,4 +1,5 @@
 """The memory map of real programs: every resident byte in one region, managed heaps and stacks known for what they are."""
+import json
 import re
 import sys
 import unittest
@@ -7,8 +8,10 @@ sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
 from books import check_ledger
 from harness import HEAPLEDGER, PYTHON, SOURCE, analyze, clean_environment, program, run
+from sarif_schema import MULTITOOL
 from test_memory_map import MemoryMap
 
+DOTNET_PROGRAM = MULTITOOL / "Sarif.Multitool"
 SASS = SOURCE / "build/npm/node_modules/sass-embedded-linux-x64/dart-sass/sass"
 MIB = 1 << 20
 
@@ -83,6 +86,25 @@ public class Fill {
         if any(region["name"].endswith("classes.jsa") for region in answer["regions"]):
             self.assertGreater(rss["java-class-space"], 0)
             self.assertLess(rss["java-class-space"], committed["Class"] + MIB)
+        check_ledger(self, recorded.trace)
+
+    @unittest.skipUnless(DOTNET_PROGRAM.exists(), "the SARIF Multitool is not installed (scripts/setup.sh)")
+    def test_a_dotnet_program_in_a_single_file(self):
+        """The runtime is part of the program: known by the code that it maps."""
+        log, out = self.scratch / "log.sarif", self.scratch / "out.sarif"
+        results = [{"ruleId": f"R{i % 50}", "message": {"text": f"finding {i}"}} for i in range(10000)]
+        log.write_text(json.dumps({"version": "2.1.0", "runs": [{"tool": {"driver": {"name": "x"}}, "results": results}]}))
+        environment = clean_environment(DOTNET_SYSTEM_GLOBALIZATION_INVARIANT="1",
+                                        DOTNET_BUNDLE_EXTRACT_BASE_DIR=self.scratch)
+        recorded = self.record(DOTNET_PROGRAM, "rewrite", log, "--output", out, env=environment)
+        self.assertTrue(out.exists())
+        answer, sample = self.map_of(recorded.trace)
+        managed = [region for region in answer["regions"] if region["kind"] == "managed"]
+        heap = sum(region["rss"] for region in managed if region["name"] == "dotnet-heap")
+        self.assertGreater(heap, 5 * MIB)
+        self.assertGreater(sum(region["rss"] for region in managed if region["name"] == "dotnet-code"), MIB)
+        unexplained = sum(region["rss"] for region in answer["regions"] if region["kind"] in ("anonymous", "unknown"))
+        self.assertLess(unexplained, heap // 10)
         check_ledger(self, recorded.trace)
 
     def test_python_with_threads(self):
