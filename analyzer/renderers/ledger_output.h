@@ -23,7 +23,8 @@ struct LedgerAnswer {
 };
 
 std::string ledger_text(const LedgerAnswer& answer, const TextStyle& style);
-// One line for the end of a run. `most_rss`: the most that any counter showed, which the sample may have missed.
+// One line for the end of a run. `most_rss`: the most that any counter showed, which the sample may have
+// missed.
 std::string ledger_line(const LedgerAnswer& answer, uint64_t most_rss, const TextStyle& style);
 void ledger_json(const LedgerAnswer& answer, JsonWriter& json);
 

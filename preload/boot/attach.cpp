@@ -26,17 +26,19 @@ namespace hl {
 
 namespace {
 
-constexpr int kWipeOnFork = 18;  // MADV_WIPEONFORK, missing in old headers
+constexpr int kWipeOnFork = 18; // MADV_WIPEONFORK, missing in old headers
 constexpr uint32_t kPathBytes = 4096;
 
 // Reads a whole /proc file into `to`; returns the bytes, 0 on failure.
 size_t read_proc(const char* path, char* to, size_t room) {
   const int fd = sys::open_file(path, O_RDONLY);
-  if (fd < 0) return 0;
+  if (fd < 0)
+    return 0;
   size_t bytes = 0;
   while (bytes < room) {
     const long n = sys::read_file(fd, to + bytes, room - bytes);
-    if (n <= 0) break;
+    if (n <= 0)
+      break;
     bytes += static_cast<size_t>(n);
   }
   sys::close_file(fd);
@@ -53,14 +55,16 @@ size_t read_link(const char* path, char* to, size_t room) {
 bool session_path(char* path) {
   if (environ != nullptr) {
     const char* const value = environment_value(kEnvSession);
-    if (value == nullptr || *value == '\0' || strlen(value) >= kPathBytes) return false;
+    if (value == nullptr || *value == '\0' || strlen(value) >= kPathBytes)
+      return false;
     strcpy(path, value);
     return true;
   }
   const size_t name_length = sizeof kEnvSession - 1;
   constexpr size_t kEnvironmentBytes = 1 << 20;
   char* const text = static_cast<char*>(sys::map_anonymous(kEnvironmentBytes));
-  if (text == nullptr) return false;
+  if (text == nullptr)
+    return false;
   const size_t bytes = read_proc("/proc/self/environ", text, kEnvironmentBytes - 1);
   bool found = false;
   for (size_t at = 0; at < bytes && !found; at += strlen(text + at) + 1) {
@@ -87,21 +91,25 @@ Origin find_origin(uint64_t own_namespace) {
   const uint32_t pid = sys::process_id();
   const uint32_t parent = static_cast<uint32_t>(sys::raw_syscall(SYS_getppid));
   std::atomic<uint32_t>* const table = g_process.view.process_table();
-  // Each takes the first free place, so none lies beyond the number of all that ever came; a parent came long ago.
+  // Each takes the first free place, so none lies beyond the number of all that ever came; a parent came long
+  // ago.
   const uint32_t came = g_process.view.header()->next_process_serial.load(std::memory_order_relaxed);
   uint32_t newest = 0;
   for (uint32_t i = 0; i < kMaxProcesses && i < came; ++i) {
     const uint32_t entry = table[i].load(std::memory_order_acquire);
-    if (entry == 0 || entry > g_process.view.header()->blocks_available.load(std::memory_order_acquire)) continue;
+    if (entry == 0 || entry > g_process.view.header()->blocks_available.load(std::memory_order_acquire))
+      continue;
     const SessionProcess* const slot = static_cast<const SessionProcess*>(g_process.view.block(entry - 1));
-    if (slot == nullptr || slot->header.kind.load(std::memory_order_acquire) != static_cast<uint32_t>(BlockKind::process) ||
+    if (slot == nullptr ||
+        slot->header.kind.load(std::memory_order_acquire) != static_cast<uint32_t>(BlockKind::process) ||
         slot->pid_namespace != own_namespace ||
         slot->state.load(std::memory_order_relaxed) == static_cast<uint32_t>(ProcessState::drained)) {
       continue;
     }
     const bool same = slot->pid == pid;
     // Pids are re-used: of several candidates the newest image counts; our own pid before the parent's.
-    if ((same || slot->pid == parent) && (same > origin.same_pid || (same == origin.same_pid && slot->generation > newest))) {
+    if ((same || slot->pid == parent) &&
+        (same > origin.same_pid || (same == origin.same_pid && slot->generation > newest))) {
       origin = {slot, i, same};
       newest = slot->generation;
     }
@@ -118,16 +126,19 @@ void describe_process(SessionProcess* slot, bool with_arguments) {
     slot->argv_bytes = static_cast<uint32_t>(bytes);
     used += bytes;
   }
-  const long cwd = sys::raw_syscall(SYS_getcwd, sys::pointer_arg(slot->text + used), static_cast<long>(room - used));
+  const long cwd =
+      sys::raw_syscall(SYS_getcwd, sys::pointer_arg(slot->text + used), static_cast<long>(room - used));
   slot->cwd_bytes = sys::failed(cwd) || cwd == 0 ? 0 : static_cast<uint32_t>(cwd - 1);
 }
 
 bool map_session() {
   // A static buffer: the first malloc of a thread may run on a small stack.
   static char path[kPathBytes];
-  if (!session_path(path) && !launch_without_supervisor(path, sizeof path)) return false;
+  if (!session_path(path) && !launch_without_supervisor(path, sizeof path))
+    return false;
   const int fd = sys::open_file(path, O_RDWR);
-  if (fd < 0) return false;
+  if (fd < 0)
+    return false;
   const bool attached = g_process.view.attach(fd);
   sys::close_file(fd);
   return attached;
@@ -135,7 +146,8 @@ bool map_session() {
 
 bool prepare_fork_word() {
   char* const page = static_cast<char*>(sys::map_anonymous(4096));
-  if (page == nullptr) return false;
+  if (page == nullptr)
+    return false;
   note_own_memory(page, 4096);
   sys::raw_syscall(SYS_madvise, sys::pointer_arg(page), 4096, kWipeOnFork);
   g_process.fork_word = reinterpret_cast<std::atomic<uint32_t>*>(page);
@@ -144,15 +156,18 @@ bool prepare_fork_word() {
 
 bool try_attach() {
   resolve_real_functions();
-  if (!map_session() || !prepare_fork_word()) return false;
+  if (!map_session() || !prepare_fork_word())
+    return false;
   SessionHeader* const session = g_process.view.header();
   g_process.flags = session->flags;
   const uint64_t own_namespace = own_pid_namespace();
   const Origin origin = find_origin(own_namespace);
   // Not to follow means: of all that attach, the first process alone, and what it becomes by exec.
   const bool is_first = session->next_process_serial.load(std::memory_order_relaxed) == 0 || origin.same_pid;
-  if ((g_process.flags & kSessionNoFollow) != 0 && !is_first) return false;
-  if (!claim_process_slot(nullptr, 0, 0)) return false;
+  if ((g_process.flags & kSessionNoFollow) != 0 && !is_first)
+    return false;
+  if (!claim_process_slot(nullptr, 0, 0))
+    return false;
   SessionProcess* const slot = g_process.slot;
   slot->pid_namespace = own_namespace;
   if (origin.slot != nullptr) {
@@ -164,11 +179,13 @@ bool try_attach() {
   slot->usable_predictor = static_cast<uint8_t>(g_process.predictor);
   slot->heap_kind = g_real.heap_kind;
   describe_process(slot, (g_process.flags & kSessionPrivateArgv) == 0);
-  if (const uint32_t blocks = bootstrap_blocks()) count_loss(LossCause::early_boot, blocks);
+  if (const uint32_t blocks = bootstrap_blocks())
+    count_loss(LossCause::early_boot, blocks);
   start_stack_capture();
   prepare_thread_exit();
   g_process.fork_word->store(g_process.generation, std::memory_order_release);
-  // The recorder may learn too late who was asked for: such a program, and what it becomes by exec, may be over first.
+  // The recorder may learn too late who was asked for: such a program, and what it becomes by exec, may be
+  // over first.
   uint32_t nobody = 0;
   if (slot->generation == 1 && slot->pid_namespace == session->pid_namespace) {
     session->root_pid.compare_exchange_strong(nobody, slot->pid, std::memory_order_relaxed);
@@ -178,7 +195,7 @@ bool try_attach() {
   return true;
 }
 
-}  // namespace
+} // namespace
 
 bool attach_now() {
   Phase expected = Phase::unborn;
@@ -192,4 +209,4 @@ bool attach_now() {
   return attached;
 }
 
-}  // namespace hl
+} // namespace hl

@@ -7,4 +7,4 @@ namespace hl {
 // attaching itself causes: those pass unrecorded. Keeps errno.
 bool attach_now();
 
-}  // namespace hl
+} // namespace hl

@@ -11,14 +11,17 @@ constexpr size_t kArenaBytes = 64 * 1024;
 alignas(64) char g_arena[kArenaBytes];
 constinit std::atomic<size_t> g_used;
 constinit std::atomic<uint32_t> g_blocks;
-}  // namespace
+} // namespace
 
 void* bootstrap_allocate(size_t bytes, size_t alignment) {
-  if (alignment < 16) alignment = 16;
-  if (bytes > kArenaBytes || alignment > 4096) return nullptr;
+  if (alignment < 16)
+    alignment = 16;
+  if (bytes > kArenaBytes || alignment > 4096)
+    return nullptr;
   const size_t need = ((bytes + 15) & ~size_t{15}) + 16 + alignment;
   const size_t start = g_used.fetch_add(need, std::memory_order_relaxed);
-  if (start + need > kArenaBytes) return nullptr;
+  if (start + need > kArenaBytes)
+    return nullptr;
   const uintptr_t first = reinterpret_cast<uintptr_t>(g_arena) + start + 16;
   char* const p = reinterpret_cast<char*>((first + alignment - 1) & ~(uintptr_t{alignment} - 1));
   reinterpret_cast<size_t*>(p)[-1] = bytes;
@@ -30,8 +33,12 @@ bool is_bootstrap(const void* p) {
   return reinterpret_cast<uintptr_t>(p) - reinterpret_cast<uintptr_t>(g_arena) < kArenaBytes;
 }
 
-uint32_t bootstrap_blocks() { return g_blocks.load(std::memory_order_relaxed); }
+uint32_t bootstrap_blocks() {
+  return g_blocks.load(std::memory_order_relaxed);
+}
 
-size_t bootstrap_size(const void* p) { return static_cast<const size_t*>(p)[-1]; }
+size_t bootstrap_size(const void* p) {
+  return static_cast<const size_t*>(p)[-1];
+}
 
-}  // namespace hl
+} // namespace hl

@@ -1,5 +1,6 @@
-// Memory for allocations that arrive while the real allocator is still being looked up: the lookup may run IFUNC resolvers that
-// allocate. A static arena, never returned to; its blocks are recognised by address for ever after.
+// Memory for allocations that arrive while the real allocator is still being looked up: the lookup may run
+// IFUNC resolvers that allocate. A static arena, never returned to; its blocks are recognised by address for
+// ever after.
 #pragma once
 
 #include <stddef.h>
@@ -15,4 +16,4 @@ size_t bootstrap_size(const void* p);
 // How many blocks it has given.
 uint32_t bootstrap_blocks();
 
-}  // namespace hl
+} // namespace hl

@@ -16,17 +16,20 @@ namespace hl {
 
 namespace {
 
-// Registered from a constructor and, unlike atexit's, for no library, it runs after the destructors of all libraries:
-// what they free is freed by then. Of the handlers of that kind on_exit's is told the status: returning from main goes
-// past our hook of exit().
+// Registered from a constructor and, unlike atexit's, for no library, it runs after the destructors of all
+// libraries: what they free is freed by then. Of the handlers of that kind on_exit's is told the status:
+// returning from main goes past our hook of exit().
 void at_exit(int status, void*) {
   SessionProcess* const slot = g_process.slot;
-  if (slot == nullptr || slot->pid != sys::process_id()) return;
+  if (slot == nullptr || slot->pid != sys::process_id())
+    return;
   if (g_process.exit_recorded_in != g_process.generation) {
-    record_exit_event(ExitKind::exit, status, nullptr, reinterpret_cast<uint64_t>(__builtin_frame_address(0)));
+    record_exit_event(ExitKind::exit, status, nullptr,
+                      reinterpret_cast<uint64_t>(__builtin_frame_address(0)));
   }
   // Its handler of SIGABRT may have left by longjmp: that was not the end, and this is.
-  if (g_process.end_scan_cause == ScanCause::abort) g_process.end_scan_of.store(0, std::memory_order_relaxed);
+  if (g_process.end_scan_cause == ScanCause::abort)
+    g_process.end_scan_of.store(0, std::memory_order_relaxed);
   scan_before_end(ScanCause::exit);
   slot->state.store(static_cast<uint32_t>(ProcessState::ending), std::memory_order_release);
 }
@@ -34,7 +37,8 @@ void at_exit(int status, void*) {
 [[gnu::constructor(101)]] void start() {
   if (!attach_now()) {
     // A child of a program whose children are not to be followed.
-    if ((g_process.flags & kSessionNoFollow) != 0) leave_environment();
+    if ((g_process.flags & kSessionNoFollow) != 0)
+      leave_environment();
     return;
   }
   announce_session();
@@ -43,6 +47,6 @@ void at_exit(int status, void*) {
   watch_fatal_signals();
 }
 
-}  // namespace
+} // namespace
 
-}  // namespace hl
+} // namespace hl

@@ -10,9 +10,10 @@ namespace hl {
 inline const char* environment_value(const char* name) {
   const size_t length = strlen(name);
   for (char** e = environ; e != nullptr && *e != nullptr; ++e) {
-    if (strncmp(*e, name, length) == 0 && (*e)[length] == '=') return *e + length + 1;
+    if (strncmp(*e, name, length) == 0 && (*e)[length] == '=')
+      return *e + length + 1;
   }
   return nullptr;
 }
 
-}  // namespace hl
+} // namespace hl

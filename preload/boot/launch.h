@@ -13,4 +13,4 @@ bool launch_without_supervisor(char* path, size_t room);
 // From the constructor: lets programs started by this one join the session that was launched here.
 void announce_session();
 
-}  // namespace hl
+} // namespace hl

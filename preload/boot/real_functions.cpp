@@ -12,16 +12,21 @@ constinit RealFunctions g_real{};
 namespace {
 constinit std::atomic<bool> g_resolving;
 
-// The loader relocates this library after those that the program needs. One whose IFUNC resolver allocates calls us before:
-// then what we import is not there yet (calling it would be a jump to 0), and this word does not hold its own address.
+// The loader relocates this library after those that the program needs. One whose IFUNC resolver allocates
+// calls us before: then what we import is not there yet (calling it would be a jump to 0), and this word does
+// not hold its own address.
 void* volatile g_own_address = const_cast<void**>(&g_own_address);
 
-bool is_relocated() { return g_own_address == const_cast<void**>(&g_own_address); }
+bool is_relocated() {
+  return g_own_address == const_cast<void**>(&g_own_address);
 }
+} // namespace
 
 void resolve_real_functions() {
-  if (!is_relocated()) return;
-  if (g_resolving.exchange(true, std::memory_order_acquire)) return;
+  if (!is_relocated())
+    return;
+  if (g_resolving.exchange(true, std::memory_order_acquire))
+    return;
 #define HL_HOOK(symbol, arguments) g_real.symbol = find_next_symbol(#symbol).address;
 #include "interpose/hooks.def"
 #undef HL_HOOK
@@ -30,7 +35,8 @@ void resolve_real_functions() {
                          find_next_symbol("realloc").in_libc;
   const FoundSymbol own = find_own_symbol("malloc"), first = find_symbol("malloc");
   g_real.own_malloc = own.address;
-  if (own.address != nullptr && first.address != own.address) g_real.foreign_malloc = first.address;
+  if (own.address != nullptr && first.address != own.address)
+    g_real.foreign_malloc = first.address;
   // The allocators give themselves away by a function that only they export.
   const struct {
     const char* symbol;
@@ -39,7 +45,8 @@ void resolve_real_functions() {
   if (g_real.foreign_malloc != nullptr) {
     g_real.heap_kind = 5;
     for (const auto& mark : marks) {
-      if (find_symbol(mark.symbol).object == first.object) g_real.heap_kind = mark.kind;
+      if (find_symbol(mark.symbol).object == first.object)
+        g_real.heap_kind = mark.kind;
     }
   } else if (g_real.heap_is_glibc) {
     g_real.heap_kind = 1;
@@ -48,10 +55,11 @@ void resolve_real_functions() {
     const FoundSymbol used = find_next_symbol("malloc");
     for (const auto& mark : marks) {
       const FoundSymbol found = find_next_symbol(mark.symbol);
-      if (found.address != nullptr && found.object == used.object) g_real.heap_kind = mark.kind;
+      if (found.address != nullptr && found.object == used.object)
+        g_real.heap_kind = mark.kind;
     }
   }
   g_real.ready = true;
 }
 
-}  // namespace hl
+} // namespace hl

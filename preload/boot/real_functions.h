@@ -12,11 +12,12 @@ struct RealFunctions {
 #include "interpose/hooks.def"
 #undef HL_HOOK
   void* malloc_usable_size;
-  void* own_malloc;       // as another module's reference finds it
-  void* foreign_malloc;   // one that stands before ours in the order of look-up, so that ours is never called; or null
-  bool ready;             // resolution is over
-  bool heap_is_glibc;     // malloc and free are glibc's own: chunk words may be read
-  uint8_t heap_kind;      // SessionProcess::heap_kind
+  void* own_malloc;     // as another module's reference finds it
+  void* foreign_malloc; // one that stands before ours in the order of look-up, so that ours is never called;
+                        // or null
+  bool ready;           // resolution is over
+  bool heap_is_glibc;   // malloc and free are glibc's own: chunk words may be read
+  uint8_t heap_kind;    // SessionProcess::heap_kind
 };
 
 extern RealFunctions g_real;
@@ -26,14 +27,14 @@ void resolve_real_functions();
 
 // The entry of g_real, looked up if nobody has yet; nullptr when the process has no such function.
 inline void* real(void* const& entry) {
-  if (entry == nullptr && !g_real.ready) [[unlikely]] resolve_real_functions();
+  if (entry == nullptr && !g_real.ready) [[unlikely]]
+    resolve_real_functions();
   return entry;
 }
 
 // The real function `symbol`, typed like `F`; nullptr when the process has none.
-template <typename F>
-inline F* real_as(void* entry) {
+template <typename F> inline F* real_as(void* entry) {
   return reinterpret_cast<F*>(entry);
 }
 
-}  // namespace hl
+} // namespace hl

@@ -5,7 +5,8 @@
 
 namespace hl {
 
-// Creates a recorderless session file in `directory`, named after `name` and the pid; its path goes to `path`.
+// Creates a recorderless session file in `directory`, named after `name` and the pid; its path goes to
+// `path`.
 bool create_recorderless_session(const char* directory, const char* name, char* path, size_t room);
 
-}  // namespace hl
+} // namespace hl

@@ -11,15 +11,18 @@ class Text {
   Text(char* buffer, size_t room) : buffer_(buffer), room_(room) { buffer_[0] = '\0'; }
 
   Text& add(const char* s) {
-    while (*s != '\0') put(*s++);
+    while (*s != '\0')
+      put(*s++);
     return *this;
   }
   Text& add_number(uint64_t v) {
     char digits[20];
     unsigned n = 0;
-    do digits[n++] = static_cast<char>('0' + v % 10);
+    do
+      digits[n++] = static_cast<char>('0' + v % 10);
     while ((v /= 10) != 0);
-    while (n != 0) put(digits[--n]);
+    while (n != 0)
+      put(digits[--n]);
     return *this;
   }
   bool truncated() const { return truncated_; }
@@ -40,4 +43,4 @@ class Text {
   bool truncated_ = false;
 };
 
-}  // namespace hl
+} // namespace hl

@@ -34,13 +34,15 @@ class BlockPool {
       }
     }
     const uint32_t index = take_bit();
-    if (index == kNoBlock && for_events) header_->event_blocks.fetch_sub(1, std::memory_order_relaxed);
+    if (index == kNoBlock && for_events)
+      header_->event_blocks.fetch_sub(1, std::memory_order_relaxed);
     return index;
   }
 
   // The caller owns the block and has stored BlockKind::free in its header.
   void give_back(uint32_t index, bool was_for_events) {
-    if (was_for_events) header_->event_blocks.fetch_sub(1, std::memory_order_relaxed);
+    if (was_for_events)
+      header_->event_blocks.fetch_sub(1, std::memory_order_relaxed);
     header_->blocks_taken.fetch_sub(1, std::memory_order_relaxed);
     // Release: pairs with the acquire of the next taker.
     words_[index / 64].fetch_and(~(uint64_t{1} << (index % 64)), std::memory_order_release);
@@ -66,11 +68,12 @@ class BlockPool {
       uint64_t bits = words_[word].load(std::memory_order_relaxed);
       while (~bits != 0) {
         const uint32_t bit = static_cast<uint32_t>(__builtin_ctzll(~bits));
-        if (word * 64 + bit >= available) break;
+        if (word * 64 + bit >= available)
+          break;
         if (words_[word].compare_exchange_weak(bits, bits | (uint64_t{1} << bit), std::memory_order_acquire,
                                                std::memory_order_relaxed)) {
           header_->blocks_taken.fetch_add(1, std::memory_order_relaxed);
-          header_->search_hint.store(word, std::memory_order_relaxed);  // a hint: losing a race is harmless
+          header_->search_hint.store(word, std::memory_order_relaxed); // a hint: losing a race is harmless
           return word * 64 + bit;
         }
       }
@@ -82,4 +85,4 @@ class BlockPool {
   std::atomic<uint64_t>* words_ = nullptr;
 };
 
-}  // namespace hl
+} // namespace hl

@@ -36,7 +36,7 @@ TEST_CASE("a block taken again holds nothing that orders against its last owner 
         continue;
       }
       hl::EventBlock* const b = block(index);
-      b->header.thread_index = writer;       // plain stores: the checker's bait
+      b->header.thread_index = writer; // plain stores: the checker's bait
       b->header.sequence = round;
       b->payload[0] = static_cast<uint8_t>(round);
       b->committed_bytes.store(1, std::memory_order_relaxed);
@@ -46,22 +46,27 @@ TEST_CASE("a block taken again holds nothing that orders against its last owner 
   };
   uint64_t drained = 0, wrong = 0;
   std::vector<std::thread> writers;
-  for (unsigned w = 0; w < kWriters; ++w) writers.emplace_back(write, w);
+  for (unsigned w = 0; w < kWriters; ++w)
+    writers.emplace_back(write, w);
   while (drained < kRounds * kWriters) {
     for (uint32_t index = 0; index < kBlocks; ++index) {
       hl::EventBlock* const b = block(index);
-      if (b->header.kind.load(std::memory_order_acquire) != static_cast<uint32_t>(hl::BlockKind::event)) continue;
-      wrong += b->payload[0] != static_cast<uint8_t>(b->header.sequence) || b->header.thread_index >= kWriters;
+      if (b->header.kind.load(std::memory_order_acquire) != static_cast<uint32_t>(hl::BlockKind::event))
+        continue;
+      wrong +=
+          b->payload[0] != static_cast<uint8_t>(b->header.sequence) || b->header.thread_index >= kWriters;
       b->header.kind.store(static_cast<uint32_t>(hl::BlockKind::free), std::memory_order_relaxed);
       pool.give_back(index, true);
       ++drained;
     }
   }
-  for (std::thread& w : writers) w.join();
+  for (std::thread& w : writers)
+    w.join();
   CHECK(wrong == 0);
   CHECK(header->event_blocks.load() == 0);
   CHECK(header->blocks_taken.load() == 0);
-  for (uint32_t index = 0; index < kBlocks; ++index) CHECK_FALSE(pool.is_taken(index));
+  for (uint32_t index = 0; index < kBlocks; ++index)
+    CHECK_FALSE(pool.is_taken(index));
 }
 
-}  // namespace
+} // namespace

@@ -13,7 +13,8 @@ namespace {
 // Proof that the frame guarded at `guard` no longer exists: the present frame lies at or above it on the
 // same stack. On an alternate signal stack, or on a stack we do not know, nothing is proved.
 bool guard_is_stale(const ThreadState& t, uint64_t guard, uint64_t frame) {
-  if (frame < guard || frame > t.stack_high) return false;
+  if (frame < guard || frame > t.stack_high)
+    return false;
   struct {
     void* sp;
     int flags;
@@ -24,19 +25,22 @@ bool guard_is_stale(const ThreadState& t, uint64_t guard, uint64_t frame) {
   return (alternate.flags & kOnStack) == 0;
 }
 
-}  // namespace
+} // namespace
 
 void seal_lane(Lane& lane) {
   // Release: after the last commit.
-  if (lane.block != nullptr) lane.block->sealed.store(1, std::memory_order_release);
+  if (lane.block != nullptr)
+    lane.block->sealed.store(1, std::memory_order_release);
   lane.block = nullptr;
 }
 
 void EventWriter::begin_slowly(uint64_t frame, uint32_t room_bytes) {
-  if (g_process.phase.load(std::memory_order_acquire) != Phase::recording && !attach_now()) return;
+  if (g_process.phase.load(std::memory_order_acquire) != Phase::recording && !attach_now())
+    return;
   const uint32_t word = g_process.fork_word->load(std::memory_order_acquire);
   if (word != g_process.generation) {
-    if (word != kAdopting) adopt_forked_child(0);
+    if (word != kAdopting)
+      adopt_forked_child(0);
     if (!is_attached_here()) {
       count_loss(LossCause::forked_midway);
       return;
@@ -75,7 +79,9 @@ bool EventWriter::next_block() {
   return open_block(first ? now(false) : lane_->cursor.ticks, first ? 0 : lane_->cursor.address);
 }
 
-bool EventWriter::restart_block(uint64_t ticks, uint64_t address) { return open_block(ticks, address); }
+bool EventWriter::restart_block(uint64_t ticks, uint64_t address) {
+  return open_block(ticks, address);
+}
 
 bool EventWriter::open_block(uint64_t base_ticks, uint64_t base_address) {
   const uint32_t index = take_event_block();
@@ -84,8 +90,9 @@ bool EventWriter::open_block(uint64_t base_ticks, uint64_t base_address) {
     lose(LossCause::pool_exhausted);
     return false;
   }
-  // A handler may fork between here and the end: the block is the parent's then, who goes on as we do. The child's
-  // adoption detaches what is being opened; what it comes too late for, the looks at the fork word keep us from.
+  // A handler may fork between here and the end: the block is the parent's then, who goes on as we do. The
+  // child's adoption detaches what is being opened; what it comes too late for, the looks at the fork word
+  // keep us from.
   lane_->opening = index + 1;
   std::atomic_signal_fence(std::memory_order_seq_cst);
   EventBlock* const block = static_cast<EventBlock*>(g_process.view.block(index));
@@ -99,7 +106,7 @@ bool EventWriter::open_block(uint64_t base_ticks, uint64_t base_address) {
   // Changes nothing, but waits for the page, which is when signals are delivered.
   h.kind.fetch_or(0, std::memory_order_relaxed);
   if (has_forked()) {
-    forked_midway();  // the block may be the parent's or ours: it is nobody's from now on
+    forked_midway(); // the block may be the parent's or ours: it is nobody's from now on
     return false;
   }
   h.process_slot = g_process.slot_index;
@@ -131,8 +138,10 @@ bool EventWriter::open_block(uint64_t base_ticks, uint64_t base_address) {
   lane_->cursor = {base_ticks, base_address, 0};
   lane_->opening = 0;
   block_ = block;
-  if (old != nullptr) old->sealed.store(1, std::memory_order_release);
-  if (lane_->unreported_losses != 0) [[unlikely]] report_losses();
+  if (old != nullptr)
+    old->sealed.store(1, std::memory_order_release);
+  if (lane_->unreported_losses != 0) [[unlikely]]
+    report_losses();
   return true;
 }
 
@@ -142,15 +151,16 @@ void EventWriter::report_losses() {
   p = block_codec::put_leb(p, lane_->unreported_losses);
   uint8_t buffer[64];
   BlockCursor cursor = lane_->cursor;
-  const uint32_t bytes = encode_extended_event(buffer, cursor, ExtendedKind::lost, lane_->cursor.ticks, 0, payload,
-                                               static_cast<uint32_t>(p - payload));
+  const uint32_t bytes = encode_extended_event(buffer, cursor, ExtendedKind::lost, lane_->cursor.ticks, 0,
+                                               payload, static_cast<uint32_t>(p - payload));
   lane_->unreported_losses = 0;
   commit(buffer, bytes, cursor);
 }
 
 void EventWriter::lose(LossCause cause) {
   count_loss(cause);
-  if (block_ != nullptr) block_->floor_ticks.store(thread_->held_floor, std::memory_order_relaxed);
+  if (block_ != nullptr)
+    block_->floor_ticks.store(thread_->held_floor, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_seq_cst);
   thread_->depth = level_;
   lane_ = nullptr;
@@ -158,20 +168,24 @@ void EventWriter::lose(LossCause cause) {
 
 void EventWriter::forked_midway() {
   // We are the child. A writer further out on this stack finds the same when it gets here.
-  if (g_process.fork_word->load(std::memory_order_relaxed) == 0) adopt_forked_child(0);
+  if (g_process.fork_word->load(std::memory_order_relaxed) == 0)
+    adopt_forked_child(0);
   count_loss(LossCause::forked_midway);
-  // An adoption that interrupted the opening of a block emptied the lane; the rest of the opening filled it again.
-  if (Lane& lane = thread_->lanes[level_]; lane.block == block_) lane = Lane{};
+  // An adoption that interrupted the opening of a block emptied the lane; the rest of the opening filled it
+  // again.
+  if (Lane& lane = thread_->lanes[level_]; lane.block == block_)
+    lane = Lane{};
   thread_->depth = level_;
   lane_ = nullptr;
 }
 
 void EventWriter::seal_after_exit() {
-  if (thread_->depth == 0) release_thread_state(thread_);
+  if (thread_->depth == 0)
+    release_thread_state(thread_);
 }
 
 uint64_t EventWriter::logical_now() {
   return g_process.view.header()->logical_clock.fetch_add(1, std::memory_order_acq_rel);
 }
 
-}  // namespace hl
+} // namespace hl

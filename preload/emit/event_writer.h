@@ -47,7 +47,8 @@ class EventWriter {
   EventWriter& operator=(const EventWriter&) = delete;
 
   [[gnu::always_inline]] ~EventWriter() {
-    if (lane_ != nullptr) end();
+    if (lane_ != nullptr)
+      end();
   }
 
   explicit operator bool() const { return lane_ != nullptr; }
@@ -56,16 +57,19 @@ class EventWriter {
   bool nested() const { return level_ != 0; }
 
   // Stamps never decrease within a block; the TSC may, by a hair, after a migration.
-  // Ordered, too: a block that another thread handed over is freed here after that thread stamped its allocation. The
-  // plain counter was read before the hand-over's own load: 28 of 51 M events in the wrong order.
+  // Ordered, too: a block that another thread handed over is freed here after that thread stamped its
+  // allocation. The plain counter was read before the hand-over's own load: 28 of 51 M events in the wrong
+  // order.
   uint64_t stamp_before_call() const { return clamp(now(true)); }
   uint64_t stamp_after_call() const { return clamp(now(true)); }
   uint64_t clamp(uint64_t ticks) const { return ticks < lane_->cursor.ticks ? lane_->cursor.ticks : ticks; }
 
   // `ordered`: not before what precedes it has been executed. With one thread nobody can tell.
   static uint64_t now(bool ordered) {
-    if (g_process.logical_clock.load(std::memory_order_relaxed)) [[unlikely]] return logical_now();
-    if (ordered && g_process.several_threads.load(std::memory_order_relaxed)) return stamp_after();
+    if (g_process.logical_clock.load(std::memory_order_relaxed)) [[unlikely]]
+      return logical_now();
+    if (ordered && g_process.several_threads.load(std::memory_order_relaxed))
+      return stamp_after();
     return stamp_unordered();
   }
 
@@ -78,7 +82,8 @@ class EventWriter {
     }
     uint8_t* const to = block_->payload + lane_->used_bytes;
     memcpy(to, encoded, 32);
-    if (bytes > 32) [[unlikely]] memcpy(to + 32, encoded + 32, bytes - 32);
+    if (bytes > 32) [[unlikely]]
+      memcpy(to + 32, encoded + 32, bytes - 32);
     const uint32_t used = lane_->used_bytes + bytes;
     lane_->events += 1;
     block_->last_ticks.store(cursor.ticks, std::memory_order_relaxed);
@@ -111,7 +116,8 @@ class EventWriter {
     lane_ = &t.lanes[level];
     block_ = lane_->block;
     if (block_ == nullptr || lane_->used_bytes + room_bytes > kEventPayloadBytes) [[unlikely]] {
-      if (!next_block()) return;
+      if (!next_block())
+        return;
     }
     // Relaxed: the recorder allows for the store buffer's delay (see EventBlock::floor_ticks).
     block_->floor_ticks.store(lane_->cursor.ticks, std::memory_order_relaxed);
@@ -121,7 +127,8 @@ class EventWriter {
     block_->floor_ticks.store(thread_->held_floor, std::memory_order_relaxed);
     std::atomic_signal_fence(std::memory_order_seq_cst);
     thread_->depth = level_;
-    if (thread_->exiting != 0) [[unlikely]] seal_after_exit();
+    if (thread_->exiting != 0) [[unlikely]]
+      seal_after_exit();
   }
 
   void begin_slowly(uint64_t frame, uint32_t room_bytes);
@@ -134,7 +141,7 @@ class EventWriter {
 
   ThreadState* thread_ = nullptr;
   Lane* lane_ = nullptr;
-  EventBlock* block_ = nullptr;   // the lane's, but not changed by an adoption in a forked child
+  EventBlock* block_ = nullptr; // the lane's, but not changed by an adoption in a forked child
   uint32_t level_ = 0;
   uint32_t word_ = 0;
 };
@@ -142,4 +149,4 @@ class EventWriter {
 // Seals the lane's block: nothing is appended any more, the recorder may return it once drained.
 void seal_lane(Lane& lane);
 
-}  // namespace hl
+} // namespace hl

@@ -8,7 +8,8 @@ namespace hl {
 ExtendedPayload& ExtendedPayload::text(const char* s) {
   uint32_t length = 0;
   if (s != nullptr) {
-    while (s[length] != '\0' && bytes_ + 2 + length < kMaxBytes) ++length;
+    while (s[length] != '\0' && bytes_ + 2 + length < kMaxBytes)
+      ++length;
   }
   number(length);
   memcpy(data_ + bytes_, s != nullptr ? s : "", length);
@@ -19,7 +20,8 @@ ExtendedPayload& ExtendedPayload::text(const char* s) {
 void record_extended(ExtendedKind kind, const ExtendedPayload& payload, const EntryRegisters* caller,
                      uint64_t frame, uint64_t ticks) {
   EventWriter w(frame, kMaxExtendedEventBytes + 8);
-  if (!w) return;
+  if (!w)
+    return;
   const StackId stack = caller != nullptr ? capture(w, *caller) : 0;
   alignas(8) uint8_t buffer[kMaxExtendedEventBytes + 8];
   BlockCursor cursor = w.lane().cursor;
@@ -50,4 +52,4 @@ uint64_t stamp_now() {
   return g_process.phase.load(std::memory_order_relaxed) == Phase::recording ? EventWriter::now(true) : 0;
 }
 
-}  // namespace hl
+} // namespace hl

@@ -15,7 +15,8 @@ class ExtendedPayload {
   static constexpr uint32_t kMaxBytes = 480;
 
   ExtendedPayload& number(uint64_t v) {
-    if (bytes_ + 10 <= kMaxBytes) bytes_ = static_cast<uint32_t>(block_codec::put_leb(data_ + bytes_, v) - data_);
+    if (bytes_ + 10 <= kMaxBytes)
+      bytes_ = static_cast<uint32_t>(block_codec::put_leb(data_ + bytes_, v) - data_);
     return *this;
   }
   ExtendedPayload& signed_number(int64_t v) { return number(zigzag(v)); }
@@ -44,4 +45,4 @@ void record_thread_start(uint64_t frame);
 // A stamp before a real call whose event is committed after it. 0 when nothing is recorded.
 uint64_t stamp_now();
 
-}  // namespace hl
+} // namespace hl

@@ -26,15 +26,19 @@ ReallocScope::ReallocScope(void* old, const EntryRegisters& caller) {
 }
 
 void ReallocScope::release_mark() {
-  if (!holds_mark_) return;
+  if (!holds_mark_)
+    return;
   holds_mark_ = false;
-  if (ThreadState* const t = t_local.state) t->deletion = outer_;
+  if (ThreadState* const t = t_local.state)
+    t->deletion = outer_;
 }
 
 void ReallocScope::release_floor() {
-  if (!holds_floor_) return;
+  if (!holds_floor_)
+    return;
   ThreadState* const t = t_local.state;
-  if (t == nullptr) return;
+  if (t == nullptr)
+    return;
   t->held_floor = 0;
   if (t->depth == 0 && t->lanes[0].block != nullptr) {
     t->lanes[0].block->floor_ticks.store(0, std::memory_order_relaxed);
@@ -42,14 +46,17 @@ void ReallocScope::release_floor() {
 }
 
 void ReallocScope::record(void* old, void* p, size_t size, const EntryRegisters& caller) {
-  if (lost_) [[unlikely]] return;
+  if (lost_) [[unlikely]]
+    return;
   if (g_process.paused.load(std::memory_order_relaxed)) [[unlikely]] {
     g_process.unrecorded.fetch_add(1, std::memory_order_relaxed);
-    if (old != nullptr) record_free(old, caller);
+    if (old != nullptr)
+      record_free(old, caller);
     return;
   }
   EventWriter w(caller.rsp);
-  if (!w) return;
+  if (!w)
+    return;
   Event e;
   e.kind = EventKind::realloc;
   e.stack = capture(w, caller);
@@ -65,12 +72,15 @@ void ReallocScope::record(void* old, void* p, size_t size, const EntryRegisters&
 }
 
 void ReallocScope::record_free(void* old, const EntryRegisters& caller) {
-  if (lost_) [[unlikely]] return;
+  if (lost_) [[unlikely]]
+    return;
   EventWriter w(caller.rsp);
-  if (!w) return;
+  if (!w)
+    return;
   Event e;
   e.kind = EventKind::free;
-  if ((g_process.flags & kSessionFreeStacks) != 0) e.stack = capture(w, caller);
+  if ((g_process.flags & kSessionFreeStacks) != 0)
+    e.stack = capture(w, caller);
   e.address = reinterpret_cast<uintptr_t>(old);
   e.ticks = w.clamp(before_);
   write_short(w, e, 0);
@@ -82,4 +92,4 @@ void record_trim(size_t pad, int result, const EntryRegisters& caller) {
   record_extended(ExtendedKind::trim, payload, &caller, caller.rsp);
 }
 
-}  // namespace hl
+} // namespace hl

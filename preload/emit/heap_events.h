@@ -10,8 +10,9 @@
 
 namespace hl {
 
-// Usable size of a block, without a call where the allocator's layout is known. Not asked for while another event
-// is in progress: tcmalloc's malloc_usable_size allocates at first, without end if asked about that block too.
+// Usable size of a block, without a call where the allocator's layout is known. Not asked for while another
+// event is in progress: tcmalloc's malloc_usable_size allocates at first, without end if asked about that
+// block too.
 [[gnu::always_inline]] inline uint64_t usable_size(const EventWriter& w, void* p, size_t requested) {
   if (g_real.heap_is_glibc) [[likely]] {
     // glibc keeps chunk size and flags in the word before the block: bit 1 = mmapped (16 bytes of overhead
@@ -19,7 +20,8 @@ namespace hl {
     const uint64_t word = static_cast<const uint64_t*>(p)[-1];
     return (word & ~uint64_t{7}) - ((word & 2) != 0 ? 16 : 8);
   }
-  if (g_real.malloc_usable_size == nullptr || w.nested()) return requested;
+  if (g_real.malloc_usable_size == nullptr || w.nested())
+    return requested;
   return real_as<size_t(void*)>(g_real.malloc_usable_size)(p);
 }
 
@@ -29,7 +31,8 @@ namespace hl {
   BlockCursor cursor = w.lane().cursor;
   uint32_t bytes = encode_short_event(buffer, cursor, e, predicted);
   if (bytes == 0) [[unlikely]] {
-    if (!w.restart_block(e.ticks, e.address)) return;
+    if (!w.restart_block(e.ticks, e.address))
+      return;
     cursor = w.lane().cursor;
     bytes = encode_short_event(buffer, cursor, e, predicted);
     if (bytes == 0) {
@@ -49,7 +52,8 @@ template <typename Usable>
     return;
   }
   EventWriter w(caller.rsp);
-  if (!w) [[unlikely]] return;
+  if (!w) [[unlikely]]
+    return;
   Event e;
   e.kind = kind;
   e.stack = capture(w, caller);
@@ -65,15 +69,18 @@ template <typename Usable>
 
 [[gnu::always_inline]] inline void record_allocation(EventKind kind, void* p, size_t size, size_t alignment,
                                                      const EntryRegisters& caller) {
-  record_allocation(kind, p, size, alignment, caller, [&](const EventWriter& w) { return usable_size(w, p, size); });
+  record_allocation(kind, p, size, alignment, caller,
+                    [&](const EventWriter& w) { return usable_size(w, p, size); });
 }
 
-// The block's operator delete has recorded its end already, or its realloc will, and now calls free through its
-// public name. Once
-// only: were the address allocated again before operator delete returns, that block's free counts. A mark whose
-// frame is not around this call is stale (a handler inside operator delete left by longjmp) and is dropped.
-[[gnu::always_inline]] inline bool was_recorded_by_delete(ThreadState& t, const void* p, const EntryRegisters& caller) {
-  if (t.deletion.address != reinterpret_cast<uintptr_t>(p)) [[likely]] return false;
+// The block's operator delete has recorded its end already, or its realloc will, and now calls free through
+// its public name. Once only: were the address allocated again before operator delete returns, that block's
+// free counts. A mark whose frame is not around this call is stale (a handler inside operator delete left by
+// longjmp) and is dropped.
+[[gnu::always_inline]] inline bool was_recorded_by_delete(ThreadState& t, const void* p,
+                                                          const EntryRegisters& caller) {
+  if (t.deletion.address != reinterpret_cast<uintptr_t>(p)) [[likely]]
+    return false;
   t.deletion.address = 0;
   return caller.rsp < t.deletion.frame;
 }
@@ -88,11 +95,14 @@ inline Deletion begin_deletion(ThreadState& t, const void* p, const EntryRegiste
 
 [[gnu::always_inline]] inline void record_free(void* p, const EntryRegisters& caller) {
   EventWriter w(caller.rsp);
-  if (!w) [[unlikely]] return;
-  if (was_recorded_by_delete(w.thread(), p, caller)) [[unlikely]] return;
+  if (!w) [[unlikely]]
+    return;
+  if (was_recorded_by_delete(w.thread(), p, caller)) [[unlikely]]
+    return;
   Event e;
   e.kind = EventKind::free;
-  if ((g_process.flags & kSessionFreeStacks) != 0) e.stack = capture(w, caller);
+  if ((g_process.flags & kSessionFreeStacks) != 0)
+    e.stack = capture(w, caller);
   e.address = reinterpret_cast<uintptr_t>(p);
   e.ticks = w.stamp_before_call();
   write_short(w, e, 0);
@@ -116,8 +126,9 @@ class NestedAllocations {
 };
 
 // Brackets a real realloc: remembers the stamp before it and holds the block's floor there, because the
-// event that will be committed afterwards sorts its free half at that stamp. An allocator whose realloc frees the old
-// block through free's public name (mimalloc's) says so through our hook meanwhile: that is not another free.
+// event that will be committed afterwards sorts its free half at that stamp. An allocator whose realloc frees
+// the old block through free's public name (mimalloc's) says so through our hook meanwhile: that is not
+// another free.
 class ReallocScope {
  public:
   ReallocScope(void* old, const EntryRegisters& caller);
@@ -142,4 +153,4 @@ class ReallocScope {
   Deletion outer_{};
 };
 
-}  // namespace hl
+} // namespace hl

@@ -9,4 +9,4 @@ namespace hl {
 // Allocates more blocks on disk. false: no room, or the file is gone.
 bool grow_session(SessionView& view);
 
-}  // namespace hl
+} // namespace hl

@@ -34,7 +34,8 @@ class SessionView {
     char* window = windows_[index / kWindowBlocks].load(std::memory_order_acquire);
     if (window == nullptr) [[unlikely]] {
       window = map_window(index / kWindowBlocks);
-      if (window == nullptr) return nullptr;
+      if (window == nullptr)
+        return nullptr;
     }
     return window + uint64_t{index % kWindowBlocks} * kBlockBytes;
   }
@@ -50,4 +51,4 @@ class SessionView {
   std::atomic<char*> windows_[kMaxWindows] = {};
 };
 
-}  // namespace hl
+} // namespace hl

@@ -8,28 +8,28 @@ using namespace hl;
 #define HL_BODY extern "C" [[gnu::visibility("hidden")]]
 #define HL_REAL(prefix, function) real_or(g_real.prefix##function, g_real.function)
 
-#define HL_FAMILY(prefix)                                                                                     \
-  HL_BODY void* hl_hook_##prefix##malloc(size_t size, const EntryRegisters* caller) {                         \
-    return malloc_body(HL_REAL(prefix, malloc), size, *caller);                                               \
-  }                                                                                                           \
-  HL_BODY void* hl_hook_##prefix##calloc(size_t count, size_t size, const EntryRegisters* caller) {           \
-    return calloc_body(HL_REAL(prefix, calloc), count, size, *caller);                                        \
-  }                                                                                                           \
-  HL_BODY void* hl_hook_##prefix##realloc(void* old, size_t size, const EntryRegisters* caller) {             \
-    return realloc_body(HL_REAL(prefix, realloc), HL_REAL(prefix, malloc), old, size, *caller);               \
-  }                                                                                                           \
-  HL_BODY void hl_hook_##prefix##free(void* p, const EntryRegisters* caller) {                                \
-    free_body(HL_REAL(prefix, free), p, *caller);                                                             \
-  }                                                                                                           \
-  HL_BODY void* hl_hook_##prefix##memalign(size_t alignment, size_t size, const EntryRegisters* caller) {     \
-    return aligned_body(HL_REAL(prefix, memalign), alignment, size, *caller);                                 \
-  }                                                                                                           \
-  HL_BODY int hl_hook_##prefix##posix_memalign(void** out, size_t alignment, size_t size,                     \
-                                               const EntryRegisters* caller) {                                \
-    return posix_memalign_body(HL_REAL(prefix, posix_memalign), out, alignment, size, *caller);               \
-  }                                                                                                           \
-  HL_BODY void* hl_hook_##prefix##valloc(size_t size, const EntryRegisters* caller) {                         \
-    return page_aligned_body(HL_REAL(prefix, valloc), size, *caller);                                         \
+#define HL_FAMILY(prefix)                                                                                    \
+  HL_BODY void* hl_hook_##prefix##malloc(size_t size, const EntryRegisters* caller) {                        \
+    return malloc_body(HL_REAL(prefix, malloc), size, *caller);                                              \
+  }                                                                                                          \
+  HL_BODY void* hl_hook_##prefix##calloc(size_t count, size_t size, const EntryRegisters* caller) {          \
+    return calloc_body(HL_REAL(prefix, calloc), count, size, *caller);                                       \
+  }                                                                                                          \
+  HL_BODY void* hl_hook_##prefix##realloc(void* old, size_t size, const EntryRegisters* caller) {            \
+    return realloc_body(HL_REAL(prefix, realloc), HL_REAL(prefix, malloc), old, size, *caller);              \
+  }                                                                                                          \
+  HL_BODY void hl_hook_##prefix##free(void* p, const EntryRegisters* caller) {                               \
+    free_body(HL_REAL(prefix, free), p, *caller);                                                            \
+  }                                                                                                          \
+  HL_BODY void* hl_hook_##prefix##memalign(size_t alignment, size_t size, const EntryRegisters* caller) {    \
+    return aligned_body(HL_REAL(prefix, memalign), alignment, size, *caller);                                \
+  }                                                                                                          \
+  HL_BODY int hl_hook_##prefix##posix_memalign(void** out, size_t alignment, size_t size,                    \
+                                               const EntryRegisters* caller) {                               \
+    return posix_memalign_body(HL_REAL(prefix, posix_memalign), out, alignment, size, *caller);              \
+  }                                                                                                          \
+  HL_BODY void* hl_hook_##prefix##valloc(size_t size, const EntryRegisters* caller) {                        \
+    return page_aligned_body(HL_REAL(prefix, valloc), size, *caller);                                        \
   }
 
 HL_FAMILY(je_)
@@ -48,8 +48,12 @@ HL_BODY void* hl_hook_tc_pvalloc(size_t size, const EntryRegisters* caller) {
 HL_BODY void* hl_hook_mi_pvalloc(size_t size, const EntryRegisters* caller) {
   return page_aligned_body(HL_REAL(mi_, pvalloc), size, *caller);
 }
-HL_BODY void hl_hook_tc_cfree(void* p, const EntryRegisters* caller) { hl_hook_tc_free(p, caller); }
-HL_BODY void hl_hook_mi_cfree(void* p, const EntryRegisters* caller) { hl_hook_mi_free(p, caller); }
+HL_BODY void hl_hook_tc_cfree(void* p, const EntryRegisters* caller) {
+  hl_hook_tc_free(p, caller);
+}
+HL_BODY void hl_hook_mi_cfree(void* p, const EntryRegisters* caller) {
+  hl_hook_mi_free(p, caller);
+}
 
 HL_BODY void* hl_hook_mi_zalloc(size_t size, const EntryRegisters* caller) {
   void* const real = real_or(g_real.mi_zalloc, nullptr);
@@ -58,7 +62,8 @@ HL_BODY void* hl_hook_mi_zalloc(size_t size, const EntryRegisters* caller) {
 // (size, alignment), the other way round than aligned_alloc.
 HL_BODY void* hl_hook_mi_malloc_aligned(size_t size, size_t alignment, const EntryRegisters* caller) {
   void* const real = real_or(g_real.mi_malloc_aligned, nullptr);
-  if (real == nullptr) return aligned_body(g_real.memalign, alignment, size, *caller);
+  if (real == nullptr)
+    return aligned_body(g_real.memalign, alignment, size, *caller);
   return allocate(EventKind::aligned, size, alignment, *caller,
                   [&] { return real_as<void*(size_t, size_t)>(real)(size, alignment); });
 }

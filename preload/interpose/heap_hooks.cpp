@@ -19,11 +19,14 @@ HL_BODY void* hl_hook_realloc(void* old, size_t size, const EntryRegisters* call
 
 HL_BODY void* hl_hook_reallocarray(void* old, size_t count, size_t size, const EntryRegisters* caller) {
   size_t bytes;
-  if (!__builtin_mul_overflow(count, size, &bytes)) return hl_hook_realloc(old, bytes, caller);
+  if (!__builtin_mul_overflow(count, size, &bytes))
+    return hl_hook_realloc(old, bytes, caller);
   // Too large: let the real function set errno; realloc of an impossible size does the same.
   void* const real = real_or(g_real.reallocarray, g_real.realloc);
-  if (real == nullptr) return nullptr;
-  if (real == g_real.realloc) return real_as<void*(void*, size_t)>(real)(old, PTRDIFF_MAX);
+  if (real == nullptr)
+    return nullptr;
+  if (real == g_real.realloc)
+    return real_as<void*(void*, size_t)>(real)(old, PTRDIFF_MAX);
   return real_as<void*(void*, size_t, size_t)>(real)(old, count, size);
 }
 
@@ -32,8 +35,12 @@ HL_BODY void hl_hook_free(void* p, const EntryRegisters* caller) {
 }
 
 // The other ways to free end in the same real function, so that none is recorded twice.
-HL_BODY void hl_hook_cfree(void* p, const EntryRegisters* caller) { hl_hook_free(p, caller); }
-HL_BODY void hl_hook_free_sized(void* p, size_t, const EntryRegisters* caller) { hl_hook_free(p, caller); }
+HL_BODY void hl_hook_cfree(void* p, const EntryRegisters* caller) {
+  hl_hook_free(p, caller);
+}
+HL_BODY void hl_hook_free_sized(void* p, size_t, const EntryRegisters* caller) {
+  hl_hook_free(p, caller);
+}
 HL_BODY void hl_hook_free_aligned_sized(void* p, size_t, size_t, const EntryRegisters* caller) {
   hl_hook_free(p, caller);
 }
@@ -47,7 +54,8 @@ HL_BODY void* hl_hook_aligned_alloc(size_t alignment, size_t size, const EntryRe
 }
 
 HL_BODY int hl_hook_posix_memalign(void** out, size_t alignment, size_t size, const EntryRegisters* caller) {
-  return posix_memalign_body(real_or(g_real.posix_memalign, g_real.posix_memalign), out, alignment, size, *caller);
+  return posix_memalign_body(real_or(g_real.posix_memalign, g_real.posix_memalign), out, alignment, size,
+                             *caller);
 }
 
 HL_BODY void* hl_hook_valloc(size_t size, const EntryRegisters* caller) {
@@ -60,7 +68,8 @@ HL_BODY void* hl_hook_pvalloc(size_t size, const EntryRegisters* caller) {
 
 HL_BODY int hl_hook_malloc_trim(size_t pad, const EntryRegisters* caller) {
   void* const real = real_or(g_real.malloc_trim, g_real.malloc_trim);
-  if (real == nullptr) return 0;
+  if (real == nullptr)
+    return 0;
   const int result = real_as<int(size_t)>(real)(pad);
   record_trim(pad, result, *caller);
   return result;

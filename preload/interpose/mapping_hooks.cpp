@@ -27,10 +27,12 @@ using namespace hl;
 
 namespace {
 
-constexpr int kSetVma = 0x53564d41;  // PR_SET_VMA, missing in old headers
+constexpr int kSetVma = 0x53564d41; // PR_SET_VMA, missing in old headers
 constexpr int kSetVmaAnonymousName = 0;
 
-uint64_t number(const void* p) { return reinterpret_cast<uintptr_t>(p); }
+uint64_t number(const void* p) {
+  return reinterpret_cast<uintptr_t>(p);
+}
 
 // libc's result from the kernel's, for the moment before the real functions are known.
 void* from_kernel(long result) {
@@ -41,21 +43,28 @@ void* map(void* real_mmap, void* at, size_t length, int prot, int flags, int fd,
           const EntryRegisters& caller) {
   const uint64_t before = stamp_now();
   void* const p = real_mmap != nullptr
-                      ? real_as<void*(void*, size_t, int, int, int, off_t)>(real_mmap)(at, length, prot, flags, fd, offset)
-                      : from_kernel(sys::raw_syscall(SYS_mmap, sys::pointer_arg(at), static_cast<long>(length), prot,
-                                                     flags, fd, offset));
-  if (p == MAP_FAILED) return p;
-  if ((flags & MAP_FIXED) != 0) note_unmapped();
-  if ((prot & PROT_EXEC) != 0) note_code_mapped(p, length);
+                      ? real_as<void*(void*, size_t, int, int, int, off_t)>(real_mmap)(at, length, prot,
+                                                                                       flags, fd, offset)
+                      : from_kernel(sys::raw_syscall(SYS_mmap, sys::pointer_arg(at),
+                                                     static_cast<long>(length), prot, flags, fd, offset));
+  if (p == MAP_FAILED)
+    return p;
+  if ((flags & MAP_FIXED) != 0)
+    note_unmapped();
+  if ((prot & PROT_EXEC) != 0)
+    note_code_mapped(p, length);
   const uint64_t after = stamp_now();
   ExtendedPayload payload;
-  payload.number(number(p)).number(length).number(static_cast<unsigned>(prot)).number(static_cast<unsigned>(flags));
+  payload.number(number(p))
+      .number(length)
+      .number(static_cast<unsigned>(prot))
+      .number(static_cast<unsigned>(flags));
   payload.signed_number(fd).number(static_cast<uint64_t>(offset)).number(after > before ? after - before : 0);
   record_extended(ExtendedKind::mmap, payload, &caller, caller.rsp, after);
   return p;
 }
 
-}  // namespace
+} // namespace
 
 HL_BODY void* hl_hook_mmap(void* at, size_t length, int prot, int flags, int fd, off_t offset,
                            const EntryRegisters* caller) {
@@ -80,8 +89,10 @@ HL_BODY void* hl_hook_mremap(void* old, size_t old_length, size_t new_length, in
                              const EntryRegisters* caller) {
   void* const function = real(g_real.mremap);
   const uint64_t before = stamp_now();
-  void* const p = real_as<void*(void*, size_t, size_t, int, ...)>(function)(old, old_length, new_length, flags, at);
-  if (p == MAP_FAILED) return p;
+  void* const p =
+      real_as<void*(void*, size_t, size_t, int, ...)>(function)(old, old_length, new_length, flags, at);
+  if (p == MAP_FAILED)
+    return p;
   note_unmapped();
   const uint64_t after = stamp_now();
   ExtendedPayload payload;
@@ -123,9 +134,11 @@ HL_BODY int hl_hook_madvise(void* p, size_t length, int advice, const EntryRegis
 
 HL_BODY int hl_hook_mprotect(void* p, size_t length, int prot, const EntryRegisters* caller) {
   const int result = real_as<int(void*, size_t, int)>(real(g_real.mprotect))(p, length, prot);
-  if (result != 0) return result;
+  if (result != 0)
+    return result;
   note_unmapped();
-  if ((prot & PROT_EXEC) != 0) note_code_mapped(p, length);
+  if ((prot & PROT_EXEC) != 0)
+    note_code_mapped(p, length);
   ExtendedPayload payload;
   payload.number(number(p)).number(length).number(static_cast<unsigned>(prot));
   record_extended(ExtendedKind::mprotect, payload, caller, caller->rsp);
@@ -153,7 +166,7 @@ void record_thread_name(uint32_t tid, const char* name, const EntryRegisters& ca
   record_extended(ExtendedKind::thread_name, payload, &caller, caller.rsp);
 }
 
-}  // namespace
+} // namespace
 
 HL_BODY int hl_hook_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d,
                           const EntryRegisters* caller) {
@@ -161,24 +174,26 @@ HL_BODY int hl_hook_prctl(int option, unsigned long a, unsigned long b, unsigned
   if ((option == PR_SET_TSC && a == PR_TSC_SIGSEGV) || (option == PR_SET_SECCOMP && a == 1)) {
     g_process.logical_clock.store(true, std::memory_order_seq_cst);
   }
-  // What comes next is a filter on system calls; programs that make the call for it by number ask for this first.
+  // What comes next is a filter on system calls; programs that make the call for it by number ask for this
+  // first.
   if ((option == PR_SET_SECCOMP || option == PR_SET_NO_NEW_PRIVS) && !borrows_memory()) {
     g_process.restricted.store(true, std::memory_order_relaxed);
     leave_fatal_signals();
   }
-  const int result =
-      real_as<int(int, ...)>(real(g_real.prctl))(option, a, b, c, d);
+  const int result = real_as<int(int, ...)>(real(g_real.prctl))(option, a, b, c, d);
   if (option == kSetVma && a == kSetVmaAnonymousName) {
     record_vma_name(b, c, reinterpret_cast<const char*>(d), result, *caller);
   } else if (option == PR_SET_NAME && result == 0) {
-    record_thread_name(t_local.state != nullptr ? t_local.state->tid : 0, reinterpret_cast<const char*>(a), *caller);
+    record_thread_name(t_local.state != nullptr ? t_local.state->tid : 0, reinterpret_cast<const char*>(a),
+                       *caller);
   }
   return result;
 }
 
 HL_BODY int hl_hook_pthread_setname_np(pthread_t thread, const char* name, const EntryRegisters* caller) {
   const int result = real_as<int(pthread_t, const char*)>(real(g_real.pthread_setname_np))(thread, name);
-  // Another thread's tid is not to be had without its descriptor's layout: 0, with the handle in thread_start.
+  // Another thread's tid is not to be had without its descriptor's layout: 0, with the handle in
+  // thread_start.
   if (result == 0) {
     const bool own = reinterpret_cast<void*>(thread) == __builtin_thread_pointer();
     record_thread_name(own && t_local.state != nullptr ? t_local.state->tid : 0, name, *caller);

@@ -31,14 +31,16 @@ HL_BODY int hl_hook_heapledger_snapshot(const char* name, unsigned flags, const 
 }
 
 HL_BODY void hl_hook_heapledger_pause(const EntryRegisters* caller) {
-  if (g_process.slot == nullptr || g_process.paused.load(std::memory_order_relaxed)) return;
+  if (g_process.slot == nullptr || g_process.paused.load(std::memory_order_relaxed))
+    return;
   record_mark("heapledger: paused", *caller);
   g_process.unrecorded.store(0, std::memory_order_relaxed);
   g_process.paused.store(true, std::memory_order_relaxed);
 }
 
 HL_BODY void hl_hook_heapledger_resume(const EntryRegisters* caller) {
-  if (!g_process.paused.exchange(false, std::memory_order_relaxed)) return;
+  if (!g_process.paused.exchange(false, std::memory_order_relaxed))
+    return;
   ExtendedPayload count;
   count.text("allocations while paused");
   count.signed_number(static_cast<int64_t>(g_process.unrecorded.load(std::memory_order_relaxed)));

@@ -17,8 +17,9 @@ using BeforeNew = uint64_t();
 // After it returned a block. `from_heap`: of the same library as malloc, whose malloc_usable_size knows it.
 using AfterNew = void(uint64_t before, void* p, size_t size, size_t alignment, bool from_heap,
                       const EntryRegisters*);
-// Before a real operator delete of a block: records its end and remembers that. `outer`: the deletion of this thread
-// that was going on already (a handler interrupted it, or it called another), to be given back afterwards.
+// Before a real operator delete of a block: records its end and remembers that. `outer`: the deletion of this
+// thread that was going on already (a handler interrupted it, or it called another), to be given back
+// afterwards.
 using BeforeDelete = void(void* p, const EntryRegisters*, Deletion* outer);
 using AfterDelete = void(const Deletion* outer);
 

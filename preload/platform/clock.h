@@ -16,7 +16,9 @@
 namespace hl {
 
 #if defined(__x86_64__)
-inline uint64_t stamp_unordered() { return __builtin_ia32_rdtsc(); }
+inline uint64_t stamp_unordered() {
+  return __builtin_ia32_rdtsc();
+}
 inline uint64_t stamp_after() {
   unsigned processor;
   return __builtin_ia32_rdtscp(&processor);
@@ -45,4 +47,4 @@ inline ClockPair read_clock_pair() {
   return best;
 }
 
-}  // namespace hl
+} // namespace hl

@@ -8,6 +8,7 @@
  * Stack inside a stub, from rsp: [0] argument on the stack for six-argument functions, [8] padding,
  * [16] EntryRegisters (64 bytes), [80] padding, [88] return address.
  */
+/* clang-format off */
 
 #define HL_STACK 88
 #define HL_REGISTERS 16

@@ -1,6 +1,6 @@
 // Notes where the shim maps memory for itself, so that an account of the process's memory can tell it apart
-// (SessionProcess::own_memory). What is mapped before there is a process slot waits in a small table of our own.
-// Async-signal-safe, lock-free; a table that is full only counts.
+// (SessionProcess::own_memory). What is mapped before there is a process slot waits in a small table of our
+// own. Async-signal-safe, lock-free; a table that is full only counts.
 #pragma once
 
 #include <atomic>
@@ -28,37 +28,44 @@ inline OwnMemoryTable own_memory_table(SessionProcess* slot) {
                          : OwnMemoryTable{g_early_own_memory, kEarlyOwnEntries, &g_early_own_unlisted};
 }
 
-// An entry is a word that is complete in itself, so all orders here are relaxed: whoever reads it, from whatever
-// process, needs nothing else to have happened.
+// An entry is a word that is complete in itself, so all orders here are relaxed: whoever reads it, from
+// whatever process, needs nothing else to have happened.
 inline void note_own_memory_in(const OwnMemoryTable& table, uint64_t start, uint64_t bytes) {
   constexpr uint64_t kMostBytes = kOwnMemoryMostPages * kOwnMemoryPageBytes;
-  for (; bytes > kMostBytes; start += kMostBytes, bytes -= kMostBytes) note_own_memory_in(table, start, kMostBytes);
+  for (; bytes > kMostBytes; start += kMostBytes, bytes -= kMostBytes)
+    note_own_memory_in(table, start, kMostBytes);
   uint32_t free = table.entries;
   for (uint32_t i = 0; i < table.entries; ++i) {
     uint64_t word = table.words[i].load(std::memory_order_relaxed);
     if (word == 0) {
-      if (free == table.entries) free = i;
+      if (free == table.entries)
+        free = i;
       continue;
     }
     const uint64_t there = own_memory_start(word), length = own_memory_bytes(word);
-    if ((there + length != start && start + bytes != there) || length + bytes > kMostBytes) continue;
+    if ((there + length != start && start + bytes != there) || length + bytes > kMostBytes)
+      continue;
     const uint64_t joined = own_memory_word(there < start ? there : start, length + bytes);
-    if (table.words[i].compare_exchange_strong(word, joined, std::memory_order_relaxed)) return;
+    if (table.words[i].compare_exchange_strong(word, joined, std::memory_order_relaxed))
+      return;
   }
   for (uint32_t i = free; i < table.entries; ++i) {
     uint64_t nothing = 0;
-    if (table.words[i].compare_exchange_strong(nothing, own_memory_word(start, bytes), std::memory_order_relaxed)) return;
+    if (table.words[i].compare_exchange_strong(nothing, own_memory_word(start, bytes),
+                                               std::memory_order_relaxed))
+      return;
   }
   table.unlisted_bytes->fetch_add(bytes, std::memory_order_relaxed);
 }
 
 inline void note_own_memory(const void* p, size_t bytes) {
   constexpr uint64_t kRest = kOwnMemoryPageBytes - 1;
-  note_own_memory_in(own_memory_table(g_own_memory_slot.load(std::memory_order_relaxed)), reinterpret_cast<uintptr_t>(p),
-                     (bytes + kRest) & ~kRest);
+  note_own_memory_in(own_memory_table(g_own_memory_slot.load(std::memory_order_relaxed)),
+                     reinterpret_cast<uintptr_t>(p), (bytes + kRest) & ~kRest);
 }
 
-// It is unmapped: from an end of what is noted. (What lies in the middle stays noted; nothing of ours is unmapped so.)
+// It is unmapped: from an end of what is noted. (What lies in the middle stays noted; nothing of ours is
+// unmapped so.)
 inline void forget_own_memory(const void* p, size_t bytes) {
   constexpr uint64_t kRest = kOwnMemoryPageBytes - 1;
   const uint64_t start = reinterpret_cast<uintptr_t>(p);
@@ -67,14 +74,18 @@ inline void forget_own_memory(const void* p, size_t bytes) {
   for (uint32_t i = 0; i < table.entries; ++i) {
     uint64_t word = table.words[i].load(std::memory_order_relaxed);
     const uint64_t there = own_memory_start(word), length = own_memory_bytes(word);
-    if (start < there || start + bytes > there + length || (start != there && start + bytes != there + length)) continue;
+    if (start < there || start + bytes > there + length ||
+        (start != there && start + bytes != there + length))
+      continue;
     const uint64_t left =
         length == bytes ? 0 : own_memory_word(start == there ? start + bytes : there, length - bytes);
-    if (table.words[i].compare_exchange_strong(word, left, std::memory_order_relaxed)) return;
+    if (table.words[i].compare_exchange_strong(word, left, std::memory_order_relaxed))
+      return;
   }
 }
 
-// From now on `slot` has the table. `inherited`: of the process that this one was forked from; null: there is none.
+// From now on `slot` has the table. `inherited`: of the process that this one was forked from; null: there is
+// none.
 inline void move_own_memory(SessionProcess* slot, const SessionProcess* inherited) {
   const OwnMemoryTable from = own_memory_table(const_cast<SessionProcess*>(inherited));
   const OwnMemoryTable to = own_memory_table(slot);
@@ -84,4 +95,4 @@ inline void move_own_memory(SessionProcess* slot, const SessionProcess* inherite
   g_own_memory_slot.store(slot, std::memory_order_relaxed);
 }
 
-}  // namespace hl
+} // namespace hl

@@ -1,6 +1,6 @@
-// Dispositions of signals as the kernel keeps them, without libc: libc's sigaction is a hook of ours, and other
-// hooks may stand behind it. Every port writes hl_signal_return for its architecture: what a handler returns
-// through, where libc's own function for that cannot be had.
+// Dispositions of signals as the kernel keeps them, without libc: libc's sigaction is a hook of ours, and
+// other hooks may stand behind it. Every port writes hl_signal_return for its architecture: what a handler
+// returns through, where libc's own function for that cannot be had.
 #pragma once
 
 #include <signal.h>
@@ -14,13 +14,13 @@ namespace hl::sys {
 
 // The kernel's struct sigaction of x86_64.
 struct KernelAction {
-  const void* handler;    // or SIG_DFL (nullptr), SIG_IGN
+  const void* handler; // or SIG_DFL (nullptr), SIG_IGN
   unsigned long flags;
   void (*restorer)();
-  uint64_t mask;          // bit N-1: signal N
+  uint64_t mask; // bit N-1: signal N
 };
 static_assert(sizeof(KernelAction) == 32);
-inline constexpr unsigned long kHasRestorer = 0x04000000;  // SA_RESTORER
+inline constexpr unsigned long kHasRestorer = 0x04000000; // SA_RESTORER
 
 // Each may be nullptr. False: there is no such signal, or its disposition cannot be changed.
 inline bool signal_action(int signal, const KernelAction* next, KernelAction* last) {
@@ -35,4 +35,4 @@ inline void signal_own_thread(int signal, const siginfo_t& info) {
   }
 }
 
-}  // namespace hl::sys
+} // namespace hl::sys

@@ -13,4 +13,4 @@ namespace hl {
 // intermediate ran; whether the program came up must be learned otherwise (it can write to keep_fd).
 bool spawn_unnoticed(const char* program, char* const argv[], char* const environment[], int keep_fd);
 
-}  // namespace hl
+} // namespace hl

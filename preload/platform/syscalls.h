@@ -31,8 +31,12 @@ inline long raw_syscall(long n, long a = 0, long b = 0, long c = 0, long d = 0, 
 #error "port: raw_syscall"
 #endif
 
-inline long pointer_arg(const void* p) { return static_cast<long>(reinterpret_cast<uintptr_t>(p)); }
-constexpr bool failed(long result) { return static_cast<unsigned long>(result) > static_cast<unsigned long>(-4096L); }
+inline long pointer_arg(const void* p) {
+  return static_cast<long>(reinterpret_cast<uintptr_t>(p));
+}
+constexpr bool failed(long result) {
+  return static_cast<unsigned long>(result) > static_cast<unsigned long>(-4096L);
+}
 
 // nullptr on failure.
 inline void* map_anonymous(size_t bytes, int prot = PROT_READ | PROT_WRITE, int extra_flags = 0) {
@@ -45,11 +49,15 @@ inline void* map_file(int fd, size_t bytes, uint64_t offset, void* at = nullptr,
                              MAP_SHARED | extra_flags, fd, static_cast<long>(offset));
   return failed(r) ? nullptr : reinterpret_cast<void*>(r);
 }
-inline void unmap(void* p, size_t bytes) { raw_syscall(SYS_munmap, pointer_arg(p), static_cast<long>(bytes)); }
+inline void unmap(void* p, size_t bytes) {
+  raw_syscall(SYS_munmap, pointer_arg(p), static_cast<long>(bytes));
+}
 inline int open_file(const char* path, int flags, int mode = 0) {
   return static_cast<int>(raw_syscall(SYS_openat, AT_FDCWD, pointer_arg(path), flags | O_CLOEXEC, mode));
 }
-inline void close_file(int fd) { raw_syscall(SYS_close, fd); }
+inline void close_file(int fd) {
+  raw_syscall(SYS_close, fd);
+}
 inline long read_file(int fd, void* to, size_t bytes) {
   return raw_syscall(SYS_read, fd, pointer_arg(to), static_cast<long>(bytes));
 }
@@ -59,12 +67,17 @@ inline long write_file(int fd, const void* from, size_t bytes) {
 // Gives a file blocks on disk. Not beyond RLIMIT_FSIZE: trying would bring the host a SIGXFSZ.
 inline bool allocate_file(int fd, uint64_t offset, uint64_t bytes) {
   rlimit limit;
-  if (raw_syscall(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, pointer_arg(&limit)) == 0 && offset + bytes > limit.rlim_cur)
+  if (raw_syscall(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, pointer_arg(&limit)) == 0 &&
+      offset + bytes > limit.rlim_cur)
     return false;
   return !failed(raw_syscall(SYS_fallocate, fd, 0, static_cast<long>(offset), static_cast<long>(bytes)));
 }
-inline uint32_t thread_id() { return static_cast<uint32_t>(raw_syscall(SYS_gettid)); }
-inline uint32_t process_id() { return static_cast<uint32_t>(raw_syscall(SYS_getpid)); }
+inline uint32_t thread_id() {
+  return static_cast<uint32_t>(raw_syscall(SYS_gettid));
+}
+inline uint32_t process_id() {
+  return static_cast<uint32_t>(raw_syscall(SYS_getpid));
+}
 inline uint64_t clock_ns(int clock) {
   timespec t{};
   raw_syscall(SYS_clock_gettime, clock, pointer_arg(&t));
@@ -75,10 +88,12 @@ inline void futex_wait(const void* word, uint32_t expected, uint64_t ns) {
   const timespec t{static_cast<time_t>(ns / 1000000000u), static_cast<long>(ns % 1000000000u)};
   raw_syscall(SYS_futex, pointer_arg(word), FUTEX_WAIT, static_cast<long>(expected), pointer_arg(&t));
 }
-inline void futex_wake(const void* word) { raw_syscall(SYS_futex, pointer_arg(word), FUTEX_WAKE, 1); }
+inline void futex_wake(const void* word) {
+  raw_syscall(SYS_futex, pointer_arg(word), FUTEX_WAKE, 1);
+}
 inline void sleep_ns(uint64_t ns) {
   timespec t{static_cast<time_t>(ns / 1000000000u), static_cast<long>(ns % 1000000000u)};
   raw_syscall(SYS_nanosleep, pointer_arg(&t));
 }
 
-}  // namespace hl::sys
+} // namespace hl::sys

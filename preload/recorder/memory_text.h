@@ -1,6 +1,6 @@
-// What the kernel writes about memory, as text, into numbers: /proc/PID/statm, stat, status, smaps_rollup, smaps,
-// /proc/meminfo, pressure files, and the memory files of cgroups of both kinds. Pure functions: what is read
-// from a running process is read from a saved text in the tests. A text may be cut off anywhere or be
+// What the kernel writes about memory, as text, into numbers: /proc/PID/statm, stat, status, smaps_rollup,
+// smaps, /proc/meminfo, pressure files, and the memory files of cgroups of both kinds. Pure functions: what
+// is read from a running process is read from a saved text in the tests. A text may be cut off anywhere or be
 // nonsense: what cannot be read stays unread.
 #pragma once
 

@@ -18,8 +18,8 @@ namespace hl {
 // `application` as given to execvp. Includes the libraries that the caller's LD_PRELOAD names.
 bool brings_operator_new(const std::string& application);
 
-// Its executable defines malloc itself, such as by an allocator that is linked in statically: the dynamic linker finds
-// that before ours, so what it serves is not seen.
+// Its executable defines malloc itself, such as by an allocator that is linked in statically: the dynamic
+// linker finds that before ours, so what it serves is not seen.
 bool brings_own_malloc(const std::string& application);
 
 // One library: it defines operator new, and malloc is its own as well or nothing to it.

@@ -8,8 +8,8 @@
 
 namespace hl {
 
-// If process `pid` last ran on this thread's processor: moves away from it. Afterwards the scheduler is as free as
-// before; it keeps a thread where it is unless there is a reason not to. A few microseconds.
+// If process `pid` last ran on this thread's processor: moves away from it. Afterwards the scheduler is as
+// free as before; it keeps a thread where it is unless there is a reason not to. A few microseconds.
 void leave_processor_to(uint32_t pid);
 
-}  // namespace hl
+} // namespace hl

@@ -71,8 +71,7 @@ bool set_scan_options(std::string_view list, uint32_t& options) {
   static constexpr std::pair<std::string_view, uint32_t> kNames[] = {
       {"use_stacks", kScanStacks},     {"use_registers", kScanRegisters}, {"use_globals", kScanGlobals},
       {"use_tls", kScanTls},           {"use_unaligned", kScanUnaligned}, {"mappings", kScanMappings},
-      {"heuristics", kScanHeuristics},
-      {"contents", kScanContents},
+      {"heuristics", kScanHeuristics}, {"contents", kScanContents},
   };
   while (!list.empty()) {
     const size_t comma = std::min(list.find(','), list.size());

@@ -2,9 +2,10 @@
 //
 //   statm    every 10 ms at first and while memory changes, growing to 250 ms while it does not
 //   rollup   every second
-//   map      soon after the start; when resident memory passed by a tenth and a MiB what it was at any map before,
-//            so that a peak is never missed by more, at logarithmically many moments; and for the time line every
-//            second at first, later every two hundredth of the time so far, if anything has changed
+//   map      soon after the start; when resident memory passed by a tenth and a MiB what it was at any map
+//   before,
+//            so that a peak is never missed by more, at logarithmically many moments; and for the time line
+//            every second at first, later every two hundredth of the time so far, if anything has changed
 #pragma once
 
 #include <algorithm>

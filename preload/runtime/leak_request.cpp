@@ -26,8 +26,8 @@ bool may_ask() {
          !g_process.restricted.load(std::memory_order_relaxed) && slot->pid == sys::process_id();
 }
 
-// A recorder that is there but silent may be short of processor or disk; one that is gone is started anew at once, or
-// never.
+// A recorder that is there but silent may be short of processor or disk; one that is gone is started anew at
+// once, or never.
 uint64_t longest_silence_ns(const SessionHeader& session) {
   constexpr uint64_t kPatience = 2;
   const uint32_t pid = session.recorder_pid.load(std::memory_order_relaxed);
@@ -92,7 +92,7 @@ uint32_t wanted_at_end() {
   if (!may_ask())
     return 0;
   const SessionHeader* const session = g_process.view.header();
-  const uint32_t wanted = session->leak_policy != LeakPolicy::none        ? kDeskScan
+  const uint32_t wanted = session->leak_policy != LeakPolicy::none ? kDeskScan
                           : session->sample_budget_millionths != 0 ? kDeskSample
                                                                    : 0u;
   switch (session->leak_policy) {

@@ -42,7 +42,7 @@ void make_uuid(uint8_t (&uuid)[16], const SessionHeader* session, uint32_t gener
 
 // Nobody else can tell of a process that has no place in the session.
 bool unrecorded(SessionHeader* session) {
-  session->unrecorded_processes.fetch_add(1, std::memory_order_relaxed);  // relaxed: a statistic
+  session->unrecorded_processes.fetch_add(1, std::memory_order_relaxed); // relaxed: a statistic
   return false;
 }
 
@@ -51,7 +51,8 @@ bool publish_slot(SessionProcess* slot, uint32_t block_index) {
   std::atomic<uint32_t>* const table = g_process.view.process_table();
   for (uint32_t i = 0; i < kMaxProcesses; ++i) {
     uint32_t expected = 0;
-    if (table[i].load(std::memory_order_relaxed) != 0) continue;
+    if (table[i].load(std::memory_order_relaxed) != 0)
+      continue;
     slot->header.process_slot = i;
     // Release: the recorder finds the slot filled.
     if (table[i].compare_exchange_strong(expected, block_index + 1, std::memory_order_release,
@@ -63,15 +64,16 @@ bool publish_slot(SessionProcess* slot, uint32_t block_index) {
   return false;
 }
 
-}  // namespace
+} // namespace
 
 uint64_t own_pid_namespace() {
   char text[64];
   const long bytes = sys::raw_syscall(SYS_readlinkat, AT_FDCWD, sys::pointer_arg("/proc/self/ns/pid"),
                                       sys::pointer_arg(text), sizeof text);
   uint64_t inode = 0;
-  for (long i = 0; i < bytes; ++i) {  // pid:[4026531836]; none if it failed
-    if (text[i] >= '0' && text[i] <= '9') inode = inode * 10 + static_cast<uint64_t>(text[i] - '0');
+  for (long i = 0; i < bytes; ++i) { // pid:[4026531836]; none if it failed
+    if (text[i] >= '0' && text[i] <= '9')
+      inode = inode * 10 + static_cast<uint64_t>(text[i] - '0');
   }
   return inode;
 }
@@ -80,7 +82,8 @@ bool claim_process_slot(const SessionProcess* parent, uint32_t parent_slot, uint
   SessionHeader* const session = g_process.view.header();
   BlockPool pool = g_process.view.pool();
   const uint32_t index = take_definition_block();
-  if (index == kNoBlock) return unrecorded(session);
+  if (index == kNoBlock)
+    return unrecorded(session);
   SessionProcess* const slot = static_cast<SessionProcess*>(g_process.view.block(index));
   if (slot == nullptr) {
     pool.give_back(index, false);
@@ -94,8 +97,8 @@ bool claim_process_slot(const SessionProcess* parent, uint32_t parent_slot, uint
   slot->parent_slot = parent != nullptr ? parent_slot : 0xffffffffu;
   if (parent != nullptr) {
     memcpy(slot->parent_uuid, parent->uuid, 16);
-    // A parent outside of the child's namespace shows as 0: the first process of a namespace that was unshared or
-    // entered. Only then /proc is asked; a sandbox may forbid it.
+    // A parent outside of the child's namespace shows as 0: the first process of a namespace that was
+    // unshared or entered. Only then /proc is asked; a sandbox may forbid it.
     slot->pid_namespace = slot->parent_pid != 0 ? parent->pid_namespace : own_pid_namespace();
     slot->heap_kind = parent->heap_kind;
     slot->module_epoch_source = parent->module_epoch_source;
@@ -126,25 +129,29 @@ bool claim_process_slot(const SessionProcess* parent, uint32_t parent_slot, uint
 void show_recorder(SessionProcess* slot) {
   // Release: pairs with the recorder's acquire of the state.
   slot->state.store(static_cast<uint32_t>(ProcessState::running), std::memory_order_release);
-  // It sleeps on this word. A process that lives for less than its sleep would else be reaped unseen, and its exit
-  // status known to nobody.
+  // It sleeps on this word. A process that lives for less than its sleep would else be reaped unseen, and its
+  // exit status known to nobody.
   sys::futex_wake(&g_process.view.header()->space_waiters);
 }
 
 void adopt_forked_child(uint64_t fork_ticks) {
   uint32_t expected = 0;
   // One thread adopts; others of the child, and handlers nested in this, let their events pass meanwhile.
-  if (!g_process.fork_word->compare_exchange_strong(expected, kAdopting, std::memory_order_acquire)) return;
+  if (!g_process.fork_word->compare_exchange_strong(expected, kAdopting, std::memory_order_acquire))
+    return;
   const SessionProcess* const parent = g_process.slot;
   const uint32_t parent_slot = g_process.slot_index;
 
   if (ThreadState* const t = t_local.state; t != nullptr) {
     // An event that the fork interrupted may still write to its block: not into the parent's.
     for (uint32_t level = 0; level < t->depth && level < kLanes; ++level) {
-      if (t->lanes[level].block != nullptr) g_process.view.detach_block(t->lanes[level].block_index);
-      if (t->lanes[level].opening != 0) g_process.view.detach_block(t->lanes[level].opening - 1);
+      if (t->lanes[level].block != nullptr)
+        g_process.view.detach_block(t->lanes[level].block_index);
+      if (t->lanes[level].opening != 0)
+        g_process.view.detach_block(t->lanes[level].opening - 1);
     }
-    for (Lane& lane : t->lanes) lane = Lane{};
+    for (Lane& lane : t->lanes)
+      lane = Lane{};
     t->held_floor = 0;
     t->tid = sys::thread_id();
     t->thread_index = 1;
@@ -157,16 +164,19 @@ void adopt_forked_child(uint64_t fork_ticks) {
   // What is counted until then is counted nowhere: the parent's slot is the parent's.
   g_process.slot = nullptr;
   const bool follow = (g_process.flags & kSessionNoFollow) == 0;
-  if (!follow || !claim_process_slot(parent, parent_slot, fork_ticks != 0 ? fork_ticks : EventWriter::now(false))) {
+  if (!follow ||
+      !claim_process_slot(parent, parent_slot, fork_ticks != 0 ? fork_ticks : EventWriter::now(false))) {
     g_process.phase.store(Phase::off, std::memory_order_release);
-    return;  // the word stays kAdopting: nobody is attached here
+    return; // the word stays kAdopting: nobody is attached here
   }
-  if (t_local.state != nullptr) g_process.slot->thread_count.store(1, std::memory_order_relaxed);
+  if (t_local.state != nullptr)
+    g_process.slot->thread_count.store(1, std::memory_order_relaxed);
   restart_stack_capture();
-  if (t_local.state != nullptr) forget_walk(*t_local.state);
+  if (t_local.state != nullptr)
+    forget_walk(*t_local.state);
   g_process.fork_word->store(g_process.generation, std::memory_order_release);
   show_recorder(g_process.slot);
   allow_scanner();
 }
 
-}  // namespace hl
+} // namespace hl

@@ -13,10 +13,10 @@
 namespace hl {
 
 enum class Phase : uint32_t {
-  unborn = 0,       // nothing has called us yet
-  attaching = 1,    // one thread is setting up; events of others pass unrecorded
+  unborn = 0,    // nothing has called us yet
+  attaching = 1, // one thread is setting up; events of others pass unrecorded
   recording = 2,
-  off = 3,          // for good: no session, or it could not be mapped
+  off = 3, // for good: no session, or it could not be mapped
 };
 
 struct Process {
@@ -27,21 +27,21 @@ struct Process {
   SessionView view;
   SessionProcess* slot{};
   uint32_t slot_index{};
-  uint32_t generation{};                     // SessionProcess::generation of `slot`; never 0 once recording
-  uint32_t flags{};                          // SessionFlags
-  std::atomic<bool> paused{};                // the program does not want its allocations recorded now
-  std::atomic<uint64_t> unrecorded{};        // allocations since then
-  uint32_t exit_recorded_in{};               // `generation` of the process that has recorded its exit
+  uint32_t generation{};              // SessionProcess::generation of `slot`; never 0 once recording
+  uint32_t flags{};                   // SessionFlags
+  std::atomic<bool> paused{};         // the program does not want its allocations recorded now
+  std::atomic<uint64_t> unrecorded{}; // allocations since then
+  uint32_t exit_recorded_in{};        // `generation` of the process that has recorded its exit
   UsablePredictor predictor{};
-  std::atomic<bool> several_threads{};       // since a second thread made an event
-  std::atomic<bool> logical_clock{};         // the TSC is forbidden
-  std::atomic<bool> restricted{};            // system calls may be forbidden by a filter of the program's own
-  std::atomic<uint32_t> end_scan_of{};       // `generation` of the process whose last leak scan was asked for
-  ScanCause end_scan_cause{};                // why it was
-  std::atomic<uint64_t> waited_ns{};         // since the pool was last drained; bounded by wait_budget_ns
-  std::atomic<uint64_t> waited_until_ns{};   // CLOCK_MONOTONIC up to which waiting has been counted
-  std::atomic<uint64_t> definitions_waited_ns{};  // in all; bounded by wait_budget_ns
-  std::atomic<bool> dropping{};              // the budget is spent; drop until the pool has drained
+  std::atomic<bool> several_threads{};     // since a second thread made an event
+  std::atomic<bool> logical_clock{};       // the TSC is forbidden
+  std::atomic<bool> restricted{};          // system calls may be forbidden by a filter of the program's own
+  std::atomic<uint32_t> end_scan_of{};     // `generation` of the process whose last leak scan was asked for
+  ScanCause end_scan_cause{};              // why it was
+  std::atomic<uint64_t> waited_ns{};       // since the pool was last drained; bounded by wait_budget_ns
+  std::atomic<uint64_t> waited_until_ns{}; // CLOCK_MONOTONIC up to which waiting has been counted
+  std::atomic<uint64_t> definitions_waited_ns{}; // in all; bounded by wait_budget_ns
+  std::atomic<bool> dropping{};                  // the budget is spent; drop until the pool has drained
 };
 
 inline constexpr uint32_t kAdopting = 0xffffffff;
@@ -69,4 +69,4 @@ void show_recorder(SessionProcess* slot);
 // `fork_ticks` 0: a raw fork noticed late; then the moment is now.
 void adopt_forked_child(uint64_t fork_ticks);
 
-}  // namespace hl
+} // namespace hl

@@ -17,4 +17,4 @@ void retire_module(void*, uint32_t id);
 // It is there again.
 void restore_module(void*, uint32_t id);
 
-}  // namespace hl
+} // namespace hl

@@ -34,7 +34,8 @@ void connect_to_slot() {
 void compare_with_oracle(const EntryRegisters& caller, StackId id) {
   SessionProcess* const slot = g_process.slot;
   slot->check_walks.fetch_add(1, std::memory_order_relaxed);
-  if (g_oracle.compare(caller, g_walk, id)) return;
+  if (g_oracle.compare(caller, g_walk, id))
+    return;
   for (unsigned kind = 0; kind < static_cast<unsigned>(CheckDifference::count_); ++kind) {
     slot->check_differences[kind].store(g_oracle.differences(static_cast<CheckDifference>(kind)),
                                         std::memory_order_relaxed);
@@ -46,7 +47,7 @@ void compare_with_oracle(const EntryRegisters& caller, StackId id) {
   }
 }
 
-}  // namespace
+} // namespace
 
 void start_stack_capture() {
   const uint32_t bytes = g_process.slot->exe_bytes;
@@ -74,24 +75,30 @@ void restart_stack_capture() {
 }
 
 StackId capture_specially(EventWriter& w, const EntryRegisters& caller) {
-  if (w.nested()) return capture_stack_nested(caller, g_walk);
-  if ((g_process.flags & kSessionUnwinderLibunwind) != 0 && g_oracle.loaded()) return g_oracle.capture(caller, g_walk);
+  if (w.nested())
+    return capture_stack_nested(caller, g_walk);
+  if ((g_process.flags & kSessionUnwinderLibunwind) != 0 && g_oracle.loaded())
+    return g_oracle.capture(caller, g_walk);
   const StackId id = capture_stack(w.thread().memo, caller, g_walk);
-  if (g_oracle.loaded()) compare_with_oracle(caller, id);
+  if (g_oracle.loaded())
+    compare_with_oracle(caller, id);
   return id;
 }
 
 void start_reference_unwinder() {
   const char* const wanted = environment_value(kEnvCheckUnwind);
-  const bool check = (g_process.flags & kSessionCheckUnwind) != 0 || (wanted != nullptr && strcmp(wanted, "1") == 0);
-  if (!check && (g_process.flags & kSessionUnwinderLibunwind) == 0) return;
+  const bool check =
+      (g_process.flags & kSessionCheckUnwind) != 0 || (wanted != nullptr && strcmp(wanted, "1") == 0);
+  if (!check && (g_process.flags & kSessionUnwinderLibunwind) == 0)
+    return;
   g_capture_specially =
       g_oracle.load(reinterpret_cast<void* (*)(const char*, int)>(find_symbol("dlopen").address),
                     reinterpret_cast<void* (*)(void*, const char*)>(find_symbol("dlsym").address));
   if (!g_capture_specially) {
-    constexpr char kMessage[] = "heapledger: libunwind.so.8 is not here: walks are neither checked nor made by it\n";
+    constexpr char kMessage[] =
+        "heapledger: libunwind.so.8 is not here: walks are neither checked nor made by it\n";
     sys::write_file(2, kMessage, sizeof kMessage - 1);
   }
 }
 
-}  // namespace hl
+} // namespace hl

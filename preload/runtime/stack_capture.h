@@ -8,7 +8,7 @@
 namespace hl {
 
 extern WalkContext g_walk;
-extern uint32_t g_epoch_at_attach;   // what was loaded then was bound in the global scope
+extern uint32_t g_epoch_at_attach; // what was loaded then was bound in the global scope
 
 // The stack of the event that `w` writes: the thread's memory of its last walk serves the outermost level
 // alone; a handler that interrupted our own code walks without it.
@@ -16,10 +16,12 @@ extern uint32_t g_epoch_at_attach;   // what was loaded then was bound in the gl
 
 // The stack by the slower ways: nested, checked against libunwind, or walked by libunwind.
 StackId capture_specially(EventWriter& w, const EntryRegisters& caller);
-extern bool g_capture_specially;   // checking or reference unwinder in use
+extern bool g_capture_specially; // checking or reference unwinder in use
 
 // Drops what the thread remembers of its last walk.
-inline void forget_walk(ThreadState& t) { t.memo.forget(); }
+inline void forget_walk(ThreadState& t) {
+  t.memo.forget();
+}
 
 // Once, by attach, after the process has a slot; and in a forked child that has one of its own.
 void start_stack_capture();
@@ -33,8 +35,9 @@ inline void note_code_mapped(const void* p, size_t length) {
 }
 
 [[gnu::always_inline]] inline StackId capture(EventWriter& w, const EntryRegisters& caller) {
-  if (w.nested() || g_capture_specially) [[unlikely]] return capture_specially(w, caller);
+  if (w.nested() || g_capture_specially) [[unlikely]]
+    return capture_specially(w, caller);
   return capture_stack(w.thread().memo, caller, g_walk);
 }
 
-}  // namespace hl
+} // namespace hl

@@ -8,7 +8,7 @@
 #include "runtime/process.h"
 #include "runtime/stack_capture.h"
 
-extern "C" void* __libc_stack_end;  // of ld.so: the upper end of the main thread's stack
+extern "C" void* __libc_stack_end; // of ld.so: the upper end of the main thread's stack
 
 namespace hl {
 
@@ -33,20 +33,26 @@ constexpr uintptr_t kExitRounds = 4;
 
 void on_thread_exit(void* round) {
   const uintptr_t rounds_left = reinterpret_cast<uintptr_t>(round);
-  if (rounds_left > 1 && g_set_specific(g_exit_key, reinterpret_cast<void*>(rounds_left - 1)) == 0) return;
+  if (rounds_left > 1 && g_set_specific(g_exit_key, reinterpret_cast<void*>(rounds_left - 1)) == 0)
+    return;
   ThreadState* const t = t_local.state;
   t_local.exited = 1;
-  if (t == nullptr) return;
-  if (t->depth == 0) release_thread_state(t);
-  else t->exiting = 1;  // an event below us on this stack: it releases the state when it ends
+  if (t == nullptr)
+    return;
+  if (t->depth == 0)
+    release_thread_state(t);
+  else
+    t->exiting = 1; // an event below us on this stack: it releases the state when it ends
 }
 
 ThreadState* take_cached() {
   for (std::atomic<ThreadState*>& slot : g_cache) {
-    if (slot.load(std::memory_order_relaxed) == nullptr) continue;
+    if (slot.load(std::memory_order_relaxed) == nullptr)
+      continue;
     // Acquire: pairs with the release of the thread that put it there.
     ThreadState* const t = slot.exchange(nullptr, std::memory_order_acquire);
-    if (t != nullptr) return t;
+    if (t != nullptr)
+      return t;
   }
   return nullptr;
 }
@@ -55,20 +61,22 @@ void put_in_cache(ThreadState* t) {
   for (std::atomic<ThreadState*>& slot : g_cache) {
     ThreadState* expected = nullptr;
     // Release: pairs with the acquire in take_cached().
-    if (slot.compare_exchange_strong(expected, t, std::memory_order_release, std::memory_order_relaxed)) return;
+    if (slot.compare_exchange_strong(expected, t, std::memory_order_release, std::memory_order_relaxed))
+      return;
   }
   sys::unmap(t, sizeof(ThreadState));
 }
 
 uint64_t own_stack_high(uint32_t tid) {
   const uint64_t here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
-  if (tid == g_process.slot->pid) return reinterpret_cast<uintptr_t>(__libc_stack_end);
+  if (tid == g_process.slot->pid)
+    return reinterpret_cast<uintptr_t>(__libc_stack_end);
   // glibc puts a thread's descriptor at the upper end of its stack, its own or the user's.
   const uint64_t descriptor = reinterpret_cast<uintptr_t>(__builtin_thread_pointer());
   return here < descriptor ? descriptor : 0;
 }
 
-}  // namespace
+} // namespace
 
 void prepare_thread_exit() {
   KeyCreate* const create = reinterpret_cast<KeyCreate*>(find_symbol("pthread_key_create").address);
@@ -76,13 +84,14 @@ void prepare_thread_exit() {
   g_has_exit_key = create != nullptr && g_set_specific != nullptr && create(&g_exit_key, on_thread_exit) == 0;
 }
 
-// A handler may interrupt this anywhere and make the state itself; or leave by longjmp, so nothing may say "in the
-// making". Whoever stores first wins; the other's memory goes back.
+// A handler may interrupt this anywhere and make the state itself; or leave by longjmp, so nothing may say
+// "in the making". Whoever stores first wins; the other's memory goes back.
 ThreadState* make_thread_state() {
   ThreadState* t = take_cached();
   if (t == nullptr) {
     t = static_cast<ThreadState*>(sys::map_anonymous(sizeof(ThreadState)));
-    if (t == nullptr) return t_local.state;
+    if (t == nullptr)
+      return t_local.state;
     note_own_memory(t, sizeof(ThreadState));
   }
   t->tid = sys::thread_id();
@@ -99,7 +108,8 @@ ThreadState* make_thread_state() {
     put_in_cache(t);
     return present;
   }
-  if (g_has_exit_key && t_local.exited == 0) g_set_specific(g_exit_key, reinterpret_cast<void*>(kExitRounds));
+  if (g_has_exit_key && t_local.exited == 0)
+    g_set_specific(g_exit_key, reinterpret_cast<void*>(kExitRounds));
   return t;
 }
 
@@ -120,4 +130,4 @@ void release_thread_state(ThreadState* t) {
   put_in_cache(t);
 }
 
-}  // namespace hl
+} // namespace hl

@@ -17,38 +17,38 @@
 
 namespace hl {
 
-inline constexpr uint32_t kLanes = 4;        // depth of signal handlers nested inside our own code
-inline constexpr uint32_t kLaneReserve = 128;  // room a short event may need, with slack for wide stores
+inline constexpr uint32_t kLanes = 4;         // depth of signal handlers nested inside our own code
+inline constexpr uint32_t kLaneReserve = 128; // room a short event may need, with slack for wide stores
 
 // A block being filled, and what its next event is relative to.
 struct Lane {
-  EventBlock* block;                         // nullptr: none yet
+  EventBlock* block; // nullptr: none yet
   uint32_t block_index;
-  uint32_t used_bytes;                       // == block->committed_bytes outside of an event
+  uint32_t used_bytes; // == block->committed_bytes outside of an event
   BlockCursor cursor;
   uint32_t events;
-  uint32_t unreported_losses;                // to be said in the next event that finds room
-  uint32_t opening;                          // index + 1 of a block between taken and entered, 0: none
+  uint32_t unreported_losses; // to be said in the next event that finds room
+  uint32_t opening;           // index + 1 of a block between taken and entered, 0: none
 };
 
 struct ThreadState {
-  uint32_t depth;                            // events in progress: 0, or 1 + number of nested handlers
+  uint32_t depth; // events in progress: 0, or 1 + number of nested handlers
   uint32_t tid;
   uint32_t thread_index;
-  uint32_t exiting;                          // destructors are running: blocks are sealed after each event
-  uint64_t held_floor;                       // a realloc in progress keeps blocks at this floor; 0: none
+  uint32_t exiting;    // destructors are running: blocks are sealed after each event
+  uint64_t held_floor; // a realloc in progress keeps blocks at this floor; 0: none
   uint64_t guards[kLanes];
   Lane lanes[kLanes];
-  uint64_t allocations;                      // counts allocation events, to notice nested interposition
-  uint64_t last_allocation;                  // address of the newest one
-  Deletion deletion;                         // the innermost under way
-  uint64_t stack_high;                       // upper end of the thread's own stack; 0: unknown
+  uint64_t allocations;     // counts allocation events, to notice nested interposition
+  uint64_t last_allocation; // address of the newest one
+  Deletion deletion;        // the innermost under way
+  uint64_t stack_high;      // upper end of the thread's own stack; 0: unknown
   WalkMemo memo;
 };
 
 struct ThreadLocal {
   ThreadState* state;
-  uint32_t exited;                           // the last destructor round has passed
+  uint32_t exited; // the last destructor round has passed
 };
 extern __thread ThreadLocal t_local __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
@@ -61,4 +61,4 @@ void prepare_thread_exit();
 // Gives the state back: seals every block. The thread may still make events (it gets a new state).
 void release_thread_state(ThreadState* state);
 
-}  // namespace hl
+} // namespace hl

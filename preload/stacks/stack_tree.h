@@ -10,7 +10,8 @@
 //    touches a few neighbouring lines where a hash would miss the cache once a frame.
 // 3. For all further children, a hash index:
 //
-//   directory    kDirectoryEntries words; the top bits of the hash choose one; all 0 until the first split: most programs
+//   directory    kDirectoryEntries words; the top bits of the hash choose one; all 0 until the first split:
+//   most programs
 //                need one segment, and are spared the pages of a directory
 //   segment      16 KiB: 256 buckets of sixteen slots, one cache line each
 //   slot         hash tag (9 bits) | node id (23 bits); 0 = empty
@@ -102,9 +103,9 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
   }
 
   // A chain of frames below `parent`: find_chain() with their hash, then intern_chain() with the frames, the
-  // outermost first: chain.size() of them with module(i) and pc(i); it tells each node's id by set_node(i, id)
-  // and returns the last. What the first has asked for comes from memory meanwhile: check there what else has
-  // to be checked.
+  // outermost first: chain.size() of them with module(i) and pc(i); it tells each node's id by set_node(i,
+  // id) and returns the last. What the first has asked for comes from memory meanwhile: check there what else
+  // has to be checked.
   struct ChainProbe {
     uint64_t hash;
     StackId candidate;

@@ -1,6 +1,6 @@
 // Fuzzes what reads call frame information inside the application: the FDE search, the CFA programs, the
-// compact rule and DWARF expressions. The input is a mapped segment: u16 offset of .eh_frame_hdr in it, u16 pc
-// relative to it, then the segment's bytes. They lie at the end of a page before one that cannot be read.
+// compact rule and DWARF expressions. The input is a mapped segment: u16 offset of .eh_frame_hdr in it, u16
+// pc relative to it, then the segment's bytes. They lie at the end of a page before one that cannot be read.
 #include <sys/mman.h>
 
 #include <cstdlib>

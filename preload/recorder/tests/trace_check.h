@@ -79,8 +79,8 @@ inline TraceFacts check_trace(const std::string& path) {
       LeakScanPayload scan;
       std::memcpy(&scan, payload.data(), sizeof(scan));
       f.scans.push_back(scan);
-      f.scan_reasons.emplace_back(reinterpret_cast<const char*>(payload.data()) + sizeof(scan) + scan.name_bytes,
-                                  scan.reason_bytes);
+      f.scan_reasons.emplace_back(
+          reinterpret_cast<const char*>(payload.data()) + sizeof(scan) + scan.name_bytes, scan.reason_bytes);
     }
     if (kind == ChunkKind::nodes) {
       f.nodes += h.count;

@@ -259,8 +259,8 @@ TEST_CASE("threads that intern the same stacks get nodes with the right keys and
     keys.emplace(node->parent, node->module, node->pc.load());
   }
   // Duplicates under a race are tolerated, but must stay rare; a duplicate root brings duplicate children.
-  // How rare hangs on how often threads are interrupted between look-up and insertion: 1 % on an idle machine,
-  // 8 % seen under sanitizers on a busy one.
+  // How rare hangs on how often threads are interrupted between look-up and insertion: 1 % on an idle
+  // machine, 8 % seen under sanitizers on a busy one.
   constexpr uint32_t kRare = 4;
   CHECK(f.count - keys.size() <= f.count / kRare);
   CHECK(keys.size() >= kKeys);

@@ -1,6 +1,7 @@
 // What programs do at the edges of the allocator's contract, one kind a mode. Prints what the caller can see
-// (results, errno, usable sizes), so that the test can compare it with a run without heapledger, byte by byte. The
-// numbers of calls are repeated in test_allocator_edges.py. No stdio before the end: it would allocate.
+// (results, errno, usable sizes), so that the test can compare it with a run without heapledger, byte by
+// byte. The numbers of calls are repeated in test_allocator_edges.py. No stdio before the end: it would
+// allocate.
 //
 // usage: allocator_edges sizes | limited | terabyte | unseen | usable | handover BLOCKS
 #define _GNU_SOURCE
@@ -41,8 +42,9 @@ static void refused(void* block) {
 
 // Nothing of this is an event: sizes that no allocator can give, near 2^63 and 2^64.
 static void sizes(void) {
-  static const volatile size_t wild[] = {SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - 15, SIZE_MAX - 16,
-                                         SIZE_MAX - 4095, SIZE_MAX - 4096, (size_t)1 << 63, ((size_t)1 << 63) - 1, PTRDIFF_MAX - 4096, (size_t)1 << 62};
+  static const volatile size_t wild[] = {
+      SIZE_MAX,        SIZE_MAX - 1,    SIZE_MAX - 15,         SIZE_MAX - 16,      SIZE_MAX - 4095,
+      SIZE_MAX - 4096, (size_t)1 << 63, ((size_t)1 << 63) - 1, PTRDIFF_MAX - 4096, (size_t)1 << 62};
   void* const block = malloc(100); // one event, and its free
   memset(block, 5, 100);
   errno = 7;
@@ -64,14 +66,15 @@ static void sizes(void) {
     tell((uint64_t)posix_memalign(&out, 256, size));
     tell(out == block);
   }
-  refused(calloc((size_t)1 << 33, ((size_t)1 << 31) + 1));      // 2^64 + 2^33: overflows to a small one
+  refused(calloc((size_t)1 << 33, ((size_t)1 << 31) + 1));        // 2^64 + 2^33: overflows to a small one
   refused(reallocarray(block, (size_t)1 << 33, (size_t)1 << 31)); // 2^64: to nothing
   for (int i = 0; i < 100; i++)
     tell((uint64_t)((char*)block)[i]); // a failed realloc has not touched it
   free(block);
 }
 
-// Failures of sizes that are small: the address space is used up. 3 blocks are events: two mallocs, one realloc.
+// Failures of sizes that are small: the address space is used up. 3 blocks are events: two mallocs, one
+// realloc.
 static void limited(void) {
   char* block = malloc(100);
   memset(block, 6, 100);
@@ -106,8 +109,8 @@ static void terabyte(void) {
   tell(1);
 }
 
-// 50 blocks are allocated past us and freed by free; 50 by malloc and freed past us, and then a block of each of
-// their addresses is taken again.
+// 50 blocks are allocated past us and freed by free; 50 by malloc and freed past us, and then a block of each
+// of their addresses is taken again.
 static void unseen(void) {
   void* blocks[50];
   for (int i = 0; i < 50; i++)
@@ -139,8 +142,8 @@ static void usable(void) {
   tell((uint64_t)errno);
 }
 
-// Blocks go from thread to thread and are freed where they arrive, so that addresses come round between threads
-// all the time: the order of a free and the next allocation at its address is what is tested.
+// Blocks go from thread to thread and are freed where they arrive, so that addresses come round between
+// threads all the time: the order of a free and the next allocation at its address is what is tested.
 enum { kThreads = 4, kSlots = 64 };
 static void* _Atomic slots[kSlots];
 static uint64_t blocks_each;

@@ -1,4 +1,5 @@
-// A test suite in small: two tests, each between marks, and a cache whose size is told. usage: budget_subject CACHE_BYTES
+// A test suite in small: two tests, each between marks, and a cache whose size is told. usage: budget_subject
+// CACHE_BYTES
 #include <heapledger/heapledger.h>
 
 #include <cstdlib>

@@ -1,7 +1,7 @@
-// Two threads allocate and free in a known order and say, after each call that has returned, how many have: in
-// shared memory, which survives SIGKILL and is exact to the last completed call. Then the program ends, in the way
-// it is told, or is ended. The test knows what the n-th call of a thread is, so it can tell whether each call is
-// in the record, once and in order.
+// Two threads allocate and free in a known order and say, after each call that has returned, how many have:
+// in shared memory, which survives SIGKILL and is exact to the last completed call. Then the program ends, in
+// the way it is told, or is ended. The test knows what the n-th call of a thread is, so it can tell whether
+// each call is in the record, once and in order.
 //
 //   call n of a thread: malloc of 24 + k % 1009 bytes for its k-th block; after each block from the 65th on,
 //   the block before the last 64 is freed
@@ -9,8 +9,9 @@
 // usage: ends_somehow COUNT_FILE WAY CALLS    CALLS of the first thread (or what the test puts into the
 // fourth word of COUNT_FILE while the program runs), then WAY:
 //   exit, segv, abort, _exit, quick_exit; exec (of /bin/true, by the second thread while the first goes on);
-//   thread__exit (the same, by _exit); memory (all but 40 calls' worth of address space is forbidden at CALLS, and
-//   failing calls end it by abort); cgroup (fills memory until it is killed); stay (goes on until killed)
+//   thread__exit (the same, by _exit); memory (all but 40 calls' worth of address space is forbidden at
+//   CALLS, and failing calls end it by abort); cgroup (fills memory until it is killed); stay (goes on until
+//   killed)
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -39,7 +40,9 @@ static void do_nothing_for_a_moment(void) {
   nanosleep(&pause, NULL);
 }
 
-static int is_way(const char* name) { return strcmp(way, name) == 0; }
+static int is_way(const char* name) {
+  return strcmp(way, name) == 0;
+}
 
 __attribute__((noinline)) static void end_in_second_thread(void) {
   if (is_way("exec"))

@@ -1,6 +1,7 @@
-// A disk that fails: preloaded into `heapledger record`, makes every write to a trace (*.hlt) fail with EIO while the
-// file that FAILING_WRITES names exists, and says that one did by making it longer. The recorder is started without preloads, so the supervisor's call of
-// execv gets this library back in; in every other program nothing ends in .hlt, and nothing happens.
+// A disk that fails: preloaded into `heapledger record`, makes every write to a trace (*.hlt) fail with EIO
+// while the file that FAILING_WRITES names exists, and says that one did by making it longer. The recorder is
+// started without preloads, so the supervisor's call of execv gets this library back in; in every other
+// program nothing ends in .hlt, and nothing happens.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -48,7 +49,9 @@ int ftruncate64(int fd, off64_t length) {
   }
   return real(fd, length);
 }
-int ftruncate(int fd, off_t length) { return ftruncate64(fd, length); }
+int ftruncate(int fd, off_t length) {
+  return ftruncate64(fd, length);
+}
 
 int execv(const char* path, char* const arguments[]) {
   static int (*real)(const char*, char* const[]);

@@ -1,5 +1,5 @@
-// Leaks that somebody already knows of: each function loses ten blocks of its own size, and one of them is named by
-// the program itself. What earlier calls left on the stack is wiped out, so that nothing keeps them.
+// Leaks that somebody already knows of: each function loses ten blocks of its own size, and one of them is
+// named by the program itself. What earlier calls left on the stack is wiped out, so that nothing keeps them.
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,7 +4,8 @@
 //   jump       leaves its handler of SIGABRT by longjmp, then returns from main
 //   crash      its handler of SIGSEGV says so and ends by _exit
 //   lose       twelve blocks of 1000 bytes that nothing points to
-//   snapshots  speaks to heapledger: a snapshot, one with leaks, a pause with 100 allocations in it, nine of them freed
+//   snapshots  speaks to heapledger: a snapshot, one with leaks, a pause with 100 allocations in it, nine of
+//   them freed
 #include <heapledger/heapledger.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -27,7 +28,8 @@ __attribute__((noinline)) static int recurse(int depth) {
 
 static void* allocate(void* unused) {
   (void)unused;
-  for (;;) free(malloc(100));
+  for (;;)
+    free(malloc(100));
   return NULL;
 }
 
@@ -58,8 +60,13 @@ __attribute__((noinline)) static void* unseen(void) {
 // The last block must not stay in a register or a stack slot.
 __attribute__((noinline)) static void wipe(void) {
   volatile char stack[4096];
-  for (size_t i = 0; i < sizeof stack; i++) stack[i] = 0;
-  __asm__ volatile("" : : : "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15");
+  for (size_t i = 0; i < sizeof stack; i++)
+    stack[i] = 0;
+  __asm__ volatile(""
+                   :
+                   :
+                   : "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+                     "r15");
 }
 
 static void again(int signal) {
@@ -79,15 +86,19 @@ __attribute__((noinline)) static void lose(void) {
 
 static void speak(void) {
   void* blocks[101];
-  for (int i = 0; i < 10; i++) blocks[i] = early();
+  for (int i = 0; i < 10; i++)
+    blocks[i] = early();
   printf("%d\n", heapledger_snapshot_here("first", 0));
   fflush(stdout);
   printf("%d\n", heapledger_snapshot_here("second", HEAPLEDGER_LEAKS));
   heapledger_pause_here();
-  for (int i = 10; i < 100; i++) blocks[i] = unseen();
-  for (int i = 0; i < 5; i++) free(blocks[i]);
+  for (int i = 10; i < 100; i++)
+    blocks[i] = unseen();
+  for (int i = 0; i < 5; i++)
+    free(blocks[i]);
   blocks[5] = realloc(blocks[5], 5000); // of what was seen, the old block has an end
-  for (int i = 0; i < 9; i++) free(unseen());
+  for (int i = 0; i < 9; i++)
+    free(unseen());
   heapledger_resume_here();
   blocks[100] = early();
   heapledger_mark_here("end");
@@ -102,7 +113,8 @@ int main(int argc, char** argv) {
     return recurse(0);
   if (strcmp(way, "busy") == 0) {
     pthread_t thread;
-    for (int i = 0; i < 3; i++) pthread_create(&thread, NULL, allocate, NULL);
+    for (int i = 0; i < 3; i++)
+      pthread_create(&thread, NULL, allocate, NULL);
     usleep(100000);
     return 4;
   }
@@ -117,7 +129,8 @@ int main(int argc, char** argv) {
     signal(SIGSEGV, report);
     *(volatile int*)(long)(8 + zero) = 1;
   }
-  if (strcmp(way, "once") == 0) { // a handler that the kernel takes away when it runs, and that dies of the signal
+  if (strcmp(way, "once") ==
+      0) { // a handler that the kernel takes away when it runs, and that dies of the signal
     const struct sigaction action = {.sa_handler = again, .sa_flags = (int)SA_RESETHAND};
     sigaction(SIGTERM, &action, NULL);
     kill(getpid(), SIGTERM);

@@ -1,5 +1,5 @@
-// A heap of so many MiB (the argument) in blocks of 16 to 511 bytes, one list through all of it: what a leak scan
-// must read and follow while the program stands still.
+// A heap of so many MiB (the argument) in blocks of 16 to 511 bytes, one list through all of it: what a leak
+// scan must read and follow while the program stands still.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>

@@ -1,5 +1,6 @@
-// A program that knows its own memory: prints how many bytes it keeps live and touched, live and untouched, mapped, and
-// free on pages that a block pins, and what the kernel says of it, then ends without freeing anything.
+// A program that knows its own memory: prints how many bytes it keeps live and touched, live and untouched,
+// mapped, and free on pages that a block pins, and what the kernel says of it, then ends without freeing
+// anything.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* A server in small: each round allocates ROUND_BLOCKS blocks, keeps one of them and marks the moment. Speaks to
- * heapledger by its public header alone; runs the same without it. usage: marks ROUNDS */
+/* A server in small: each round allocates ROUND_BLOCKS blocks, keeps one of them and marks the moment. Speaks
+ * to heapledger by its public header alone; runs the same without it. usage: marks ROUNDS */
 #include <heapledger/heapledger.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,10 +16,13 @@ __attribute__((noinline)) static void* keep(void) {
 
 static void run_round(int round) {
   void* passing[ROUND_BLOCKS];
-  for (int i = 0; i < ROUND_BLOCKS; i++) passing[i] = malloc(PASSING_BYTES);
+  for (int i = 0; i < ROUND_BLOCKS; i++)
+    passing[i] = malloc(PASSING_BYTES);
   kept[round] = keep();
-  if (round == 1) heapledger_mark_here("in the middle of round 1");
-  for (int i = 0; i < ROUND_BLOCKS; i++) free(passing[i]);
+  if (round == 1)
+    heapledger_mark_here("in the middle of round 1");
+  for (int i = 0; i < ROUND_BLOCKS; i++)
+    free(passing[i]);
 }
 
 int main(int argc, char** argv) {

@@ -1,9 +1,8 @@
-/* Maps memory in all the ways that make resident memory hard to count, says what should be resident, and takes
- * snapshots of itself. Each line of output: NAME ADDRESS BYTES RESIDENT-BYTES (-1: the kernel decides).
+/* Maps memory in all the ways that make resident memory hard to count, says what should be resident, and
+ * takes snapshots of itself. Each line of output: NAME ADDRESS BYTES RESIDENT-BYTES (-1: the kernel decides).
  *
- *   memory_shapes shapes FILE     every shape; snapshot "shapes"; then a fork, whose child writes half of what it
- *                                 inherited; snapshot "forked" in the parent while the child lives, then one in the
- *                                 child, "child"
+ *   memory_shapes shapes FILE     every shape; snapshot "shapes"; then a fork, whose child writes half of
+ * what it inherited; snapshot "forked" in the parent while the child lives, then one in the child, "child"
  *   memory_shapes mark            writes 32 MiB, sets the mark "full", waits, gives them back, waits
  *   memory_shapes threads         snapshots "one" ... "five" while four threads allocate and free
  *   memory_shapes wait SECONDS    writes 8 MiB more every 50 ms
@@ -28,7 +27,8 @@ static void say(const char* name, const void* p, size_t bytes, long resident) {
 
 /* Apart from its neighbours: a page that nobody may touch lies on either side. */
 static char* map(size_t bytes, int protection, int flags, int fd) {
-  char* const room = mmap(NULL, bytes + 2 * kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  char* const room =
+      mmap(NULL, bytes + 2 * kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   char* const p = room == MAP_FAILED ? room : mmap(room + kPage, bytes, protection, flags | MAP_FIXED, fd, 0);
   if (p == MAP_FAILED) {
     perror("mmap");
@@ -42,11 +42,13 @@ static char* anonymous(size_t bytes) {
   return p;
 }
 static void touch(char* p, size_t bytes, size_t step) {
-  for (size_t i = 0; i < bytes; i += step) ((volatile char*)p)[i] = 1;
+  for (size_t i = 0; i < bytes; i += step)
+    ((volatile char*)p)[i] = 1;
 }
 static long look(const char* p, size_t bytes) {
   long sum = 0;
-  for (size_t i = 0; i < bytes; i += kPage) sum += ((const volatile char*)p)[i];
+  for (size_t i = 0; i < bytes; i += kPage)
+    sum += ((const volatile char*)p)[i];
   return sum;
 }
 
@@ -81,7 +83,8 @@ static void shapes(const char* path) {
   say("huge", p, 4 * kMiB, 4 * kMiB);
 
   const int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
-  if (fd < 0 || ftruncate(fd, size) != 0) exit(3);
+  if (fd < 0 || ftruncate(fd, size) != 0)
+    exit(3);
   char* const shared = map(size, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
   touch(shared, size / 2, kPage);
   say("shared_file", shared, size, -1);
@@ -90,7 +93,8 @@ static void shapes(const char* path) {
   touch(p, size / 4, kPage);
   say("private_file", p, size, -1);
   const int memfd = memfd_create("shapes", 0);
-  if (memfd < 0 || ftruncate(memfd, size) != 0) exit(3);
+  if (memfd < 0 || ftruncate(memfd, size) != 0)
+    exit(3);
   p = map(size, PROT_READ | PROT_WRITE, MAP_SHARED, memfd);
   touch(p, size / 2, kPage);
   say("memfd", p, size, size / 2);
@@ -107,17 +111,21 @@ static void shapes(const char* path) {
 
   int to_child[2], to_parent[2];
   char byte = 0;
-  if (pipe(to_child) != 0 || pipe(to_parent) != 0) exit(4);
+  if (pipe(to_child) != 0 || pipe(to_parent) != 0)
+    exit(4);
   const pid_t child = fork();
   if (child == 0) {
     touch(kept, size / 2, kPage);
-    if (write(to_parent[1], "x", 1) != 1 || read(to_child[0], &byte, 1) != 1) _exit(5);
+    if (write(to_parent[1], "x", 1) != 1 || read(to_child[0], &byte, 1) != 1)
+      _exit(5);
     heapledger_snapshot_here("child", 0);
     _exit(0);
   }
-  if (read(to_parent[0], &byte, 1) != 1) exit(6);
+  if (read(to_parent[0], &byte, 1) != 1)
+    exit(6);
   heapledger_snapshot_here("forked", 0);
-  if (write(to_child[1], "x", 1) != 1) exit(7);
+  if (write(to_child[1], "x", 1) != 1)
+    exit(7);
   int status = 0;
   waitpid(child, &status, 0);
   exit(status == 0 ? 0 : 8);
@@ -135,13 +143,15 @@ static void* churn(void* seed) {
     blocks[i] = malloc(bytes);
     memset(blocks[i], 1, bytes);
   }
-  for (unsigned i = 0; i < 256; i++) free(blocks[i]);
+  for (unsigned i = 0; i < 256; i++)
+    free(blocks[i]);
   return NULL;
 }
 
 int main(int argc, char** argv) {
   const char* const mode = argc > 1 ? argv[1] : "";
-  if (strcmp(mode, "shapes") == 0 && argc > 2) shapes(argv[2]);
+  if (strcmp(mode, "shapes") == 0 && argc > 2)
+    shapes(argv[2]);
   if (strcmp(mode, "mark") == 0) {
     usleep(300000);
     char* const p = anonymous(32 * kMiB);
@@ -153,19 +163,22 @@ int main(int argc, char** argv) {
     usleep(300000);
   } else if (strcmp(mode, "threads") == 0) {
     pthread_t threads[4];
-    for (size_t i = 0; i < 4; i++) pthread_create(&threads[i], NULL, churn, (void*)(i + 1));
+    for (size_t i = 0; i < 4; i++)
+      pthread_create(&threads[i], NULL, churn, (void*)(i + 1));
     const char* const names[] = {"one", "two", "three", "four", "five"};
     for (int i = 0; i < 5; i++) {
       usleep(50000);
       heapledger_snapshot_here(names[i], 0);
     }
     g_end = 1;
-    for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
+    for (int i = 0; i < 4; i++)
+      pthread_join(threads[i], NULL);
   } else if (strcmp(mode, "wait") == 0 && argc > 2) {
     puts("waiting");
     fflush(stdout);
     for (int i = 0; i < atoi(argv[2]) * 20; i++) {
-      if (i < 16) touch(anonymous(8 * kMiB), 8 * kMiB, kPage);
+      if (i < 16)
+        touch(anonymous(8 * kMiB), 8 * kMiB, kPage);
       usleep(50000);
     }
   }

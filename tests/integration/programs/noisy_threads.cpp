@@ -1,5 +1,5 @@
-// Threads whose memory peaks where the scheduler lets them: no two runs have the same peak. A base load that all
-// runs share, and EXTRA bytes in one place, for a change to be planted. usage: noisy_threads EXTRA
+// Threads whose memory peaks where the scheduler lets them: no two runs have the same peak. A base load that
+// all runs share, and EXTRA bytes in one place, for a change to be planted. usage: noisy_threads EXTRA
 #include <chrono>
 #include <cstdlib>
 #include <memory>

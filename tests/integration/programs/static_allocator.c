@@ -1,5 +1,5 @@
-// A program with an allocator of its own inside: malloc and free are defined here, exported as a linker does it, and so
-// come before every preloaded library's.
+// A program with an allocator of its own inside: malloc and free are defined here, exported as a linker does
+// it, and so come before every preloaded library's.
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +24,9 @@ void* realloc(void* old, size_t size) {
     memcpy(block, old, size);
   return block;
 }
-void free(void* block) { (void)block; }
+void free(void* block) {
+  (void)block;
+}
 
 int main(void) {
   char* blocks[100];

@@ -1,5 +1,5 @@
-// Serves units of work, each with a mark "unit" and the same allocations; what is set up once is the same however
-// many units there are.
+// Serves units of work, each with a mark "unit" and the same allocations; what is set up once is the same
+// however many units there are.
 //
 //   units_of_work UNITS [EXTRA]   EXTRA: bytes that each unit allocates beside, in a function of its own
 #include <cstdio>
