@@ -174,16 +174,19 @@ class Bench:
                         [PYTHON, SOURCE / "tests/bench/json_work.py", rounds], 1.5, env)
         self.bytes_per_event("trace size, python3", self.trace, 3)
 
-    def compiler(self):
+    def heavy_compilation(self):
+        """The command that compiles many templates: 5 M events, 115 k stacks."""
         source = self.scratch / "heavy.cpp"
         preprocessed = self.scratch / "heavy.ii"
         size = ["1", "12"] if self.quick else []
         source.write_text(Measured([PYTHON, SOURCE / "tests/bench/make_heavy_cpp.py", *size]).stdout)
         Measured(["g++", "-std=c++20", "-E", source, "-o", preprocessed])
         cc1plus = Measured(["g++", "-print-prog-name=cc1plus"]).stdout.strip()
+        return [cc1plus, "-quiet", "-std=c++20", "-O1", preprocessed, "-o", "/dev/null"]
+
+    def compiler(self):
         # --raw: heaptrack 1.4's interpreter needs 19 GB for this and dies; raw, it records as fast as it can.
-        self.wall_ratio("cc1plus", "cc1plus -O1, heavy C++ (heaptrack: --raw)",
-                        [cc1plus, "-quiet", "-std=c++20", "-O1", preprocessed, "-o", "/dev/null"], 1.12,
+        self.wall_ratio("cc1plus", "cc1plus -O1, heavy C++ (heaptrack: --raw)", self.heavy_compilation(), 1.12,
                         heaptrack_options=["--raw"], rounds=min(self.rounds, 3))
         info = self.info(self.trace)
         self.data["cc1plus"]["info"] = info
@@ -197,7 +200,8 @@ class Bench:
         for name, command, rounds in (
                 ("loop, 1 thread", [WORKLOADS / "loop", "1", iterations], self.rounds),
                 ("loop, 2 threads", [WORKLOADS / "loop", "2", iterations], self.rounds),
-                ("python3", [PYTHON, SOURCE / "tests/bench/json_work.py", "2" if self.quick else "10"], self.rounds)):
+                ("python3", [PYTHON, SOURCE / "tests/bench/json_work.py", "2" if self.quick else "10"], self.rounds),
+                ("cc1plus", self.heavy_compilation(), self.rounds)):
             pairs = []
             for i in range(rounds):
                 self.drop_traces()
