@@ -8,7 +8,7 @@
 #
 # Ends with ctest's own summary; exit status 0 only if every part passed. Every part runs even when an earlier one
 # failed, so that one look shows all. HEAPLEDGER_TEST_SCALE (default 1) lengthens the randomised tests, and
-# HEAPLEDGER_FUZZ_SECONDS (default 25 for each fuzzer, times the scale) the fuzzers: nightly.sh.
+# HEAPLEDGER_FUZZ_SECONDS (default 20 for each fuzzer, times the scale) the fuzzers: nightly.sh.
 set -uo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -20,7 +20,7 @@ case "${1:-}" in
   *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 scale=${HEAPLEDGER_TEST_SCALE:-1}
-fuzz_seconds=${HEAPLEDGER_FUZZ_SECONDS:-$((25 * scale))}
+fuzz_seconds=${HEAPLEDGER_FUZZ_SECONDS:-$((20 * scale))}
 jobs=$(nproc)
 failed=()
 
