@@ -64,6 +64,13 @@ std::optional<uint64_t> rss_at_peak(const Trace& trace, const ReplayResult& resu
   return rss_at_peak(trace, result, all_readings(trace));
 }
 
+std::optional<uint64_t> most_resident_bytes(const Trace& trace) {
+  const TraceMetadata& metadata = trace.metadata();
+  if (!metadata.has_status || metadata.status.peak_rss_bytes == 0)
+    return {};
+  return std::max(metadata.status.peak_rss_bytes, most_of(all_readings(trace), UsageField::rss).value_or(0));
+}
+
 std::vector<Metric> memory_metrics(const Trace& trace, const ReplayResult& result) {
   const std::vector<UsageSample> rows = all_readings(trace);
   using enum MetricUnit;

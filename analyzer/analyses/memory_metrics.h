@@ -17,4 +17,8 @@ std::vector<Metric> memory_metrics(const Trace& trace, const ReplayResult& resul
 // without such a sample the last before it.
 std::optional<uint64_t> rss_at_peak(const Trace& trace, const ReplayResult& result);
 
+// Most resident memory of the process: VmHWM, or a sample that found more. The kernel counts in batches of
+// some pages a processor, so the two differ by that. None without VmHWM.
+std::optional<uint64_t> most_resident_bytes(const Trace& trace);
+
 } // namespace hl

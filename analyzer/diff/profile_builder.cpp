@@ -236,9 +236,8 @@ void set_totals(const Trace& trace, const ReplayResult& result, bool whole_run, 
   set(exit_blocks, result.live_blocks);
   set(temporary_allocations, result.temporary);
   set(free_calls, result.free_calls);
-  const TraceMetadata& metadata = trace.metadata();
-  if (whole_run && metadata.has_status && metadata.status.peak_rss_bytes != 0)
-    set(peak_rss_bytes, metadata.status.peak_rss_bytes);
+  if (const auto rss = most_resident_bytes(trace); whole_run && rss)
+    set(peak_rss_bytes, *rss);
   if (const auto rss = rss_at_peak(trace, result))
     set(rss_at_peak_bytes, *rss);
 }

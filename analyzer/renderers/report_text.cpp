@@ -3,6 +3,7 @@
 #include <cmath>
 #include <unordered_map>
 
+#include "analyses/memory_metrics.h"
 #include "renderers/report_parts.h"
 #include "renderers/stack_text.h"
 
@@ -196,9 +197,8 @@ std::string numbers(const HeapAnswer& answer, const TextStyle& style) {
         "at most, by " + plural(mapped.map_calls, "mmap call") + " of the program's own; " +
             human_bytes(mapped.mapped_bytes, style) + " at the end",
         style);
-  if (answer.trace.metadata().has_status && answer.trace.metadata().status.peak_rss_bytes != 0)
-    row(out, "peak RSS", human_bytes(answer.trace.metadata().status.peak_rss_bytes, style),
-        "resident memory of the whole process", style);
+  if (const auto rss = most_resident_bytes(answer.trace))
+    row(out, "peak RSS", human_bytes(*rss, style), "resident memory of the whole process", style);
   return out;
 }
 
