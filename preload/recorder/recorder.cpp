@@ -493,11 +493,12 @@ void Recorder::finish(size_t index, bool replaced_by_exec, bool was_last) {
   }
   lost_ += r->lost_events();
   lost_disk_full_ += r->lost_events(LossCause::disk_full);
-  if (!keep)
-    r->release_blocks();
   index_.add(*r, "ended", good);
   if (r->is_root() && (was_last || !replaced_by_exec))
     note_root_complete(*r, end, good);
+  // Last: from here on another process may take the block that process() is in.
+  if (!keep)
+    r->release_blocks();
 }
 
 void Recorder::note_root_complete(ProcessRecording& r, const ProcessEnd& end, bool good) {
