@@ -17,25 +17,13 @@
 #include <unistd.h>
 
 #include "heapledger/heapledger.h"
+#include "pinned_blocks.h"
 
-enum { kBlocks = 65536, kBytes = 240, kPage = 4096, kTriggers = 2 };
+enum { kTriggers = 2 };
 
-static void* blocks[kBlocks];
 static void* triggers[kTriggers];
 static uintptr_t pages[2 * kBlocks];
 static int page_count, pagemap, triggered;
-
-__attribute__((noinline)) static void* keep_for_long(void) {
-  void* block = malloc(kBytes);
-  memset(block, 1, kBytes);
-  return block;
-}
-
-__attribute__((noinline)) static void* use_in_a_burst(void) {
-  void* block = malloc(kBytes);
-  memset(block, 2, kBytes);
-  return block;
-}
 
 static int by_number(const void* a, const void* b) {
   const uintptr_t x = *(const uintptr_t*)a, y = *(const uintptr_t*)b;

@@ -13,30 +13,15 @@
 #include <unistd.h>
 
 #include "heapledger/heapledger.h"
+#include "pinned_blocks.h"
 
 enum {
-  kBlocks = 65536,
   kEvery = 256,
   kKept = 100 /* of each; not the first: the allocator's own chunk is near */,
-  kBytes = 240,
-  kPage = 4096
 };
 
-static void* blocks[kBlocks];
 static uint64_t entries[16384]; // of pagemap: 64 MiB of heap
 static char* heap_start;
-
-__attribute__((noinline)) static void* keep_for_long(void) {
-  void* block = malloc(kBytes);
-  memset(block, 1, kBytes);
-  return block;
-}
-
-__attribute__((noinline)) static void* use_in_a_burst(void) {
-  void* block = malloc(kBytes);
-  memset(block, 2, kBytes);
-  return block;
-}
 
 static int resident_pages(int pagemap) {
   const size_t pages = (size_t)((char*)sbrk(0) - heap_start) / kPage;
