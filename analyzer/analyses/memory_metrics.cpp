@@ -8,16 +8,6 @@
 namespace hl {
 namespace {
 
-// Readings of the kernel's counters, those of full samples among them, by time.
-std::vector<UsageSample> all_readings(const Trace& trace) {
-  std::vector<UsageSample> rows = usage_samples(trace);
-  for (const ResidencySample& sample : list_residency_samples(trace))
-    rows.push_back({sample.ticks, sample.usage});
-  std::stable_sort(rows.begin(), rows.end(),
-                   [](const UsageSample& a, const UsageSample& b) { return a.ticks < b.ticks; });
-  return rows;
-}
-
 using Value = std::optional<uint64_t>;
 
 Value most_of(const std::vector<UsageSample>& rows, UsageField field) {
@@ -51,28 +41,34 @@ Value most_between(const std::vector<UsageSample>& rows, UsageField field, uint6
   return most ? most : before;
 }
 
-Value rss_at_peak(const Trace& trace, const ReplayResult& result, const std::vector<UsageSample>& rows) {
+} // namespace
+
+std::vector<UsageSample> memory_readings(const Trace& trace) {
+  std::vector<UsageSample> rows = usage_samples(trace);
+  for (const ResidencySample& sample : list_residency_samples(trace))
+    rows.push_back({sample.ticks, sample.usage});
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const UsageSample& a, const UsageSample& b) { return a.ticks < b.ticks; });
+  return rows;
+}
+
+std::optional<uint64_t> rss_at_peak(const Trace& trace, const ReplayResult& result,
+                                    const std::vector<UsageSample>& readings) {
   if (result.peak_step == 0)
     return {};
   const uint64_t later = trace.clock().ticks_at_ns(trace.clock().ns(result.peak_ticks) + 1'000'000'000);
-  return most_between(rows, UsageField::rss, result.peak_ticks, later);
+  return most_between(readings, UsageField::rss, result.peak_ticks, later);
 }
 
-} // namespace
-
-std::optional<uint64_t> rss_at_peak(const Trace& trace, const ReplayResult& result) {
-  return rss_at_peak(trace, result, all_readings(trace));
-}
-
-std::optional<uint64_t> most_resident_bytes(const Trace& trace) {
+std::optional<uint64_t> most_resident_bytes(const Trace& trace, const std::vector<UsageSample>& readings) {
   const TraceMetadata& metadata = trace.metadata();
   if (!metadata.has_status || metadata.status.peak_rss_bytes == 0)
     return {};
-  return std::max(metadata.status.peak_rss_bytes, most_of(all_readings(trace), UsageField::rss).value_or(0));
+  return std::max(metadata.status.peak_rss_bytes, most_of(readings, UsageField::rss).value_or(0));
 }
 
-std::vector<Metric> memory_metrics(const Trace& trace, const ReplayResult& result) {
-  const std::vector<UsageSample> rows = all_readings(trace);
+std::vector<Metric> memory_metrics(const Trace& trace, const ReplayResult& result,
+                                   const std::vector<UsageSample>& rows) {
   using enum MetricUnit;
   return {
       {"peak_rss", most_of(rows, UsageField::rss), bytes, "most resident memory that was sampled"},

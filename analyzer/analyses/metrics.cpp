@@ -11,6 +11,7 @@ namespace hl {
 std::vector<Metric> metrics_of(const Trace& trace, const HeapReplay& heap) {
   const ReplayResult& result = heap.result();
   const TraceMetadata& metadata = trace.metadata();
+  const std::vector<UsageSample> readings = memory_readings(trace);
   uint64_t sites = 0, threads = 0;
   for (const SiteTotals& site : result.sites)
     sites += site.allocation_calls != 0 ? 1 : 0;
@@ -48,13 +49,14 @@ std::vector<Metric> metrics_of(const Trace& trace, const HeapReplay& heap) {
       {"lost_events", heap.lost.total(), count, "events that could not be recorded or read"},
       {"duration", duration_ns(trace, result.last_ticks), nanoseconds,
        "from the start of the recording to its end"},
-      {"peak_rss_bytes", most_resident_bytes(trace), bytes, "most resident memory of the process (VmHWM)"},
+      {"peak_rss_bytes", most_resident_bytes(trace, readings), bytes,
+       "most resident memory of the process (VmHWM)"},
       {"user_time", status(metadata.status.user_ns), nanoseconds, "CPU time of the process in user mode"},
       {"system_time", status(metadata.status.system_ns), nanoseconds,
        "CPU time of the process in the kernel"},
       {"trace_bytes", trace.file_bytes(), bytes, "size of the trace file"},
   };
-  const std::vector<Metric> memory = memory_metrics(trace, result);
+  const std::vector<Metric> memory = memory_metrics(trace, result, readings);
   metrics.insert(metrics.end(), memory.begin(), memory.end());
   return metrics;
 }

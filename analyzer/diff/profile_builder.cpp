@@ -236,9 +236,10 @@ void set_totals(const Trace& trace, const ReplayResult& result, bool whole_run, 
   set(exit_blocks, result.live_blocks);
   set(temporary_allocations, result.temporary);
   set(free_calls, result.free_calls);
-  if (const auto rss = most_resident_bytes(trace); whole_run && rss)
+  const std::vector<UsageSample> readings = memory_readings(trace);
+  if (const auto rss = most_resident_bytes(trace, readings); whole_run && rss)
     set(peak_rss_bytes, *rss);
-  if (const auto rss = rss_at_peak(trace, result))
+  if (const auto rss = rss_at_peak(trace, result, readings))
     set(rss_at_peak_bytes, *rss);
 }
 

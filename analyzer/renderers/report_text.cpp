@@ -197,7 +197,7 @@ std::string numbers(const HeapAnswer& answer, const TextStyle& style) {
         "at most, by " + plural(mapped.map_calls, "mmap call") + " of the program's own; " +
             human_bytes(mapped.mapped_bytes, style) + " at the end",
         style);
-  if (const auto rss = most_resident_bytes(answer.trace))
+  if (const auto rss = most_resident_bytes(answer.trace, memory_readings(answer.trace)))
     row(out, "peak RSS", human_bytes(*rss, style), "resident memory of the whole process", style);
   return out;
 }
