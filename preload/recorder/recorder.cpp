@@ -15,7 +15,6 @@
 #include <fmt/format.h>
 
 #include "platform/clock.h"
-#include "processor_choice.h"
 #include "run_place.h"
 
 namespace hl {
@@ -292,10 +291,8 @@ void Recorder::drain_all(uint64_t pass_ticks) {
     r->drain(pass_ticks);
     note_mark(*r);
     drained_bytes_ += pending;
-    if (pending >= kWorthwhileBytes && now_ns_ >= next_processor_check_ns_) {
-      leave_processor_to(r->watch().pid());
-      next_processor_check_ns_ = now_ns_ + 20 * kMs;
-    }
+    if (pending >= kWorthwhileBytes)
+      processor_.reconsider(r->watch().pid(), now_ns_);
     expect_children(*r);
   }
   if (due)

@@ -22,6 +22,7 @@
 #include "leak_scan.h"
 #include "memory_sampler.h"
 #include "process_recording.h"
+#include "processor_choice.h"
 #include "run_index.h"
 #include "session_file.h"
 
@@ -99,10 +100,10 @@ class Recorder {
   uint64_t lost_ = 0, lost_disk_full_ = 0; // of images that have ended
   CgroupMount cgroups_;
   GroupOomKills own_group_; // of processes whose group is not known
+  ProcessorChoice processor_;
   uint64_t started_ns_ = 0;
   uint64_t now_ns_ = 0, next_drain_ns_ = 0, next_housekeeping_ns_ = 0, next_end_check_ns_ = 0,
-           next_processor_check_ns_ = 0, next_scan_notice_ns_ = 0, next_mark_drain_ns_ = 0,
-           idle_since_ns_ = 0;
+           next_scan_notice_ns_ = 0, next_mark_drain_ns_ = 0, idle_since_ns_ = 0;
   bool marks_wait_ = false; // of somebody, until next_mark_drain_ns_
   uint64_t sleep_ns_ = 1'000'000;
   uint64_t drained_bytes_ = 0;                  // of this pass
