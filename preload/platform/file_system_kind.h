@@ -1,6 +1,7 @@
 // Which file systems may hold the session file: those where a page that was given room keeps it. Programs
 // write to the file through a mapping; where such a write needs room of its own (copy on write), or an answer
-// from somewhere else (a network, a process), it may block or end the program by SIGBUS.
+// from somewhere else (a network, a process), it may block or end the program by SIGBUS. And which take a
+// write before they know whether there is room for it.
 //
 // For the recorder and for the shim, so raw system calls alone.
 #pragma once
@@ -36,16 +37,42 @@ inline const char* unfit_file_system(uint32_t magic) {
     return "Ceph";
   case 0x5346414f:
     return "AFS";
+  case 0x6b414653:
+    return "AFS";
+  case 0x73757245:
+    return "Coda";
   case 0x786f4256:
     return "vboxsf";
+  case 0xbacbacbc:
+    return "VMware's shared folders";
+  case 0x0bd00bd0:
+    return "Lustre";
+  case 0x47504653:
+    return "GPFS";
+  case 0x19830326:
+    return "BeeGFS";
+  case 0x20030528:
+    return "OrangeFS";
+  case 0xaad7aaea:
+    return "PanFS";
+  case 0x01161970:
+    return "GFS2";
+  case 0x7461636f:
+    return "OCFS2";
   default:
     return nullptr;
   }
 }
 
-// The same for a file that was just made and is empty and writable, which tells more: overlayfs gives its own
-// magic number, whatever it stores files in. `fd` may be left with another attribute; it is not used if this
-// names a reason.
+// Somebody else has the disk: what a write could not store is told later, by fsync or close.
+inline bool tells_errors_late(uint32_t magic) {
+  constexpr uint32_t kBtrfs = 0x9123683e, kZfs = 0x2fc12fc1, kBcachefs = 0xca451a4e;
+  return unfit_file_system(magic) != nullptr && magic != kBtrfs && magic != kZfs && magic != kBcachefs;
+}
+
+// The same as unfit_file_system for a file that was just made and is empty and writable, which tells more:
+// overlayfs gives its own magic number, whatever it stores files in. `fd` may be left with another attribute;
+// it is not used if this names a reason.
 inline const char* unfit_file(int fd) {
   struct statfs info = {};
   if (failed(raw_syscall(SYS_fstatfs, fd, pointer_arg(&info))))

@@ -71,9 +71,12 @@ std::string ask_analyzer(const std::string& program, const std::vector<std::stri
     return "";
   if (!whole)
     kill(child, SIGKILL);
+  // One that waits for a file server or a FUSE process may not even die: it is left to itself.
   int status = 0;
-  waitpid(child, &status, 0);
-  if (!whole || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+  bool ended = false;
+  for (int i = 0; i < 200 && !(ended = waitpid(child, &status, whole ? 0 : WNOHANG) == child); i++)
+    poll(nullptr, 0, 1);
+  if (!whole || !ended || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
     return "";
   return text.substr(0, text.find('\n'));
 }

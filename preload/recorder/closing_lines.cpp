@@ -80,10 +80,8 @@ std::string closing_lines(const ClosingFacts& f) {
   const ControlMessage& m = f.figures;
   std::string out = fmt::format("{} after {}", end_text(f.status, m.oom_kills), duration_text(f.duration_ns));
   if (!f.has_figures)
-    return out +
-           fmt::format(
-               "\n{}  (incomplete: the recorder did not finish; the session file beside it has the rest)\n",
-               f.path);
+    return out + fmt::format("\n{}  (incomplete: the recorder did not finish; what it lacks is in {})\n",
+                             f.path, f.session);
   out += fmt::format("   cost {} CPU in the recorder", duration_text(m.recorder_cpu_ns));
   // Of next to nothing a share says nothing.
   if (f.application_cpu_ns >= 100'000'000)

@@ -11,10 +11,13 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+
+#include "platform/file_system_kind.h"
 
 namespace hl {
 
@@ -68,6 +71,7 @@ std::unique_ptr<TraceFile> TraceFile::create(const std::string& path, const uint
   }
   if (file->fd_ < 0)
     return nullptr;
+  file->look_at_file_system();
   TracePreamble preamble{};
   preamble.magic = kTraceMagic;
   preamble.version = kTraceVersion;
@@ -90,6 +94,7 @@ std::unique_ptr<TraceFile> TraceFile::reopen(const std::string& path, const uint
   file->fd_ = open(path.c_str(), O_RDWR | O_CLOEXEC);
   if (file->fd_ < 0)
     return nullptr;
+  file->look_at_file_system();
   TracePreamble preamble;
   if (!read_exactly(file->fd_, &preamble, sizeof(preamble), 0) || preamble.magic != kTraceMagic ||
       preamble.version != kTraceVersion || std::memcmp(preamble.uuid, uuid, sizeof(preamble.uuid)) != 0)
@@ -140,7 +145,25 @@ TraceFile::~TraceFile() {
     close(fd_);
 }
 
+void TraceFile::look_at_file_system() {
+  struct statfs info;
+  tells_errors_late_ = fstatfs(fd_, &info) == 0 && sys::tells_errors_late(static_cast<uint32_t>(info.f_type));
+}
+
 bool TraceFile::write_at_end(std::span<const uint8_t> head, std::span<const uint8_t> payload) {
+  bool good = write_parts(head, payload);
+  if (good && tells_errors_late_ && fdatasync(fd_) != 0 && errno != EINVAL && errno != ENOSYS) {
+    error_ = errno;
+    good = false;
+  }
+  if (good)
+    bytes_ += padded(head.size() + payload.size());
+  else if (ftruncate(fd_, static_cast<off_t>(bytes_)) != 0)
+    return false; // best effort: a torn end is found by its hash too
+  return good;
+}
+
+bool TraceFile::write_parts(std::span<const uint8_t> head, std::span<const uint8_t> payload) {
   static constexpr uint8_t kZeros[8] = {};
   const size_t padding = padded(payload.size()) - payload.size();
   iovec parts[3] = {{const_cast<uint8_t*>(head.data()), head.size()},
@@ -156,9 +179,6 @@ bool TraceFile::write_at_end(std::span<const uint8_t> head, std::span<const uint
       continue;
     if (got <= 0) {
       error_ = got < 0 ? errno : ENOSPC;
-      // Best effort: a torn end is found by its hash too.
-      if (ftruncate(fd_, static_cast<off_t>(bytes_)) != 0)
-        return false;
       return false;
     }
     written += static_cast<uint64_t>(got);
@@ -170,7 +190,6 @@ bool TraceFile::write_at_end(std::span<const uint8_t> head, std::span<const uint
       next->iov_len -= skip;
     }
   }
-  bytes_ += wanted;
   return true;
 }
 

@@ -1,6 +1,10 @@
 // Appends whole, checksummed chunks to one trace file. A chunk that could not be written whole (full disk) is
 // cut off again, so that the file always ends with a whole chunk or, after a crash, with one torn chunk that
 // reopening cuts off. Never overwrites a file it did not create: reopening demands the trace's UUID.
+//
+// What append() has said to be written, nobody else has any more. Over a network (NFS, SMB, sshfs) a write
+// succeeds before the server has said whether it has room, so there each chunk is waited for (fdatasync). On
+// a disk of this machine room is taken by the write itself.
 #pragma once
 
 #include <cstdint>
@@ -52,10 +56,13 @@ class TraceFile {
  private:
   TraceFile() = default;
   bool write_at_end(std::span<const uint8_t> head, std::span<const uint8_t> payload);
+  bool write_parts(std::span<const uint8_t> head, std::span<const uint8_t> payload);
+  void look_at_file_system();
 
   std::string path_;
   int fd_ = -1;
   int error_ = 0;
+  bool tells_errors_late_ = false;
   bool closed_ = false;
   uint64_t bytes_ = 0;
   uint32_t next_sequence_ = 0;

@@ -1,7 +1,10 @@
 """Disks to record onto that fill up, fail or are missing: mounted for one command, gone with it. What the tests of
 places that cannot be written to stand on."""
+import os
+import re
 import struct
 import unittest
+from pathlib import Path
 
 import harness
 from harness import HEAPLEDGER, analyze, program, run
@@ -31,6 +34,9 @@ class Disks(harness.TestCase):
         self.disk.mkdir()
         self.kept.mkdir()
 
+    namespaces = MOUNT
+    become = ""  # words before a command that make another user run it
+
     def run_on_a_disk(self, mount, before, *options, command=None, output="t.hlt", after="", timeout=120):
         """Records random_calls onto a disk that ends with the call; what is on it at the end is in self.kept. `mount`:
         what `mount` takes for a disk without a device, or a whole command."""
@@ -38,9 +44,9 @@ class Disks(harness.TestCase):
         if mount.startswith("-"):
             mount = f"mount {mount} none {self.disk}"
         script = (f"{{ {mount}; }} && cd {self.disk} || exit 99\n{before}\n"
-                  f"{HEAPLEDGER} record -o {self.disk}/{output} {' '.join(options)} -- {command}\nstatus=$?\n{after}\n"
+                  f"{self.become} {HEAPLEDGER} record -o {self.disk}/{output} {' '.join(options)} -- {command}\nstatus=$?\n{after}\n"
                   f"cp -a {self.disk}/. {self.kept}/\nexit $status\n")
-        return run([*MOUNT, "sh", "-c", script], timeout=timeout)
+        return run([*self.namespaces, "sh", "-c", script], timeout=timeout)
 
     def assert_runs_unharmed(self, recorded, rounds=ROUNDS):
         alone = run([program("random_calls"), str(rounds)])
@@ -76,3 +82,58 @@ class Disks(harness.TestCase):
         self.assertEqual(report["totals"]["allocation_calls"], info["events"]["allocations"] +
                          info["events"]["reallocations"])
         return info
+
+
+# Every page of the session file is written to again and again, with all of it written back in between.
+OVERWRITE = "for round in 1 2 3 4 5 6; do sync; more 50000; done"
+
+
+def mounts(make, options="loop"):
+    """Skips where a file system in a file cannot be mounted: no right, no loop device, no such file system."""
+    script = (f"cd $(mktemp -d) && truncate -s 320M i && mkdir d && {{ {make} i; }} >/dev/null 2>&1 && "
+              f"mount -o {options} i d && umount d; status=$?; rm -r $PWD; exit $status")
+    works = os.geteuid() == 0 and run(["unshare", "-m", "sh", "-c", script]).status == 0
+    return unittest.skipUnless(works, f"{make} and mount -o {options} do not work here")
+
+
+class Filled(Disks):
+    """Disks on which something happens while a program is recorded."""
+
+    def setUp(self):
+        super().setUp()
+        self.counts = self.scratch / "counts"
+
+    def until_killed(self, trouble, *options, mount, after=""):
+        """Records until_killed, which runs until `trouble` is done and makes 200 000 calls more. `trouble`: shell words
+        that begin when the program runs; `more N` waits for N calls."""
+        self.counts.unlink(missing_ok=True)
+        over = f"[ -e {self.counts}.over ]"
+        script = (f"rm -f {self.counts}.*\ncompleted() {{ od -An -tu8 -N8 {self.counts} | tr -d ' '; }}\n"
+                  "more() { at=$(completed); "
+                  f"until [ $(completed) -gt $((at + $1)) ] || {over}; do sleep 0.01; done; }}\n"
+                  f"(until [ -s {self.counts} ] || {over}; do sleep 0.01; done\n{trouble}\n"
+                  f"touch {self.counts}.go) >/dev/null 2>&1 & troubled=$!")
+        recorded = self.run_on_a_disk(mount, script, "--pool-size=1", "--sample-budget=0", *options,
+                                      command=f"{program('until_killed')} {self.counts} 200000 go",
+                                      after=f"touch {self.counts}.over; wait $troubled; {after}")
+        # A session file that stays because the trace could not be closed.
+        for session in re.findall(rb" what it lacks is in (/\S+)", recorded.stderr):
+            self.addCleanup(Path(session.decode()).unlink, missing_ok=True)
+        self.assertEqual((recorded.status, recorded.stdout), (0, b""), recorded.explain())
+        return recorded
+
+    def image(self, make, megabytes, options="loop"):
+        """A command that mounts a file system in a file."""
+        image = self.scratch / "image"
+        return (f"rm -f {image}; truncate -s {megabytes}M {image} && "
+                f"{make} {image} >/dev/null 2>&1 && mount -o {options} {image} {self.disk}")
+
+    def fill(self):
+        return f"{self.become} dd if=/dev/urandom of=rest bs=64k; {self.become} dd if=/dev/zero of=rest2 bs=1k\n"
+
+    def assert_a_full_disk_harms_nobody(self, mount, full=b"No space left on device"):
+        """Filled while the program runs, which then writes to pages of the session file that were written back: one
+        that must be copied finds no room."""
+        recorded = self.until_killed(self.fill() + OVERWRITE, mount=mount, after="rm rest rest2")
+        self.assert_one_line(recorded, WRITES_FAILED + full)
+        return self.assert_counts(self.kept / "t.hlt", self.counts)

@@ -1,52 +1,12 @@
 """File systems that a trace may be recorded onto, each with room and full. Where memory cannot be shared safely
 (copy on write, FUSE) the session file goes to a tmpfs, so that a full disk harms no program."""
 import os
-import re
 import sys
-import unittest
-from pathlib import Path
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
-from disks import ROUNDS, WRITES_FAILED, Disks, can_mount
+from disks import OVERWRITE, WRITES_FAILED, Filled, can_mount, mounts
 from harness import analyze, dump_lines, program, require, run
-
-
-# Every page of the session file is written to again and again, with all of it written back in between.
-OVERWRITE = "for round in 1 2 3 4 5 6; do sync; more 50000; done"
-
-
-def mounts(make, options="loop"):
-    """Skips where a file system in a file cannot be mounted: no right, no loop device, no such file system."""
-    script = (f"cd $(mktemp -d) && truncate -s 320M i && mkdir d && {{ {make} i; }} >/dev/null 2>&1 && "
-              f"mount -o {options} i d && umount d; status=$?; rm -r $PWD; exit $status")
-    works = os.geteuid() == 0 and run(["unshare", "-m", "sh", "-c", script]).status == 0
-    return unittest.skipUnless(works, f"{make} and mount -o {options} do not work here")
-
-
-class Filled(Disks):
-    def setUp(self):
-        super().setUp()
-        self.counts = self.scratch / "counts"
-
-    def until_killed(self, trouble, *options, mount, after=""):
-        """Records until_killed, which runs until `trouble` is done and makes 200 000 calls more. `trouble`: shell words
-        that begin when the program runs; `more N` waits for N calls."""
-        self.counts.unlink(missing_ok=True)
-        over = f"[ -e {self.counts}.over ]"
-        script = (f"rm -f {self.counts}.*\ncompleted() {{ od -An -tu8 -N8 {self.counts} | tr -d ' '; }}\n"
-                  "more() { at=$(completed); "
-                  f"until [ $(completed) -gt $((at + $1)) ] || {over}; do sleep 0.01; done; }}\n"
-                  f"(until [ -s {self.counts} ] || {over}; do sleep 0.01; done\n{trouble}\n"
-                  f"touch {self.counts}.go) >/dev/null 2>&1 & troubled=$!")
-        recorded = self.run_on_a_disk(mount, script, "--pool-size=1", "--sample-budget=0", *options,
-                                      command=f"{program('until_killed')} {self.counts} 200000 go",
-                                      after=f"touch {self.counts}.over; wait $troubled; {after}")
-        # A session file that stays because the trace could not be closed.
-        for session in re.findall(rb" what it lacks is in (/\S+)", recorded.stderr):
-            self.addCleanup(Path(session.decode()).unlink, missing_ok=True)
-        self.assertEqual((recorded.status, recorded.stdout), (0, b""), recorded.explain())
-        return recorded
 
 
 @can_mount
@@ -55,12 +15,6 @@ class FileSystems(Filled):
         super().setUp()
         self.lower = self.scratch / "lower"
         self.lower.mkdir()
-
-    def image(self, make, megabytes, options="loop"):
-        """A command that mounts a file system in a file."""
-        image = self.scratch / "image"
-        return (f"rm -f {image}; truncate -s {megabytes}M {image} && "
-                f"{make} {image} >/dev/null 2>&1 && mount -o {options} {image} {self.disk}")
 
     def overlay(self, below):
         """The same, and an overlay above it in its place."""
@@ -73,14 +27,6 @@ class FileSystems(Filled):
         self.assertEqual(set(os.listdir(self.kept)) - {"lost+found"}, {"t.hlt"}, recorded.explain())
         self.assert_nothing_lost(self.kept / "t.hlt")
         (self.kept / "t.hlt").unlink()
-
-    def assert_a_full_disk_harms_nobody(self, mount, full=b"No space left on device"):
-        """Filled while the program runs, which then writes to pages of the session file that were written back: one
-        that must be copied finds no room."""
-        fill = "dd if=/dev/urandom of=rest bs=64k; dd if=/dev/zero of=rest2 bs=1k\n"
-        recorded = self.until_killed(fill + OVERWRITE, mount=mount, after="rm rest rest2")
-        self.assert_one_line(recorded, WRITES_FAILED + full)
-        return self.assert_counts(self.kept / "t.hlt", self.counts)
 
     @mounts("mkfs.ext4 -q")
     def test_ext4(self):
@@ -115,13 +61,6 @@ class FileSystems(Filled):
         mount = self.overlay(self.image("mkfs.btrfs -q -M", 64))
         self.assert_all_is_recorded(mount)
         self.assert_a_full_disk_harms_nobody(mount)
-
-    @mounts("mkfs.ext4 -q -O quota -E quotatype=usrquota", "loop,usrquota")
-    def test_quota_of_a_user_is_used_up(self):
-        """What the file system itself refuses one user while there is room for others."""
-        mount = (self.image("mkfs.ext4 -q -O quota -E quotatype=usrquota", 64, "loop,usrquota") +
-                 f" && setquota -u 12345 20000 20000 0 0 {self.disk} && chmod 777 {self.disk} {self.scratch}")
-        self.assert_a_full_disk_harms_nobody(mount, full=b"Disk quota exceeded")
 
     @mounts("mkfs.ext4 -q")
     def test_what_is_below_the_file_system_is_full(self):

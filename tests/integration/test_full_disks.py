@@ -118,10 +118,11 @@ class Refused(Disks):
 class FailingDisk(Disks):
     """EIO, by a library preloaded into the recorder."""
 
-    def record_with_failing_writes(self, limit, trouble=None):
+    def record_with_failing_writes(self, limit, trouble=None, **environment):
         """Records until_killed; with `trouble`, it runs until this was done, and makes `limit` calls then."""
         self.trigger, self.counts = self.scratch / "trigger", self.scratch / "counts"
-        environment = clean_environment(LD_PRELOAD=harness.PROGRAMS / "failing_writes.so", FAILING_WRITES=self.trigger)
+        environment = clean_environment(LD_PRELOAD=harness.PROGRAMS / "failing_writes.so", FAILING_WRITES=self.trigger,
+                                        **environment)
         # A sample that cannot be written costs no event, and the one write that fails here is to cost some.
         process = subprocess.Popen([HEAPLEDGER, "record", "--pool-size=1", "--sample-budget=0", "-o",
                                     self.scratch / "t.hlt", "--",
@@ -171,6 +172,21 @@ class FailingDisk(Disks):
         info = self.assert_much_was_written()
         self.assertFalse((self.scratch / "t.hlt.session").exists())
         self.assertEqual(info["ended"]["how"], "exited")
+
+    def test_server_that_has_no_room_and_says_so_late(self):
+        def trouble():
+            self.begin_to_fail()
+            self.trigger.unlink()
+        finished = self.record_with_failing_writes(500000, trouble, FAILING_WRITES_LATE=1)
+        self.assert_one_line(finished, WRITES_FAILED + b"No space left on device")
+        info = self.assert_much_was_written()
+        self.assertEqual(info["ended"]["how"], "exited")
+
+    def test_server_that_never_has_room(self):
+        self.scratch.joinpath("trigger").touch()
+        finished = self.record_with_failing_writes(50000, FAILING_WRITES_LATE=1)
+        self.assert_one_line(finished, WRITES_FAILED + b"No space left on device")
+        self.assertIn(b"there is no trace", finished.stderr)
 
     def test_no_write_ever_succeeds(self):
         self.scratch.joinpath("trigger").touch()
