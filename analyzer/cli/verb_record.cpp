@@ -1,4 +1,5 @@
 // `heapledger record`: recording is the recorder's business; this only becomes it.
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -14,7 +15,9 @@ namespace hl {
 
 int run_record(int argc, char** argv) {
   std::error_code error;
-  const std::filesystem::path own = std::filesystem::read_symlink("/proc/self/exe", error);
+  std::filesystem::path own = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (const char* const started = reinterpret_cast<const char*>(::getauxval(AT_EXECFN)); error && started)
+    own = std::filesystem::canonical(started, error); // a container may have no /proc
   std::string recorder = (own.parent_path() / "heapledger-recorder").string();
   std::vector<char*> arguments;
   std::string verb = "supervise";

@@ -13,7 +13,11 @@ namespace {
 const char* failure_words(uint32_t failure) {
   switch (static_cast<ScanFailure>(failure)) {
   case ScanFailure::refused:
-    return "the kernel does not permit to stop it";
+    return "stopping it (ptrace) is refused. By a tracer that is attached already, by a container or its "
+           "seccomp "
+           "filter (--cap-add=SYS_PTRACE permits it), or by kernel.yama.ptrace_scope; `heapledger leaks` of "
+           "its "
+           "trace says more. The scan at its end needs none of this";
   case ScanFailure::gone:
     return "the process ended, or became another program";
   case ScanFailure::no_memory:
@@ -80,7 +84,8 @@ int run_snapshot(int argc, char** argv) {
       }
       const ScanDesk& desk = process.desk();
       if (desk.way.load() == static_cast<uint32_t>(ScanWay::none)) {
-        std::printf("%s: not scanned: %s\n", name.c_str(), failure_words(desk.failure.load()));
+        std::fprintf(stderr, "heapledger snapshot: %s: not scanned: %s\n", name.c_str(),
+                     failure_words(desk.failure.load()));
         return int{kExitUnusableTrace};
       }
       std::printf("%s: %s\n", name.c_str(), scan_line(desk).c_str());

@@ -77,6 +77,8 @@ StoppedProcess::StoppedProcess(uint32_t pid) : pid_(pid) {
     // A task that is not stopped yet may still start others.
     while (seize_new_tasks())
       wait_for_stops(kStopLimitNs);
+    if (tasks_.empty() && ::access("/proc/self/stat", F_OK) != 0)
+      throw ScanFailed(ScanFailure::scanner_failed, "there is no /proc here");
     if (!exists())
       throw ScanFailed(ScanFailure::gone, "the process ended before it could be stopped");
   } catch (...) {

@@ -8,6 +8,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "boot/bootstrap_heap.h"
@@ -117,9 +118,22 @@ Origin find_origin(uint64_t own_namespace) {
   return origin;
 }
 
+// Without /proc the kernel's word of how the program was started is all there is; relative, it would only be
+// true by chance.
+size_t started_program(char* to, size_t room) {
+  const char* const path = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
+  if (path == nullptr || *path != '/')
+    return 0;
+  const size_t bytes = strnlen(path, room);
+  memcpy(to, path, bytes);
+  return bytes;
+}
+
 void describe_process(SessionProcess* slot, bool with_arguments) {
   const size_t room = sizeof slot->text;
   size_t used = read_link("/proc/self/exe", slot->text, room / 4);
+  if (used == 0)
+    used = started_program(slot->text, room / 4);
   slot->exe_bytes = static_cast<uint32_t>(used);
   if (with_arguments) {
     const size_t bytes = read_proc("/proc/self/cmdline", slot->text + used, room / 2);

@@ -23,6 +23,7 @@
 #include <fmt/format.h>
 
 #include "heapledger/scan_channel.h"
+#include "own_program.h"
 #include "platform/clock.h"
 #include "platform/syscalls.h"
 
@@ -35,9 +36,7 @@ constexpr uint64_t kLongestSampleNs = 10'000'000'000;
 constexpr int kScannerChannel = 3, kScannerResult = 4; // descriptors as the scanner has them
 
 std::string program_beside_us() {
-  char path[PATH_MAX];
-  const ssize_t bytes = readlink("/proc/self/exe", path, sizeof(path));
-  const std::string self(path, bytes > 0 ? static_cast<size_t>(bytes) : 0);
+  const std::string self = own_program();
   return self.substr(0, self.rfind('/') + 1) + "heapledger";
 }
 

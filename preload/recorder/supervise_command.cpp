@@ -18,6 +18,7 @@
 #include "closing_lines.h"
 #include "heapledger/session_layout.h"
 #include "operator_library.h"
+#include "own_program.h"
 #include "platform/syscalls.h"
 #include "record_options.h"
 #include "run_place.h"
@@ -26,12 +27,6 @@
 namespace hl {
 
 namespace {
-
-std::string own_path() {
-  char path[PATH_MAX];
-  const ssize_t bytes = readlink("/proc/self/exe", path, sizeof(path));
-  return bytes <= 0 ? "" : std::string(path, static_cast<size_t>(bytes));
-}
 
 // The shim beside this program or in the lib directory next to it.
 bool find_shim(const std::string& program, std::string& shim, std::string& why) {
@@ -111,7 +106,7 @@ int supervise_command(int argc, char** argv) {
     fputs(kRecordUsage, stdout);
     return 0;
   }
-  const std::string program = own_path();
+  const std::string program = own_program();
   std::string shim;
   RunPlace place;
   if (!find_shim(program, shim, why) || !choose_run_place(options, place, why))
