@@ -343,7 +343,8 @@ class FromOutside(Scans):
             self.assertEqual(run([HEAPLEDGER, "snapshot", self.pid, "--leaks"]).status, 0)
         self.behave("fail")
         failed = run([HEAPLEDGER, "snapshot", self.pid, "--leaks", "--name", "broken"])
-        self.assertEqual((failed.status, failed.stdout), (3, b"broken: not scanned: the scanner failed\n"))
+        self.assertEqual((failed.status, failed.stdout, failed.stderr),
+                         (3, b"", b"heapledger snapshot: broken: not scanned: the scanner failed\n"))
         self.behave("good")
         self.scans()
         marks = self.finish()

@@ -30,14 +30,16 @@ class Nfs(Filled):
         self.backing = self.scratch / "backing"
         self.backing.mkdir()
 
+    def export(self, options="no_root_squash"):
+        return f"exportfs -i -o rw,no_subtree_check,fsid=0,insecure,{options} 127.0.0.1:{self.backing}"
+
     def serve(self, mount_options="hard", export_options="no_root_squash"):
         """A command that starts a server with 32 MB and mounts them."""
         state = "/var/lib/nfs"
         return (f"mount -t tmpfs -o size=32m none {self.backing} && chmod 1777 {self.backing} && ip link set lo up && "
                 f"mount -t tmpfs none {state} && mkdir {state}/v4recovery {state}/rpc_pipefs && touch {state}/etab && "
                 f"mount -t rpc_pipefs none {state}/rpc_pipefs && mount -t nfsd none /proc/fs/nfsd && "
-                f"exportfs -i -o rw,no_subtree_check,fsid=0,insecure,{export_options} 127.0.0.1:{self.backing} && "
-                f"{{ rpc.mountd -F >/dev/null 2>&1 & }} && rpc.nfsd -N 3 -G 10 -L 10 2 && "
+                f"{self.export(export_options)} && {{ rpc.mountd -F >/dev/null 2>&1 & }} && rpc.nfsd -N 3 -G 10 -L 10 2 && "
                 f"trap 'umount -fl {self.disk}; rpc.nfsd 0' EXIT && "
                 f"mount -t nfs4 -o timeo=20,retrans=1,{mount_options} 127.0.0.1:/ {self.disk} && "
                 # A server that has just started lets nobody open a file for ten seconds.
@@ -73,24 +75,35 @@ class Nfs(Filled):
         self.assert_one_line(recorded, WRITES_FAILED + b"No space left on device")
         self.assertIn(b"there is no trace", recorded.stderr)
 
-    def test_server_stands_still_and_comes_back(self):
-        self.record_with("rpc.nfsd 0; more 700000; rpc.nfsd 2; sleep 5; more 300000")
-        info = analyze("info", self.kept / "t.hlt")
-        gaps = sum(b" kind=lost " in line for line in dump_lines(self.kept / "t.hlt"))
-        self.assertEqual(info["events"]["total"] - gaps + info["lost"]["events"], self.completed(self.counts) + 3)
-        self.assertEqual({cause for cause, count in info["lost"]["by_cause"].items() if count}, {"pool_exhausted"})
-
-    def test_server_goes_and_the_mount_is_soft(self):
-        recorded = self.record_with("rpc.nfsd 0; more 700000; sleep 10; rpc.nfsd 2; more 300000", mount_options="soft")
+    def assert_recorded_and_lost_are_all(self, recorded, causes, perhaps=frozenset()):
         info = analyze("info", self.kept / "t.hlt")
         gaps = sum(b" kind=lost " in line for line in dump_lines(self.kept / "t.hlt"))
         self.assertEqual(info["events"]["total"] - gaps + info["lost"]["events"], self.completed(self.counts) + 3,
                          recorded.explain())
+        self.assertEqual({cause for cause, count in info["lost"]["by_cause"].items() if count} - perhaps, causes)
 
-    def test_trace_removed_on_the_server(self):
-        recorded = self.record_with(f"rm {self.backing}/t.hlt; more 400000; touch {self.backing}/t.hlt")
-        self.assert_one_line(recorded, WRITES_FAILED + b"Stale file handle")
-        self.assertIn(b"the trace could not be closed", recorded.stderr)
+    def test_server_that_cannot_be_reached_for_a_while(self):
+        """The recorder waits; the program does for two seconds."""
+        recorded = self.record_with("ip link set lo down; more 700000; ip link set lo up; sleep 8; more 300000")
+        self.assert_recorded_and_lost_are_all(recorded, {"pool_exhausted"})
+
+    def test_soft_mount_of_a_server_that_cannot_be_reached_for_a_while(self):
+        """Whether the recorder waits or is told that a write failed is the client's affair."""
+        recorded = self.record_with("ip link set lo down; more 700000; sleep 10; ip link set lo up; sleep 8; more 300000",
+                                    mount_options="soft")
+        self.assert_recorded_and_lost_are_all(recorded, {"pool_exhausted"}, {"disk_full"})
+
+    def assert_goes_on_after(self, trouble, end_of_trouble, reason):
+        recorded = self.record_with(f"{trouble}; exportfs -f; more 500000; {end_of_trouble}; exportfs -f; more 500000")
+        self.assert_one_line(recorded, WRITES_FAILED + reason)
+        info = self.assert_counts(self.kept / "t.hlt", self.counts)
+        self.assertEqual(info["ended"]["how"], "exited")
+
+    def test_export_withdrawn_for_a_while(self):
+        self.assert_goes_on_after(f"exportfs -u 127.0.0.1:{self.backing}", self.export(), b"Permission denied")
+
+    def test_stale_handle_for_a_while(self):
+        self.assert_goes_on_after(f"mount -t tmpfs none {self.backing}", f"umount -l {self.backing}", b"Stale file handle")
 
     def test_root_has_no_rights_on_the_server(self):
         recorded = self.run_on_a_disk(self.serve(export_options="root_squash"), f"chmod 755 {self.backing}")
