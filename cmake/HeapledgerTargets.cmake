@@ -18,7 +18,7 @@ endif()
 
 # Flags of in-process code. It is compiled without sanitizers: it runs below malloc.
 set(HEAPLEDGER_SHIM_FLAGS -fno-exceptions -fno-rtti -fno-threadsafe-statics -fno-stack-protector
-    -fvisibility=hidden -fvisibility-inlines-hidden -ftls-model=initial-exec -fno-plt
+    -fvisibility=hidden -fvisibility-inlines-hidden -ftls-model=initial-exec -fno-plt -fno-tree-vectorize
     -fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free
     -fasynchronous-unwind-tables -fno-semantic-interposition)
 

@@ -115,46 +115,75 @@ inline uint8_t* put_field(uint8_t* p, uint64_t v, unsigned bytes) {
 
 } // namespace block_codec
 
-// Writes one short event at `out` (room for kMaxShortEventBytes + 8: fields are stored eight bytes at a
-// time) and advances the cursor. Returns the number of bytes, or 0 if a field does not fit seven bytes
-// (an address delta or size beyond 2^54: the caller seals the block and starts another with a new base,
-// or drops and counts). `usable` is the true usable size; it is sent only if `predicted` differs.
-[[gnu::always_inline]] inline uint32_t encode_short_event(uint8_t* out, BlockCursor& cursor, const Event& e,
-                                                          uint64_t predicted) {
+// A short event before it is written: the fields as they will be stored, and how many bytes each takes. In
+// two steps, so that nothing but stores remains to be done when the writer touches shared memory.
+struct PreparedEvent {
+  uint64_t time, address, stack, size;
+  unsigned time_bytes, address_bytes, stack_bytes, size_bytes;
+  unsigned flag; // bit 3 of op
+};
+
+// Fields relative to `cursor`. false: one does not fit seven bytes (an address delta or size beyond 2^54: the
+// caller seals the block and starts another with a new base, or drops and counts).
+// The usable size is sent only if `predicted` differs.
+[[gnu::always_inline]] inline bool prepare_short_event(PreparedEvent& out, const BlockCursor& cursor,
+                                                       const Event& e, uint64_t predicted) {
   using namespace block_codec;
-  const uint64_t time = e.ticks - cursor.ticks;
-  const uint64_t address = pack_address(e.address, cursor.address);
-  const bool has_stack = e.kind != EventKind::free || e.stack != 0;
-  const uint64_t stack =
-      has_stack ? zigzag(static_cast<int64_t>(e.stack) - static_cast<int64_t>(cursor.stack)) : 0;
-  if ((time | address | e.size) > kMaxPacked)
-    return 0;
   const bool is_free = e.kind == EventKind::free;
-  const bool flag = is_free ? has_stack : e.usable != predicted;
-  const unsigned nt = byte_length(time), na = byte_length(address), ns = stack_byte_length(stack),
-                 nz = is_free ? 0 : byte_length(e.size);
-  const uint16_t head = static_cast<uint16_t>((static_cast<unsigned>(e.kind) | (flag ? 8u : 0u)) << 12 |
-                                              nz << 9 | ns << 6 | na << 3 | nt);
-  std::memcpy(out, &head, 2);
-  uint8_t* p = out + 2;
-  p = put_field(p, time, nt);
-  p = put_field(p, address, na);
-  p = put_field(p, stack, ns);
-  if (!is_free)
-    p = put_field(p, e.size, nz);
-  if (flag && !is_free)
-    p = put_leb(p, e.usable);
+  const bool has_stack = !is_free || e.stack != 0;
+  out.time = e.ticks - cursor.ticks;
+  out.address = pack_address(e.address, cursor.address);
+  out.stack = has_stack ? zigzag(static_cast<int64_t>(e.stack) - static_cast<int64_t>(cursor.stack)) : 0;
+  out.size = e.size;
+  out.flag = is_free ? has_stack : e.usable != predicted;
+  out.time_bytes = byte_length(out.time);
+  out.address_bytes = byte_length(out.address);
+  out.stack_bytes = stack_byte_length(out.stack);
+  out.size_bytes = is_free ? 0 : byte_length(out.size);
+  return (out.time | out.address | out.size) <= kMaxPacked;
+}
+
+// Writes what was prepared at `to` (room for kMaxShortEventBytes + 8: fields are stored eight bytes at a
+// time). Returns its end.
+[[gnu::always_inline]] inline uint8_t* store_short_event(uint8_t* to, const PreparedEvent& prepared,
+                                                         const Event& e) {
+  using namespace block_codec;
+  const bool is_free = e.kind == EventKind::free;
+  const uint16_t head = static_cast<uint16_t>((static_cast<unsigned>(e.kind) | prepared.flag << 3) << 12 |
+                                              prepared.size_bytes << 9 | prepared.stack_bytes << 6 |
+                                              prepared.address_bytes << 3 | prepared.time_bytes);
+  std::memcpy(to, &head, 2);
+  uint8_t* p = to + 2;
+  p = put_field(p, prepared.time, prepared.time_bytes);
+  p = put_field(p, prepared.address, prepared.address_bytes);
+  p = put_field(p, prepared.stack, prepared.stack_bytes);
+  if (!is_free) {
+    p = put_field(p, prepared.size, prepared.size_bytes);
+    if (prepared.flag != 0)
+      p = put_leb(p, e.usable);
+  }
   if (e.kind == EventKind::realloc) {
     p = put_leb(p, e.ticks - e.ticks_before);
     p = put_leb(p, zigzag(static_cast<int64_t>(e.old_address - e.address)));
   } else if (e.kind == EventKind::aligned) {
     p = put_leb(p, e.alignment);
   }
-  cursor.ticks = e.ticks;
-  cursor.address = e.address;
-  if (has_stack)
-    cursor.stack = e.stack;
-  return static_cast<uint32_t>(p - out);
+  return p;
+}
+
+// The cursor behind the event.
+[[gnu::always_inline]] inline BlockCursor cursor_after(const BlockCursor& cursor, const Event& e) {
+  const bool has_stack = e.kind != EventKind::free || e.stack != 0;
+  return {e.ticks, e.address, has_stack ? e.stack : cursor.stack};
+}
+
+// All of it at once. Returns the number of bytes, 0 if a field does not fit; advances the cursor.
+inline uint32_t encode_short_event(uint8_t* out, BlockCursor& cursor, const Event& e, uint64_t predicted) {
+  PreparedEvent prepared;
+  if (!prepare_short_event(prepared, cursor, e, predicted))
+    return 0;
+  cursor = cursor_after(cursor, e);
+  return static_cast<uint32_t>(store_short_event(out, prepared, e) - out);
 }
 
 // Writes one extended event; payload_bytes <= 511. Room: kMaxExtendedEventBytes + 8. Returns bytes, 0 if too

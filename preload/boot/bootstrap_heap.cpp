@@ -6,9 +6,9 @@
 
 namespace hl {
 
+alignas(64) char g_bootstrap_arena[kBootstrapBytes];
+
 namespace {
-constexpr size_t kArenaBytes = 64 * 1024;
-alignas(64) char g_arena[kArenaBytes];
 constinit std::atomic<size_t> g_used;
 constinit std::atomic<uint32_t> g_blocks;
 } // namespace
@@ -16,21 +16,17 @@ constinit std::atomic<uint32_t> g_blocks;
 void* bootstrap_allocate(size_t bytes, size_t alignment) {
   if (alignment < 16)
     alignment = 16;
-  if (bytes > kArenaBytes || alignment > 4096)
+  if (bytes > kBootstrapBytes || alignment > 4096)
     return nullptr;
   const size_t need = ((bytes + 15) & ~size_t{15}) + 16 + alignment;
   const size_t start = g_used.fetch_add(need, std::memory_order_relaxed);
-  if (start + need > kArenaBytes)
+  if (start + need > kBootstrapBytes)
     return nullptr;
-  const uintptr_t first = reinterpret_cast<uintptr_t>(g_arena) + start + 16;
+  const uintptr_t first = reinterpret_cast<uintptr_t>(g_bootstrap_arena) + start + 16;
   char* const p = reinterpret_cast<char*>((first + alignment - 1) & ~(uintptr_t{alignment} - 1));
   reinterpret_cast<size_t*>(p)[-1] = bytes;
   g_blocks.fetch_add(1, std::memory_order_relaxed);
   return p;
-}
-
-bool is_bootstrap(const void* p) {
-  return reinterpret_cast<uintptr_t>(p) - reinterpret_cast<uintptr_t>(g_arena) < kArenaBytes;
 }
 
 uint32_t bootstrap_blocks() {

@@ -34,14 +34,14 @@ void seal_lane(Lane& lane) {
   lane.block = nullptr;
 }
 
-void EventWriter::begin_slowly(uint64_t frame, uint32_t room_bytes) {
+void EventClaim::begin_slowly(uint64_t frame, uint32_t room_bytes) {
   if (g_process.phase.load(std::memory_order_acquire) != Phase::recording && !attach_now())
     return;
-  const uint32_t word = g_process.fork_word->load(std::memory_order_acquire);
-  if (word != g_process.generation) {
-    if (word != kAdopting)
+  const uint32_t found = g_process.fork_word->load(std::memory_order_acquire);
+  if (found != g_process.generation) {
+    if (found != kAdopting)
       adopt_forked_child(0);
-    if (!is_attached_here()) {
+    if (g_process.fork_word->load(std::memory_order_relaxed) != g_process.generation) {
       count_loss(LossCause::forked_midway);
       return;
     }
@@ -62,47 +62,45 @@ void EventWriter::begin_slowly(uint64_t frame, uint32_t room_bytes) {
     t->held_floor = 0;
     t->depth -= 1;
   }
-  const uint32_t level = t->depth;
-  if (level >= kLanes) {
+  const uint32_t depth = t->depth;
+  if (depth >= kLanes) {
     count_loss(LossCause::nested_signal);
     return;
   }
-  t->guards[level] = frame;
+  t->guards[depth] = frame;
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  t->depth = level + 1;
+  t->depth = depth + 1;
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  open_lane(*t, level, room_bytes < kLaneReserve ? kLaneReserve : room_bytes);
+  open_lane(*t, depth);
+  if (has_room(room_bytes < kLaneReserve ? kLaneReserve : room_bytes) || next_block())
+    set_floor();
 }
 
-bool EventWriter::next_block() {
-  const bool first = lane_->block == nullptr;
-  return open_block(first ? now(false) : lane_->cursor.ticks, first ? 0 : lane_->cursor.address);
+bool EventClaim::next_block() {
+  const bool first = lane->block == nullptr;
+  return open_block(first ? EventWriter::now(false) : lane->cursor.ticks, first ? 0 : lane->cursor.address);
 }
 
-bool EventWriter::restart_block(uint64_t ticks, uint64_t address) {
-  return open_block(ticks, address);
-}
-
-bool EventWriter::open_block(uint64_t base_ticks, uint64_t base_address) {
+bool EventClaim::open_block(uint64_t base_ticks, uint64_t base_address) {
   const uint32_t index = take_event_block();
   if (index == kNoBlock) {
-    lane_->unreported_losses += 1;
+    lane->unreported_losses += 1;
     lose(LossCause::pool_exhausted);
     return false;
   }
   // A handler may fork between here and the end: the block is the parent's then, who goes on as we do. The
   // child's adoption detaches what is being opened; what it comes too late for, the looks at the fork word
   // keep us from.
-  lane_->opening = index + 1;
+  lane->opening = index + 1;
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  EventBlock* const block = static_cast<EventBlock*>(g_process.view.block(index));
-  if (block == nullptr) {
-    lane_->opening = 0;
+  EventBlock* const opened = static_cast<EventBlock*>(g_process.view.block(index));
+  if (opened == nullptr) {
+    lane->opening = 0;
     g_process.view.pool().give_back(index, true);
     lose(LossCause::no_session);
     return false;
   }
-  BlockHeader& h = block->header;
+  BlockHeader& h = opened->header;
   // Changes nothing, but waits for the page, which is when signals are delivered.
   h.kind.fetch_or(0, std::memory_order_relaxed);
   if (has_forked()) {
@@ -111,18 +109,18 @@ bool EventWriter::open_block(uint64_t base_ticks, uint64_t base_address) {
   }
   h.process_slot = g_process.slot_index;
   h.process_generation = g_process.generation;
-  h.tid = thread_->tid;
-  h.thread_index = thread_->thread_index;
+  h.tid = thread->tid;
+  h.thread_index = thread->thread_index;
   h.sequence = g_process.slot->next_block_sequence.fetch_add(1, std::memory_order_relaxed);
   h.base_ticks = base_ticks;
   h.base_address = base_address;
-  h.flags = (nested() ? kBlockNested : 0u) |
+  h.flags = (level != 0 ? kBlockNested : 0u) |
             (g_process.logical_clock.load(std::memory_order_relaxed) ? kBlockLogicalClock : 0u);
-  block->committed_bytes.store(0, std::memory_order_relaxed);
-  block->sealed.store(0, std::memory_order_relaxed);
-  block->events.store(0, std::memory_order_relaxed);
-  block->last_ticks.store(base_ticks, std::memory_order_relaxed);
-  block->floor_ticks.store(base_ticks, std::memory_order_relaxed);
+  opened->committed_bytes.store(0, std::memory_order_relaxed);
+  opened->sealed.store(0, std::memory_order_relaxed);
+  opened->events.store(0, std::memory_order_relaxed);
+  opened->last_ticks.store(base_ticks, std::memory_order_relaxed);
+  opened->floor_ticks.store(base_ticks, std::memory_order_relaxed);
   // Release: pairs with the recorder's acquire of `kind`.
   h.kind.store(static_cast<uint32_t>(BlockKind::event), std::memory_order_release);
 
@@ -130,58 +128,59 @@ bool EventWriter::open_block(uint64_t base_ticks, uint64_t base_address) {
     forked_midway();
     return false;
   }
-  EventBlock* const old = lane_->block;
-  lane_->block = block;
-  lane_->block_index = index;
-  lane_->used_bytes = 0;
-  lane_->events = 0;
-  lane_->cursor = {base_ticks, base_address, 0};
-  lane_->opening = 0;
-  block_ = block;
+  EventBlock* const old = lane->block;
+  lane->block = opened;
+  lane->block_index = index;
+  lane->used_bytes = 0;
+  lane->events = 0;
+  lane->cursor = {base_ticks, base_address, 0};
+  lane->opening = 0;
+  block = opened;
   if (old != nullptr)
     old->sealed.store(1, std::memory_order_release);
-  if (lane_->unreported_losses != 0) [[unlikely]]
+  if (lane->unreported_losses != 0) [[unlikely]]
     report_losses();
   return true;
 }
 
-void EventWriter::report_losses() {
+void EventClaim::report_losses() {
   uint8_t payload[16];
   uint8_t* p = block_codec::put_leb(payload, static_cast<uint64_t>(LossCause::pool_exhausted));
-  p = block_codec::put_leb(p, lane_->unreported_losses);
+  p = block_codec::put_leb(p, lane->unreported_losses);
   uint8_t buffer[64];
-  BlockCursor cursor = lane_->cursor;
-  const uint32_t bytes = encode_extended_event(buffer, cursor, ExtendedKind::lost, lane_->cursor.ticks, 0,
+  BlockCursor cursor = lane->cursor;
+  const uint32_t bytes = encode_extended_event(buffer, cursor, ExtendedKind::lost, lane->cursor.ticks, 0,
                                                payload, static_cast<uint32_t>(p - payload));
-  lane_->unreported_losses = 0;
-  commit(buffer, bytes, cursor);
+  lane->unreported_losses = 0;
+  memcpy(block->payload + lane->used_bytes, buffer, bytes);
+  publish(lane->used_bytes + bytes, cursor);
 }
 
-void EventWriter::lose(LossCause cause) {
+void EventClaim::lose(LossCause cause) {
   count_loss(cause);
-  if (block_ != nullptr)
-    block_->floor_ticks.store(thread_->held_floor, std::memory_order_relaxed);
+  if (block != nullptr)
+    block->floor_ticks.store(thread->held_floor, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  thread_->depth = level_;
-  lane_ = nullptr;
+  thread->depth = level;
+  lane = nullptr;
 }
 
-void EventWriter::forked_midway() {
+void EventClaim::forked_midway() {
   // We are the child. A writer further out on this stack finds the same when it gets here.
   if (g_process.fork_word->load(std::memory_order_relaxed) == 0)
     adopt_forked_child(0);
   count_loss(LossCause::forked_midway);
   // An adoption that interrupted the opening of a block emptied the lane; the rest of the opening filled it
   // again.
-  if (Lane& lane = thread_->lanes[level_]; lane.block == block_)
-    lane = Lane{};
-  thread_->depth = level_;
-  lane_ = nullptr;
+  if (Lane& emptied = thread->lanes[level]; emptied.block == block)
+    emptied = Lane{};
+  thread->depth = level;
+  lane = nullptr;
 }
 
-void EventWriter::seal_after_exit() {
-  if (thread_->depth == 0)
-    release_thread_state(thread_);
+void EventWriter::seal_after_exit(ThreadState* thread) {
+  if (thread->depth == 0)
+    release_thread_state(thread);
 }
 
 uint64_t EventWriter::logical_now() {

@@ -32,7 +32,12 @@ void record_extended(ExtendedKind kind, const ExtendedPayload& payload, const En
     w.lose(LossCause::damaged);
     return;
   }
-  w.commit(buffer, bytes, cursor);
+  w.commit(
+      [&](uint8_t* to) {
+        memcpy(to, buffer, bytes);
+        return to + bytes;
+      },
+      cursor);
 }
 
 void record_thread_start(uint64_t frame) {

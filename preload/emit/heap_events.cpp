@@ -86,6 +86,18 @@ void ReallocScope::record_free(void* old, const EntryRegisters& caller) {
   write_short(w, e, 0);
 }
 
+void record_free_with_stack(void* p, const EntryRegisters& caller) {
+  EventWriter w(caller.rsp);
+  if (!w || was_recorded_by_delete(w.thread(), p, caller))
+    return;
+  Event e;
+  e.kind = EventKind::free;
+  e.stack = capture(w, caller);
+  e.address = reinterpret_cast<uintptr_t>(p);
+  e.ticks = w.stamp_before_call();
+  write_short(w, e, 0);
+}
+
 void record_trim(size_t pad, int result, const EntryRegisters& caller) {
   ExtendedPayload payload;
   payload.number(pad).number(static_cast<uint64_t>(result));

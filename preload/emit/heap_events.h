@@ -27,20 +27,18 @@ namespace hl {
 
 // Encodes and commits; a value too wide for the block's deltas gets a block of its own base.
 [[gnu::always_inline]] inline void write_short(EventWriter& w, const Event& e, uint64_t predicted) {
-  alignas(8) uint8_t buffer[kLaneReserve];
-  BlockCursor cursor = w.lane().cursor;
-  uint32_t bytes = encode_short_event(buffer, cursor, e, predicted);
-  if (bytes == 0) [[unlikely]] {
+  PreparedEvent prepared;
+  if (!prepare_short_event(prepared, w.lane().cursor, e, predicted)) [[unlikely]] {
     if (!w.restart_block(e.ticks, e.address))
       return;
-    cursor = w.lane().cursor;
-    bytes = encode_short_event(buffer, cursor, e, predicted);
-    if (bytes == 0) {
+    if (!prepare_short_event(prepared, w.lane().cursor, e, predicted)) {
       w.lose(LossCause::damaged);
       return;
     }
   }
-  w.commit(buffer, bytes, cursor);
+  w.commit(
+      [&](uint8_t * to) __attribute__((always_inline)) { return store_short_event(to, prepared, e); },
+      cursor_after(w.lane().cursor, e));
 }
 
 // `usable`: called with the writer for the usable size of `p`.
@@ -93,16 +91,19 @@ inline Deletion begin_deletion(ThreadState& t, const void* p, const EntryRegiste
   return outer;
 }
 
+// With the stack of its caller, which few want (--free-stacks).
+void record_free_with_stack(void* p, const EntryRegisters& caller);
+
 [[gnu::always_inline]] inline void record_free(void* p, const EntryRegisters& caller) {
-  EventWriter w(caller.rsp);
-  if (!w) [[unlikely]]
+  if ((g_process.flags & kSessionFreeStacks) != 0) [[unlikely]] {
+    record_free_with_stack(p, caller);
     return;
-  if (was_recorded_by_delete(w.thread(), p, caller)) [[unlikely]]
+  }
+  EventWriter w(caller.rsp);
+  if (!w || was_recorded_by_delete(w.thread(), p, caller)) [[unlikely]]
     return;
   Event e;
   e.kind = EventKind::free;
-  if ((g_process.flags & kSessionFreeStacks) != 0)
-    e.stack = capture(w, caller);
   e.address = reinterpret_cast<uintptr_t>(p);
   e.ticks = w.stamp_before_call();
   write_short(w, e, 0);

@@ -87,7 +87,9 @@ inline int posix_memalign_body(void* real, void** out, size_t alignment, size_t 
 }
 
 [[gnu::always_inline]] inline void free_body(void* real, void* p, const EntryRegisters& caller) {
-  if (p == nullptr || is_bootstrap(p) || real == nullptr) [[unlikely]]
+  if (p == nullptr || real == nullptr) [[unlikely]]
+    return;
+  if (is_bootstrap(p)) [[unlikely]]
     return;
   record_free(p, caller);
   real_as<void(void*)>(real)(p);

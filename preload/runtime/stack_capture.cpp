@@ -74,12 +74,12 @@ void restart_stack_capture() {
   note_foreign_malloc();
 }
 
-StackId capture_specially(EventWriter& w, const EntryRegisters& caller) {
-  if (w.nested())
+StackId capture_specially(ThreadState& thread, bool nested, const EntryRegisters& caller) {
+  if (nested)
     return capture_stack_nested(caller, g_walk);
   if ((g_process.flags & kSessionUnwinderLibunwind) != 0 && g_oracle.loaded())
     return g_oracle.capture(caller, g_walk);
-  const StackId id = capture_stack(w.thread().memo, caller, g_walk);
+  const StackId id = capture_stack(thread.memo, caller, g_walk);
   if (g_oracle.loaded())
     compare_with_oracle(caller, id);
   return id;

@@ -12,10 +12,10 @@ extern uint32_t g_epoch_at_attach; // what was loaded then was bound in the glob
 
 // The stack of the event that `w` writes: the thread's memory of its last walk serves the outermost level
 // alone; a handler that interrupted our own code walks without it.
-[[gnu::always_inline]] inline StackId capture(EventWriter& w, const EntryRegisters& caller);
+[[gnu::always_inline]] inline StackId capture(const EventWriter& w, const EntryRegisters& caller);
 
 // The stack by the slower ways: nested, checked against libunwind, or walked by libunwind.
-StackId capture_specially(EventWriter& w, const EntryRegisters& caller);
+StackId capture_specially(ThreadState& thread, bool nested, const EntryRegisters& caller);
 extern bool g_capture_specially; // checking or reference unwinder in use
 
 // Drops what the thread remembers of its last walk.
@@ -34,9 +34,9 @@ inline void note_code_mapped(const void* p, size_t length) {
   note_executable_mapping(g_walk, reinterpret_cast<uintptr_t>(p), length);
 }
 
-[[gnu::always_inline]] inline StackId capture(EventWriter& w, const EntryRegisters& caller) {
+[[gnu::always_inline]] inline StackId capture(const EventWriter& w, const EntryRegisters& caller) {
   if (w.nested() || g_capture_specially) [[unlikely]]
-    return capture_specially(w, caller);
+    return capture_specially(w.thread(), w.nested(), caller);
   return capture_stack(w.thread().memo, caller, g_walk);
 }
 
