@@ -93,17 +93,19 @@ class Nfs(Filled):
                                     mount_options="soft")
         self.assert_recorded_and_lost_are_all(recorded, {"pool_exhausted"}, {"disk_full"})
 
-    def assert_goes_on_after(self, trouble, end_of_trouble, reason):
+    def record_with_changed_export(self, trouble, end_of_trouble, reason):
         recorded = self.record_with(f"{trouble}; exportfs -f; more 500000; {end_of_trouble}; exportfs -f; more 500000")
         self.assert_one_line(recorded, WRITES_FAILED + reason)
-        info = self.assert_counts(self.kept / "t.hlt", self.counts)
-        self.assertEqual(info["ended"]["how"], "exited")
+        return self.assert_counts(self.kept / "t.hlt", self.counts)
 
     def test_export_withdrawn_for_a_while(self):
-        self.assert_goes_on_after(f"exportfs -u 127.0.0.1:{self.backing}", self.export(), b"Permission denied")
+        info = self.record_with_changed_export(f"exportfs -u 127.0.0.1:{self.backing}", self.export(), b"Permission denied")
+        self.assertEqual(info["ended"]["how"], "exited")
 
-    def test_stale_handle_for_a_while(self):
-        self.assert_goes_on_after(f"mount -t tmpfs none {self.backing}", f"umount -l {self.backing}", b"Stale file handle")
+    def test_stale_handle(self):
+        """Once it is stale, it stays so."""
+        self.record_with_changed_export(f"mount -t tmpfs none {self.backing}", f"umount -l {self.backing}",
+                                        b"Stale file handle")
 
     def test_root_has_no_rights_on_the_server(self):
         recorded = self.run_on_a_disk(self.serve(export_options="root_squash"), f"chmod 755 {self.backing}")
