@@ -23,7 +23,7 @@ sanitized() {
   # their options there). Leaks are not looked for: a recorder that is killed or traced cannot. Tests preload libraries.
   ASAN_OPTIONS="verify_asan_link_order=0:detect_leaks=0:detect_stack_use_after_return=1:log_path=$PWD/build/asan/report" \
     UBSAN_OPTIONS="print_stacktrace=1:log_path=$PWD/build/asan/report" HEAPLEDGER_TEST_SCALE=1 \
-    ctest --test-dir build/asan -R '^integration\.' -E '^integration\.(allocator_edges|bad_input|containers|operator_new|scripts|shim_binary)$' \
+    ctest --test-dir build/asan -R '^integration\.' -E '^integration\.(allocator_edges|bad_input|containers|fragmentation|fragmentation_allocators|operator_new|scripts|shim_binary)$' \
     --output-on-failure -j "$(nproc)" --timeout 1800 --no-tests=error
   local status=$?
   # A finding in a recorder ends that recorder, which the next one makes good: so it is looked for by its report.
