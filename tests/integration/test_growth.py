@@ -27,6 +27,8 @@ def growing(leaks, confidence="high"):
 
 
 class Growth(harness.TestCase):
+    maxDiff = None  # a false alarm is to be told with all its numbers
+
     def serve(self, timeout_every, mark_every=0, options=()):
         recorded = self.record(program("leaks_service"), THREADS, REQUESTS, timeout_every, mark_every,
                                options=options)
