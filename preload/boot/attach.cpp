@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "boot/bootstrap_heap.h"
+#include "boot/bus_errors.h"
 #include "boot/environment.h"
 #include "boot/launch.h"
 #include "boot/real_functions.h"
@@ -20,6 +21,7 @@
 #include "platform/syscalls.h"
 #include "runtime/leak_request.h"
 #include "runtime/process.h"
+#include "runtime/session_loss.h"
 #include "runtime/stack_capture.h"
 #include "runtime/thread_state.h"
 
@@ -153,6 +155,8 @@ bool map_session() {
   const int fd = sys::open_file(path, O_RDWR);
   if (fd < 0)
     return false;
+  // Somebody may have cut the file since it was made: not even its first word may be read unguarded.
+  watch_bus_errors();
   const bool attached = g_process.view.attach(fd);
   sys::close_file(fd);
   return attached;
@@ -206,7 +210,7 @@ bool try_attach() {
   }
   show_recorder(slot);
   allow_scanner();
-  return true;
+  return !stop_if_session_lost();
 }
 
 } // namespace
@@ -218,6 +222,8 @@ bool attach_now() {
   }
   const int saved_errno = errno;
   const bool attached = try_attach();
+  if (!attached)
+    leave_bus_errors();
   g_process.phase.store(attached ? Phase::recording : Phase::off, std::memory_order_release);
   errno = saved_errno;
   return attached;

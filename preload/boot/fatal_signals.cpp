@@ -3,6 +3,7 @@
 
 #include <atomic>
 
+#include "boot/bus_errors.h"
 #include "runtime/leak_request.h"
 #include "runtime/process.h"
 
@@ -35,29 +36,32 @@ bool is_fault(int signal, const siginfo_t* info) {
   return info->si_code > 0 && (signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGFPE);
 }
 
+} // namespace
+
 void on_fatal_signal(int signal, siginfo_t* info, void*) {
   // A child that was cloned into a new pid namespace; the kernel would have kept this signal from it.
   if (sys::process_id() == 1 && !is_fault(signal, info))
     return;
-  scan_before_end(signal == SIGABRT ? ScanCause::abort : ScanCause::signal);
+  if (g_watching.load(std::memory_order_relaxed))
+    scan_before_end(signal == SIGABRT ? ScanCause::abort : ScanCause::signal);
   sys::signal_action(signal, &kDefault, nullptr);
   // Not left to the instruction alone: another thread may have mended meanwhile what it stumbled over.
   sys::signal_own_thread(signal, *info);
 }
 
-} // namespace
-
 bool is_watched(int signal) {
+  if (signal == SIGBUS)
+    return bus_errors_watched();
   return signal > 0 && signal <= 64 && (fatal_mask() & bit_of(signal)) != 0 &&
          g_watching.load(std::memory_order_relaxed);
 }
 
 bool is_own_handler(const void* handler) {
-  return handler == reinterpret_cast<const void*>(&on_fatal_signal);
+  return handler == reinterpret_cast<const void*>(&on_fatal_signal) || handler == default_bus_entry();
 }
 
-sys::KernelAction own_action(unsigned long flags, uint64_t mask) {
-  return {reinterpret_cast<const void*>(&on_fatal_signal),
+sys::KernelAction own_action(int signal, unsigned long flags, uint64_t mask) {
+  return {signal == SIGBUS ? default_bus_entry() : reinterpret_cast<const void*>(&on_fatal_signal),
           flags | SA_SIGINFO | SA_ONSTACK | sys::kHasRestorer, hl_signal_return, mask};
 }
 
@@ -68,10 +72,10 @@ void watch_fatal_signals() {
     return;
   }
   g_watching.store(true, std::memory_order_relaxed);
-  const sys::KernelAction own = own_action(0, 0);
   for (const int signal : kFatalSignals) {
     sys::KernelAction present;
-    if (sys::signal_action(signal, nullptr, &present) && present.handler == nullptr) {
+    const sys::KernelAction own = own_action(signal, 0, 0);
+    if (signal != SIGBUS && sys::signal_action(signal, nullptr, &present) && present.handler == nullptr) {
       sys::signal_action(signal, &own, nullptr);
     }
   }
@@ -82,7 +86,8 @@ void leave_fatal_signals() {
     return;
   for (const int signal : kFatalSignals) {
     sys::KernelAction present;
-    if (sys::signal_action(signal, nullptr, &present) && is_own_handler(present.handler)) {
+    if (signal != SIGBUS && sys::signal_action(signal, nullptr, &present) &&
+        is_own_handler(present.handler)) {
       sys::signal_action(signal, &kDefault, nullptr);
     }
   }

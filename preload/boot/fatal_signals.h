@@ -9,6 +9,8 @@
 // default where our handler is, and putting the default back puts our handler back. Nothing is remembered
 // about that: the kernel's table alone says what is in force, also in a vfork child, which has a table of its
 // own but our memory. What cannot be hidden is in docs/robustness.md.
+//
+// SIGBUS has the entries of bus_errors.h instead, which come here where the default action is due.
 #pragma once
 
 #include "platform/signals.h"
@@ -19,7 +21,7 @@ namespace hl {
 // 1 of its namespace: the kernel protects that one from signals only as long as there is no handler.
 void watch_fatal_signals();
 
-// For good: the program is about to forbid system calls to itself, or has become pid 1.
+// For good: the program is about to forbid system calls to itself, or has become pid 1. SIGBUS stays.
 void leave_fatal_signals();
 
 // Is the default action of this signal replaced by our handler?
@@ -29,6 +31,9 @@ bool is_watched(int signal);
 bool is_own_handler(const void* handler);
 
 // Our handler with the flags and the mask that the program wants with the default action.
-sys::KernelAction own_action(unsigned long flags, uint64_t mask);
+sys::KernelAction own_action(int signal, unsigned long flags, uint64_t mask);
+
+// The handler.
+void on_fatal_signal(int signal, siginfo_t* info, void* context);
 
 } // namespace hl

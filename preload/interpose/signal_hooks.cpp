@@ -1,5 +1,5 @@
-// Hooks on the functions that set what a signal does: they hide the handlers of boot/fatal_signals.h. For
-// other signals, and where nothing is watched, they only pass on.
+// Hooks on the functions that set what a signal does: they hide the handlers of boot/fatal_signals.h and
+// boot/bus_errors.h. For other signals, and where nothing is watched, they only pass on.
 //
 // Setting the default is one system call of ours, not libc's call and a correction: a handler that another
 // thread sets at the same time must not be replaced. What libc's functions would do besides (flags, masks) is
@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "boot/bus_errors.h"
 #include "boot/fatal_signals.h"
 #include "boot/real_functions.h"
 #include "runtime/leak_request.h"
@@ -24,17 +25,48 @@ using Handler = void (*)(int);
 
 constexpr unsigned long kOwnFlags = SA_SIGINFO | SA_ONSTACK | sys::kHasRestorer;
 
+Handler as_handler(const void* address) {
+  return reinterpret_cast<Handler>(reinterpret_cast<uintptr_t>(address));
+}
+
 // What the program may know of a disposition.
 Handler shown(Handler handler) {
+  const ProgramHandler behind = handler_behind(reinterpret_cast<const void*>(handler));
+  if (behind.handler != nullptr)
+    return as_handler(behind.handler);
   return is_own_handler(reinterpret_cast<const void*>(handler)) ? SIG_DFL : handler;
 }
 
 Handler handler_of(const sys::KernelAction& action) {
-  return reinterpret_cast<Handler>(reinterpret_cast<uintptr_t>(action.handler));
+  return as_handler(action.handler);
+}
+
+// What stands before a handler that the program sets; nullptr: nothing.
+const void* before(int signal, Handler next, bool takes_details) {
+  return signal == SIGBUS ? bus_entry_before(reinterpret_cast<const void*>(next), takes_details) : nullptr;
+}
+
+// `entry`: what before() said of a handler that takes no details; nullptr: the default action is meant.
+sys::KernelAction own_or_guarded(int signal, const void* entry, unsigned long flags, uint64_t mask) {
+  if (entry == nullptr)
+    return own_action(signal, flags, mask);
+  return {entry, flags | SA_SIGINFO | sys::kHasRestorer, hl_signal_return, mask};
 }
 
 void show(struct sigaction* action) {
-  if (action == nullptr || !is_own_handler(reinterpret_cast<const void*>(action->sa_handler)))
+  if (action == nullptr)
+    return;
+  const ProgramHandler behind = handler_behind(reinterpret_cast<const void*>(action->sa_handler));
+  if (behind.handler != nullptr) {
+    action->sa_handler = as_handler(behind.handler);
+    if (!behind.takes_details)
+      action->sa_flags &= ~SA_SIGINFO;
+    return;
+  }
+  // What a handler that runs once has left behind, where SA_SIGINFO was ours.
+  if (action->sa_handler == SIG_DFL && action->sa_restorer == hl_signal_return)
+    action->sa_flags &= ~SA_SIGINFO;
+  if (!is_own_handler(reinterpret_cast<const void*>(action->sa_handler)))
     return;
   action->sa_handler = SIG_DFL;
   action->sa_flags &= static_cast<int>(~kOwnFlags);
@@ -44,7 +76,15 @@ void show(struct sigaction* action) {
 int sigaction_body(void* real, int signal, const struct sigaction* next, struct sigaction* last) {
   if (!is_watched(signal))
     return real_as<decltype(sigaction)>(real)(signal, next, last);
-  if (next == nullptr || next->sa_handler != SIG_DFL) {
+  const bool takes_details = next != nullptr && (next->sa_flags & SA_SIGINFO) != 0;
+  const void* const entry = next != nullptr ? before(signal, next->sa_handler, takes_details) : nullptr;
+  if (next == nullptr || (next->sa_handler != SIG_DFL && (entry == nullptr || takes_details))) {
+    struct sigaction guarded;
+    if (entry != nullptr) {
+      guarded = *next;
+      guarded.sa_handler = as_handler(entry);
+      next = &guarded;
+    }
     const int result = real_as<decltype(sigaction)>(real)(signal, next, last);
     if (result == 0)
       show(last);
@@ -52,18 +92,18 @@ int sigaction_body(void* real, int signal, const struct sigaction* next, struct 
   }
   uint64_t mask;
   memcpy(&mask, &next->sa_mask, sizeof mask);
-  const sys::KernelAction own = own_action(static_cast<unsigned>(next->sa_flags), mask);
-  sys::KernelAction before;
-  if (!sys::signal_action(signal, &own, &before)) {
+  const sys::KernelAction own = own_or_guarded(signal, entry, static_cast<unsigned>(next->sa_flags), mask);
+  sys::KernelAction present;
+  if (!sys::signal_action(signal, &own, &present)) {
     errno = EINVAL;
     return -1;
   }
   if (last != nullptr) {
     memset(&last->sa_mask, 0, sizeof last->sa_mask);
-    memcpy(&last->sa_mask, &before.mask, sizeof before.mask);
-    last->sa_handler = handler_of(before);
-    last->sa_flags = static_cast<int>(before.flags & ~sys::kHasRestorer);
-    last->sa_restorer = nullptr;
+    memcpy(&last->sa_mask, &present.mask, sizeof present.mask);
+    last->sa_handler = handler_of(present);
+    last->sa_flags = static_cast<int>(present.flags & ~sys::kHasRestorer);
+    last->sa_restorer = present.restorer;
     show(last);
   }
   return 0;
@@ -71,16 +111,16 @@ int sigaction_body(void* real, int signal, const struct sigaction* next, struct 
 
 // `flags`: what this kind of signal() has with each disposition.
 Handler signal_body(void* real, int signal, Handler next, unsigned long flags, uint64_t mask) {
-  if (!is_watched(signal) || next != SIG_DFL) {
+  const void* const entry = is_watched(signal) ? before(signal, next, false) : nullptr;
+  if (!is_watched(signal) || (next != SIG_DFL && entry == nullptr))
     return shown(real_as<Handler(int, Handler)>(real)(signal, next));
-  }
-  const sys::KernelAction own = own_action(flags, mask);
-  sys::KernelAction before;
-  if (!sys::signal_action(signal, &own, &before)) {
+  const sys::KernelAction own = own_or_guarded(signal, entry, flags, mask);
+  sys::KernelAction present;
+  if (!sys::signal_action(signal, &own, &present)) {
     errno = EINVAL;
     return SIG_ERR;
   }
-  return shown(handler_of(before));
+  return shown(handler_of(present));
 }
 
 uint64_t bit_of(int signal) {
@@ -123,14 +163,14 @@ HL_BODY Handler hl_hook___sysv_signal(int signal, Handler next, const EntryRegis
 
 HL_BODY Handler hl_hook_sigset(int signal, Handler next, const EntryRegisters*) {
   void* const function = real(g_real.sigset);
-  if (!is_watched(signal) || next != SIG_DFL)
+  if (!is_watched(signal) || (next != SIG_DFL && before(signal, next, false) == nullptr))
     return shown(real_as<Handler(int, Handler)>(function)(signal, next));
-  const Handler before = signal_body(nullptr, signal, SIG_DFL, 0, 0);
+  const Handler last = signal_body(function, signal, next, 0, 0);
   const uint64_t unblocked = bit_of(signal);
   uint64_t mask = 0;
   sys::raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, sys::pointer_arg(&unblocked), sys::pointer_arg(&mask),
                    sizeof mask);
-  return (mask & unblocked) != 0 ? SIG_HOLD : before;
+  return (mask & unblocked) != 0 ? SIG_HOLD : last;
 }
 
 // A handler that is to run once (SA_RESETHAND) leaves the kernel's default behind, not ours; such handlers

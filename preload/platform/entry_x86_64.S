@@ -37,4 +37,41 @@ hl_signal_return:
   syscall
   .size hl_signal_return, . - hl_signal_return
 
+/* What the kernel calls for SIGBUS: see boot/bus_errors.h. One entry is 16 bytes; all do the same with their number.
+ * The program's handler is jumped to with the arguments and the stack that the kernel made. */
+  .globl hl_bus_entries
+  .hidden hl_bus_entries
+  .type hl_bus_entries, @function
+  .p2align 4
+hl_bus_entries:
+  .cfi_startproc
+  .set number, 0
+  .rept 32
+  .p2align 4
+  endbr64
+  movl $number, %ecx
+  jmp hl_bus_entry_body
+  .set number, number + 1
+  .endr
+  .p2align 4
+hl_bus_entry_body:
+  subq $40, %rsp
+  .cfi_adjust_cfa_offset 40
+  movq %rdi, 0(%rsp)
+  movq %rsi, 8(%rsp)
+  movq %rdx, 16(%rsp)
+  call hl_on_bus_error
+  movq 0(%rsp), %rdi
+  movq 8(%rsp), %rsi
+  movq 16(%rsp), %rdx
+  addq $40, %rsp
+  .cfi_adjust_cfa_offset -40
+  testq %rax, %rax
+  jz 1f
+  jmp *%rax
+1:
+  ret
+  .cfi_endproc
+  .size hl_bus_entries, . - hl_bus_entries
+
   .section .note.GNU-stack,"",@progbits

@@ -79,6 +79,12 @@ std::string leaks_text(const ControlMessage& m) {
 std::string closing_lines(const ClosingFacts& f) {
   const ControlMessage& m = f.figures;
   std::string out = fmt::format("{} after {}", end_text(f.status, m.oom_kills), duration_text(f.duration_ns));
+  if (!f.has_figures && f.session_lost)
+    return out +
+           fmt::format(
+               "\nrecording ended before the program did: the session file {} is gone (its disk failed, or "
+               "it was cut); what was recorded until then: {}\n",
+               f.session, f.path);
   if (!f.has_figures)
     return out + fmt::format("\n{}  (incomplete: the recorder did not finish; what it lacks is in {})\n",
                              f.path, f.session);

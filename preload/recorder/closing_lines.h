@@ -16,6 +16,7 @@ struct ClosingFacts {
   bool has_figures = false;        // the recorder told
   ControlMessage figures;          // kind root_complete
   uint32_t recorder_restarts = 0;
+  bool session_lost = false; // see ApplicationEnd
   std::string session;
   std::string leaks;  // what leaked, in a line, where the analyzer could tell in time
   std::string memory; // what resident memory consisted of at its most, likewise

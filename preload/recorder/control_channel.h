@@ -23,6 +23,7 @@ enum class ControlKind : uint32_t {
       12, // the root's trace is closed (good: cleanly), with the figures of the closing lines; text: its path
   finished = 13, // nothing is left to record
   scanning = 14, // the root's last leak scan goes on: it has ended, or (waited_ns) waits for so long to end
+  session_lost = 15, // its memory is gone (the disk failed, the file was cut): no recorder can go on
 };
 
 struct ControlMessage {

@@ -19,6 +19,7 @@
 
 #include "control_channel.h"
 #include "recorder.h"
+#include "session_fault.h"
 #include "session_file.h"
 
 namespace hl {
@@ -137,9 +138,9 @@ void leave_signals() {
   sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-void report_failure(const Options& o, const std::string& why) {
+void report_failure(const Options& o, const std::string& why, ControlKind kind = ControlKind::failed) {
   ControlMessage m;
-  m.kind = ControlKind::failed;
+  m.kind = kind;
   m.set_text(why.c_str());
   if (!send_message(o.recorder.control_fd, m))
     fmt::print(stderr, "heapledger-recorder: {}\n", why);
@@ -168,7 +169,7 @@ int drain_command(int argc, char** argv) {
     session = SessionFile::attach(o.session.path, why);
   }
   if (session == nullptr) {
-    report_failure(o, why);
+    report_failure(o, why, o.create ? ControlKind::failed : ControlKind::session_lost);
     return 1;
   }
   if (o.detach) {
@@ -185,6 +186,7 @@ int drain_command(int argc, char** argv) {
     fcntl(o.recorder.control_fd, F_SETFD, FD_CLOEXEC);
   setsid();
   leave_signals();
+  end_when_session_is_lost(*session, o.recorder.control_fd);
   leave_standard_streams();
   // The application comes first; when it must wait for us, it leaves us the processor.
   setpriority(PRIO_PROCESS, 0, 5);

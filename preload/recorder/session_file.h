@@ -42,6 +42,7 @@ class SessionFile {
   SessionFile& operator=(const SessionFile&) = delete;
 
   SessionHeader& header() const { return *header_; }
+  uint64_t mapped_bytes() const { return mapped_bytes_; } // from header() on
   uint32_t blocks_available() const { return header_->blocks_available.load(std::memory_order_relaxed); }
   bool is_taken(uint32_t index) const { return pool_.is_taken(index); }
   uint64_t taken_word(uint32_t word) const;

@@ -194,6 +194,7 @@ int supervise_command(int argc, char** argv) {
       facts.figures = *end.figures;
     ask_what_it_means(program, facts);
     facts.recorder_restarts = end.recorder_restarts;
+    facts.session_lost = end.session_lost;
     facts.session = recorder.session;
     facts.path =
         place.output.empty() ? place.directory : with_pid(place.output, std::to_string(facts.figures.pid));

@@ -244,6 +244,9 @@ void Supervisor::read_control() {
     case ControlKind::failed:
       failure_ = m->text[0] == 0 ? "the recorder failed" : m->text;
       break;
+    case ControlKind::session_lost:
+      end_.session_lost = true;
+      break;
     case ControlKind::root_complete:
       end_.figures = *m;
       break;
@@ -285,12 +288,17 @@ void Supervisor::reap() {
     if (pid == recorder_pid_) {
       read_control();
       recorder_pid_ = 0;
-      if (end_.finished)
+      if (end_.finished || end_.session_lost)
         continue;
       if (++end_.recorder_restarts > kMostRestarts)
         continue;
       // One that dies at once again must not take the processor.
       if (monotonic_ns() - last_spawn_ns_ < 20 * kMs) {
+        // It could not even look at the session file.
+        if (WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS) {
+          end_.session_lost = true;
+          continue;
+        }
         const timespec pause{0, 20'000'000};
         nanosleep(&pause, nullptr);
       }

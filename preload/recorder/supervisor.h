@@ -37,8 +37,9 @@ struct ApplicationEnd {
   uint64_t duration_ns = 0, cpu_ns = 0;
   std::optional<ControlMessage> figures;
   uint32_t recorder_restarts = 0;
-  bool finished = false; // nothing is left to record
-  uint32_t images = 0;   // process images recorded
+  bool finished = false;     // nothing is left to record
+  bool session_lost = false; // the session file has gone away: recording has ended before the application
+  uint32_t images = 0;       // process images recorded
 };
 
 // What the witness reports. sender 0: the kernel, for the terminal.

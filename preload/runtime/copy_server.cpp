@@ -10,6 +10,7 @@
 #include "heapledger/copy_window.h"
 #include "platform/syscalls.h"
 #include "runtime/process.h"
+#include "runtime/session_loss.h"
 
 namespace hl {
 
@@ -146,6 +147,8 @@ void fork_copy_if_wanted() {
   const char* const session = g_process.view.header()->path;
   char path[sizeof SessionHeader::path + sizeof kCopySuffix];
   const size_t bytes = strnlen(session, sizeof SessionHeader::path);
+  if (bytes == 0)
+    return;
   memcpy(path, session, bytes);
   memcpy(path + bytes, kCopySuffix, sizeof kCopySuffix);
   const int fd = sys::open_file(path, O_RDWR);
@@ -153,10 +156,12 @@ void fork_copy_if_wanted() {
     return;
   auto* const window = static_cast<CopyWindow*>(sys::map_file(fd, kCopyDataOffset, 0));
   if (window != nullptr) {
+    expose_mapping(window, kCopyDataOffset);
     // The scanner renames the file to this name when it is filled in.
     if (window->magic == kCopyMagic && memcmp(window->uuid, g_process.slot->uuid, sizeof window->uuid) == 0 &&
         window->taken.exchange(1, std::memory_order_acq_rel) == 0)
       fork_copy(window, fd);
+    expose_mapping(nullptr, 0);
     sys::unmap(window, kCopyDataOffset);
   }
   sys::close_file(fd);

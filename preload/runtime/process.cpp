@@ -12,6 +12,7 @@
 #include "platform/own_memory.h"
 #include "platform/syscalls.h"
 #include "runtime/leak_request.h"
+#include "runtime/session_loss.h"
 #include "runtime/stack_capture.h"
 #include "runtime/thread_state.h"
 
@@ -177,6 +178,7 @@ void adopt_forked_child(uint64_t fork_ticks) {
   g_process.fork_word->store(g_process.generation, std::memory_order_release);
   show_recorder(g_process.slot);
   allow_scanner();
+  stop_if_session_lost();
 }
 
 } // namespace hl

@@ -33,9 +33,10 @@ struct Process {
   std::atomic<uint64_t> unrecorded{}; // allocations since then
   uint32_t exit_recorded_in{};        // `generation` of the process that has recorded its exit
   UsablePredictor predictor{};
-  std::atomic<bool> several_threads{};     // since a second thread made an event
-  std::atomic<bool> logical_clock{};       // the TSC is forbidden
-  std::atomic<bool> restricted{};          // system calls may be forbidden by a filter of the program's own
+  std::atomic<bool> several_threads{}; // since a second thread made an event
+  std::atomic<bool> logical_clock{};   // the TSC is forbidden
+  std::atomic<bool> session_lost{};    // the file is gone from under the mapping: phase is off for good
+  std::atomic<bool> restricted{};      // system calls may be forbidden by a filter of the program's own
   std::atomic<uint32_t> end_scan_of{};     // `generation` of the process whose last leak scan was asked for
   ScanCause end_scan_cause{};              // why it was
   std::atomic<uint64_t> waited_ns{};       // since the pool was last drained; bounded by wait_budget_ns

@@ -50,7 +50,8 @@ void compare_with_oracle(const EntryRegisters& caller, StackId id) {
 } // namespace
 
 void start_stack_capture() {
-  const uint32_t bytes = g_process.slot->exe_bytes;
+  const uint32_t described = g_process.slot->exe_bytes;
+  const uint32_t bytes = described < sizeof g_executable ? described : 0;
   memcpy(g_executable, g_process.slot->text, bytes);
   g_executable[bytes] = '\0';
   g_walk.modules.executable_path = g_executable;
