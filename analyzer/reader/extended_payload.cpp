@@ -101,11 +101,13 @@ bool parse_process_call(ExtendedKind kind, std::span<const uint8_t> payload, Pro
     break;
   case ExtendedKind::thread_exit:
   case ExtendedKind::exec_failed:
+  case ExtendedKind::child_exec_failed:
   case ExtendedKind::tag_push:
   case ExtendedKind::weight:
     out.a = cursor.leb();
     break;
   case ExtendedKind::thread_name:
+  case ExtendedKind::child_exec:
     out.a = cursor.leb();
     out.text = text_of(cursor);
     break;
@@ -144,11 +146,11 @@ std::string_view name_of(EventKind kind) {
 
 std::string_view name_of(ExtendedKind kind) {
   static constexpr std::string_view kNames[] = {
-      "",        "mmap",     "munmap",      "mremap",       "brk",         "sbrk",
-      "madvise", "mprotect", "vma_name",    "thread_start", "thread_name", "thread_exit",
-      "fork",    "exec",     "exec_failed", "exit",         "mark",        "counter",
-      "lost",    "tag_push", "tag_pop",     "domain_alloc", "domain_free", "weight",
-      "trim"};
+      "",        "mmap",       "munmap",           "mremap",       "brk",         "sbrk",
+      "madvise", "mprotect",   "vma_name",         "thread_start", "thread_name", "thread_exit",
+      "fork",    "exec",       "exec_failed",      "exit",         "mark",        "counter",
+      "lost",    "tag_push",   "tag_pop",          "domain_alloc", "domain_free", "weight",
+      "trim",    "child_exec", "child_exec_failed"};
   const auto index = static_cast<size_t>(kind);
   return index < std::size(kNames) ? kNames[index] : std::string_view();
 }

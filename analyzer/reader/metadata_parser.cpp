@@ -138,9 +138,14 @@ bool parse_status(std::span<const uint8_t> payload, TraceMetadata& out) {
     return out.has_status;
   out.has_status = true;
   out.unrecorded_path.clear();
-  if (out.status.unrecorded_errno != 0 && out.status.payload_header_bytes <= payload.size()) {
-    PayloadCursor path(payload.subspan(out.status.payload_header_bytes));
-    out.unrecorded_path = path.text(std::min<uint64_t>(out.status.unrecorded_bytes, path.remaining()));
+  out.unrecorded_child.clear();
+  if (out.status.payload_header_bytes <= payload.size()) {
+    PayloadCursor paths(payload.subspan(out.status.payload_header_bytes));
+    if (out.status.unrecorded_errno != 0)
+      out.unrecorded_path = paths.text(std::min<uint64_t>(out.status.unrecorded_bytes, paths.remaining()));
+    if (out.status.unrecorded_children != 0)
+      out.unrecorded_child =
+          paths.text(std::min<uint64_t>(out.status.unrecorded_child_bytes, paths.remaining()));
   }
   return true;
 }

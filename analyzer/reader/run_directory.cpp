@@ -64,6 +64,9 @@ std::optional<RunImage> identify(const std::string& path) {
           parse_status(payload, metadata)) {
         image.unrecorded_errno = static_cast<int>(metadata.status.unrecorded_errno);
         image.unrecorded_path = metadata.unrecorded_path;
+        image.unrecorded_children = metadata.status.unrecorded_children;
+        image.unrecorded_child_errno = static_cast<int>(metadata.status.unrecorded_child_errno);
+        image.unrecorded_child = metadata.unrecorded_child;
       }
     return image;
   } catch (const TraceError&) {

@@ -21,6 +21,9 @@ struct RunImage {
   bool closed = false;      // its end chunk is there
   int unrecorded_errno = 0; // what it became by exec could not open the session file
   std::string unrecorded_path;
+  uint32_t unrecorded_children = 0; // of what its vfork and posix_spawn children became
+  int unrecorded_child_errno = 0;   // of the newest
+  std::string unrecorded_child;
   std::string command;     // arguments joined with blanks, or the executable
   uint64_t started_ns = 0; // CLOCK_REALTIME
   uint64_t file_bytes = 0;

@@ -44,7 +44,8 @@ struct TraceMetadata {
   LossesPayload losses{};
   bool has_status = false;
   ProcessStatusPayload status{};
-  std::string unrecorded_path; // what it became by exec, unrecorded: see ProcessStatusPayload
+  std::string unrecorded_child; // the newest of what its children became, likewise
+  std::string unrecorded_path;  // what it became by exec, unrecorded: see ProcessStatusPayload
   bool has_recorder = false;
   RecorderStatsPayload recorder{};
   bool has_sampling = false;

@@ -214,7 +214,12 @@ void DumpOutput::extended_fields(const TraceEvent& event, const EventBatch& batc
   case ExtendedKind::exec:
     text_field("path", call.text);
     break;
+  case ExtendedKind::child_exec:
+    text_field("path", call.text);
+    field("errno", call.a);
+    break;
   case ExtendedKind::exec_failed:
+  case ExtendedKind::child_exec_failed:
     field("errno", call.a);
     break;
   case ExtendedKind::exit: {

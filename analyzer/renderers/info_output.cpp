@@ -31,7 +31,6 @@ std::string_view binding_name(MallocBinding binding) {
                                                       : "unknown";
 }
 
-// The files whose allocations are not in the trace, each once.
 // Why an image could not open the session file, by the errno that the one before it met.
 std::string why_unrecorded(uint32_t error) {
   switch (error) {
@@ -53,6 +52,23 @@ void write_unrecorded_exec(JsonWriter& json, const std::string& path, uint32_t e
     json.begin_object().member("path", path).member("reason", why_unrecorded(error)).end_object();
 }
 
+void write_unrecorded_children(JsonWriter& json, uint32_t programs, const std::string& path, uint32_t error) {
+  if (programs == 0)
+    json.null();
+  else
+    json.begin_object()
+        .member("programs", programs)
+        .member("path", path)
+        .member("reason", why_unrecorded(error))
+        .end_object();
+}
+
+// "1 program", "12 programs, at last"
+std::string programs_text(uint32_t programs) {
+  return with_thousands(programs) + (programs == 1 ? " program" : " programs, at last");
+}
+
+// The files whose allocations are not in the trace, each once.
 std::map<std::string, MallocBinding> unrecorded_heaps(const Trace& trace) {
   std::map<std::string, MallocBinding> found;
   for (const TraceModule& module : trace.modules().all())
@@ -151,6 +167,11 @@ std::string info_text(const Trace& trace, const TraceSummary& summary, const std
     line(out, "unrecorded",
          style.warning("what it became by exec, " + printable(metadata.unrecorded_path) + ": " +
                        why_unrecorded(metadata.status.unrecorded_errno)));
+  if (metadata.status.unrecorded_children != 0)
+    line(out, "unrecorded",
+         style.warning(programs_text(metadata.status.unrecorded_children) + " that it started, " +
+                       printable(metadata.unrecorded_child) + ": " +
+                       why_unrecorded(metadata.status.unrecorded_child_errno)));
   if ((metadata.header.session_flags & kSessionRecorderless) != 0)
     line(out, "", style.warning("recorded without a recorder, into the session file alone"));
   if (metadata.has_losses) {
@@ -202,6 +223,11 @@ std::string info_text(const Trace& trace, const TraceSummary& summary, const std
       if (image.unrecorded_errno != 0)
         out += std::string(std::min<size_t>(24 + depth * 2, style.width / 2), ' ') +
                style.warning("then " + printable(image.unrecorded_path) + ", unrecorded") + "\n";
+      if (image.unrecorded_children != 0)
+        out += std::string(std::min<size_t>(24 + depth * 2, style.width / 2), ' ') +
+               style.warning("started " + programs_text(image.unrecorded_children) + " " +
+                             printable(image.unrecorded_child) + ", unrecorded") +
+               "\n";
     }
     if (run.size() > kShown)
       out += "  ... and " + with_thousands(run.size() - kShown) + " more\n";
@@ -321,6 +347,9 @@ void info_json(const Trace& trace, const TraceSummary& summary, const std::vecto
   json.end_array();
   json.key("unrecorded_exec");
   write_unrecorded_exec(json, metadata.unrecorded_path, metadata.status.unrecorded_errno);
+  json.key("unrecorded_children");
+  write_unrecorded_children(json, metadata.status.unrecorded_children, metadata.unrecorded_child,
+                            metadata.status.unrecorded_child_errno);
   write_problems(json, trace);
   if (!run.empty()) {
     json.key("processes").begin_array();
@@ -338,6 +367,9 @@ void info_json(const Trace& trace, const TraceSummary& summary, const std::vecto
           .member("file_bytes", image.file_bytes);
       json.key("unrecorded_exec");
       write_unrecorded_exec(json, image.unrecorded_path, static_cast<uint32_t>(image.unrecorded_errno));
+      json.key("unrecorded_children");
+      write_unrecorded_children(json, image.unrecorded_children, image.unrecorded_child,
+                                static_cast<uint32_t>(image.unrecorded_child_errno));
       json.key("parent_uuid");
       if (is_nil(image.parent_uuid))
         json.null();

@@ -50,6 +50,9 @@ enum class ExtendedKind : uint8_t {
   domain_free = 22,  // domain, address                     (reserved)
   weight = 23,       // weight of the events that follow (sampling; reserved)
   trim = 24,         // malloc_trim: pad, result
+  child_exec = 25,   // errno, path_bytes, path: what a vfork or posix_spawn child becomes will not find the
+                   // session file (of a vfork child before the real call; failed: child_exec_failed follows)
+  child_exec_failed = 26, // errno
 };
 
 // Why an event is not in the trace. Indexes SessionProcess::losses and info's lost.by_cause.

@@ -234,6 +234,12 @@ struct ProcessStatusPayload {
   // without terminating zero behind this struct.
   uint32_t unrecorded_errno;
   uint32_t unrecorded_bytes;
+  // Programs that its vfork and posix_spawn children became and that could not open the session file: how
+  // many, and of the newest why, and its path, behind the one above.
+  uint32_t unrecorded_children;
+  uint32_t unrecorded_child_errno;
+  uint32_t unrecorded_child_bytes;
+  uint32_t reserved;
 };
 
 struct RecorderStatsPayload {

@@ -147,12 +147,6 @@ HL_BODY int hl_hook_mprotect(void* p, size_t length, int prot, const EntryRegist
 
 namespace {
 
-// A vfork child's: what it does to itself says nothing of the process whose memory this is.
-bool borrows_memory() {
-  return g_process.slot != nullptr && g_process.slot->pid != sys::process_id() &&
-         g_process.fork_word->load(std::memory_order_relaxed) == g_process.generation;
-}
-
 void record_vma_name(unsigned long start, unsigned long length, const char* name, int result,
                      const EntryRegisters& caller) {
   ExtendedPayload payload;
@@ -176,9 +170,14 @@ HL_BODY int hl_hook_prctl(int option, unsigned long a, unsigned long b, unsigned
   }
   // What comes next is a filter on system calls; programs that make the call for it by number ask for this
   // first.
-  if ((option == PR_SET_SECCOMP || option == PR_SET_NO_NEW_PRIVS) && !borrows_memory()) {
-    g_process.restricted.store(true, std::memory_order_relaxed);
-    leave_fatal_signals();
+  if (option == PR_SET_SECCOMP || option == PR_SET_NO_NEW_PRIVS) {
+    // What a vfork child does to itself says nothing of the process whose memory this is.
+    if (borrows_memory()) {
+      g_process.restricted_borrower.store(sys::process_id(), std::memory_order_relaxed);
+    } else {
+      g_process.restricted.store(true, std::memory_order_relaxed);
+      leave_fatal_signals();
+    }
   }
   const int result = real_as<int(int, ...)>(real(g_real.prctl))(option, a, b, c, d);
   if (option == kSetVma && a == kSetVmaAnonymousName) {

@@ -73,7 +73,8 @@ void record_last_moment(ExitKind kind, int status, const EntryRegisters& caller)
 // The next image has to open the session file again. After giving up root, or in a chroot, it cannot, and
 // nobody would know. 0: it can, or that may not be tried here.
 int why_unfindable() {
-  if (g_process.restricted.load(std::memory_order_relaxed))
+  if (g_process.restricted.load(std::memory_order_relaxed) ||
+      g_process.restricted_borrower.load(std::memory_order_relaxed) == sys::process_id())
     return 0;
   const int fd = sys::open_file(g_process.view.header()->path, O_RDWR);
   if (fd < 0)
@@ -90,12 +91,43 @@ int why_unfindable() {
   return lost ? EACCES : 0;
 }
 
+// Of a child that has the parent's memory until its exec, the parent's events tell, as they do of its
+// allocations.
+void record_child_exec(int error, const char* path, const EntryRegisters& caller) {
+  ExtendedPayload payload;
+  payload.number(static_cast<uint64_t>(error)).text(path);
+  record_extended(ExtendedKind::child_exec, payload, &caller, caller.rsp);
+}
+
+// After posix_spawn: its child has our rights, unless it was to leave those of our executable.
+void record_if_unfindable(const char* path, const posix_spawnattr_t* attributes,
+                          const EntryRegisters& caller) {
+  if (!owns_memory())
+    return;
+  int error = why_unfindable();
+  short flags = 0;
+  if (error == 0 && attributes != nullptr && posix_spawnattr_getflags(attributes, &flags) == 0 &&
+      (flags & POSIX_SPAWN_RESETIDS) != 0 && !g_process.restricted.load(std::memory_order_relaxed)) {
+    // Asks for the real user and group.
+    const long result = sys::raw_syscall(SYS_faccessat, AT_FDCWD,
+                                         sys::pointer_arg(g_process.view.header()->path), R_OK | W_OK);
+    error = result == -EACCES ? EACCES : 0;
+  }
+  if (error != 0)
+    record_child_exec(error, path, caller);
+}
+
 // The image is about to be replaced.
 class ExecScope {
  public:
   ExecScope(const char* path, const EntryRegisters& caller) : caller_(caller), owner_(owns_memory()) {
-    if (!owner_)
+    if (!owner_) {
+      const int error = borrows_memory() ? why_unfindable() : 0;
+      told_of_child_ = error != 0;
+      if (told_of_child_)
+        record_child_exec(error, path, caller);
       return;
+    }
     ExtendedPayload payload;
     payload.text(path);
     if (const int error = why_unfindable(); error != 0)
@@ -105,12 +137,14 @@ class ExecScope {
   }
   // The exec failed.
   int failed(int result, int error) {
-    if (!owner_)
+    if (!owner_ && !told_of_child_)
       return result;
-    set_state(ProcessState::running);
+    if (owner_)
+      set_state(ProcessState::running);
     ExtendedPayload payload;
     payload.number(static_cast<uint64_t>(error));
-    record_extended(ExtendedKind::exec_failed, payload, nullptr, caller_.rsp);
+    record_extended(owner_ ? ExtendedKind::exec_failed : ExtendedKind::child_exec_failed, payload, nullptr,
+                    caller_.rsp);
     return result;
   }
 
@@ -120,6 +154,7 @@ class ExecScope {
   }
   const EntryRegisters& caller_;
   bool owner_;
+  bool told_of_child_ = false;
 };
 
 } // namespace
@@ -152,6 +187,7 @@ HL_BODY int hl_hook_posix_spawn(pid_t* pid, const char* path, const posix_spawn_
     if (pid != nullptr)
       *pid = child;
     record_fork(kSpawn, child, *caller);
+    record_if_unfindable(path, attributes, *caller);
   }
   return result;
 }
@@ -166,6 +202,7 @@ HL_BODY int hl_hook_posix_spawnp(pid_t* pid, const char* file, const posix_spawn
     if (pid != nullptr)
       *pid = child;
     record_fork(kSpawn, child, *caller);
+    record_if_unfindable(file, attributes, *caller);
   }
   return result;
 }

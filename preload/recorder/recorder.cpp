@@ -477,6 +477,10 @@ void Recorder::finish(size_t index, bool replaced_by_exec, bool was_last) {
   const ProcessEnd end = end_of(*r, replaced_by_exec);
   const bool good = r->finish(end);
   expect_children(*r);
+  if (r->tally().unrecorded_children != 0) {
+    unrecorded_ += r->tally().unrecorded_children;
+    unrecorded_path_ = r->tally().unrecorded_child.path;
+  }
   if (end.how == 3 && r->tally().unrecorded_errno != 0) {
     unrecorded_++;
     unrecorded_path_ = r->tally().unrecorded_path;

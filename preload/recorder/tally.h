@@ -51,6 +51,14 @@ class Tally {
   // what.
   int unrecorded_errno = 0;
   std::string unrecorded_path;
+  // The same of what vfork and posix_spawn children became: how many, the newest, and the one before that,
+  // which counts again if the exec fails.
+  struct Unrecorded {
+    int error = 0;
+    std::string path;
+  };
+  uint32_t unrecorded_children = 0;
+  Unrecorded unrecorded_child, unrecorded_child_before;
   std::unordered_map<uint32_t, std::string> names; // by tid
 
  private:
@@ -89,6 +97,22 @@ class Tally {
     }
     case ExtendedKind::exec_failed:
       unrecorded_errno = 0;
+      break;
+    case ExtendedKind::child_exec: {
+      const uint64_t error = get(), bytes = get();
+      if (p == nullptr || error == 0 || error >= 4096 || bytes > static_cast<uint64_t>(end - p))
+        break;
+      unrecorded_child_before = std::move(unrecorded_child);
+      unrecorded_child = {static_cast<int>(error), std::string(reinterpret_cast<const char*>(p), bytes)};
+      unrecorded_children++;
+      break;
+    }
+    case ExtendedKind::child_exec_failed:
+      if (unrecorded_children == 0)
+        break;
+      unrecorded_children--;
+      unrecorded_child = unrecorded_children == 0 ? Unrecorded{} : std::move(unrecorded_child_before);
+      unrecorded_child_before = unrecorded_child;
       break;
     case ExtendedKind::exit:
       exit_status = static_cast<int32_t>(unzigzag(get()));

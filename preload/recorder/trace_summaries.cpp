@@ -269,10 +269,14 @@ bool ProcessRecording::write_status(const ProcessEnd& end) {
   const bool unrecorded = end.how == 3 && tally_.unrecorded_errno != 0;
   p.unrecorded_errno = unrecorded ? static_cast<uint32_t>(tally_.unrecorded_errno) : 0;
   p.unrecorded_bytes = unrecorded ? static_cast<uint32_t>(tally_.unrecorded_path.size()) : 0;
+  p.unrecorded_children = tally_.unrecorded_children;
+  p.unrecorded_child_errno = static_cast<uint32_t>(tally_.unrecorded_child.error);
+  p.unrecorded_child_bytes = static_cast<uint32_t>(tally_.unrecorded_child.path.size());
   std::vector<uint8_t> payload;
   put_bytes(payload, p);
   payload.insert(payload.end(), tally_.unrecorded_path.begin(),
                  tally_.unrecorded_path.begin() + p.unrecorded_bytes);
+  payload.insert(payload.end(), tally_.unrecorded_child.path.begin(), tally_.unrecorded_child.path.end());
   return trace_->append({.kind = ChunkKind::process, .count = 1}, payload);
 }
 

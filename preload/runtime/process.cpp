@@ -67,6 +67,11 @@ bool publish_slot(SessionProcess* slot, uint32_t block_index) {
 
 } // namespace
 
+bool borrows_memory() {
+  return g_process.slot != nullptr && g_process.slot->pid != sys::process_id() &&
+         g_process.fork_word->load(std::memory_order_relaxed) == g_process.generation;
+}
+
 uint64_t own_pid_namespace() {
   char text[64];
   const long bytes = sys::raw_syscall(SYS_readlinkat, AT_FDCWD, sys::pointer_arg("/proc/self/ns/pid"),

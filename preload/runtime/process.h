@@ -37,6 +37,7 @@ struct Process {
   std::atomic<bool> logical_clock{};   // the TSC is forbidden
   std::atomic<bool> session_lost{};    // the file is gone from under the mapping: phase is off for good
   std::atomic<bool> restricted{};      // system calls may be forbidden by a filter of the program's own
+  std::atomic<uint32_t> restricted_borrower{}; // pid of the vfork child that this is said of; 0: of none yet
   std::atomic<uint32_t> end_scan_of{};     // `generation` of the process whose last leak scan was asked for
   ScanCause end_scan_cause{};              // why it was
   std::atomic<uint64_t> waited_ns{};       // since the pool was last drained; bounded by wait_budget_ns
@@ -48,6 +49,10 @@ struct Process {
 inline constexpr uint32_t kAdopting = 0xffffffff;
 
 extern Process g_process;
+
+// True in a vfork child, which has this memory until its exec or exit; false, too, in a forked child that has
+// not been noticed yet.
+bool borrows_memory();
 
 inline void count_loss(LossCause cause, uint64_t n = 1) {
   if (g_process.slot != nullptr) {

@@ -260,6 +260,38 @@ class ChangedRights(harness.TestCase):
         self.assert_forked_child(recorded, 1000)
         self.assert_says_what_ran_unrecorded(recorded, program("changed_rights"))
 
+    def assert_names_unrecorded_children(self, recorded, programs, path):
+        line = (f"{programs} program{'s' if programs > 1 else ''} could not be recorded after giving up rights (user or "
+                f"root directory): {'at last ' if programs > 1 else ''}{path}\n")
+        self.assertIn(line.encode(), recorded.stderr)
+        info = recorded.info()
+        self.assertEqual(info["unrecorded_children"], {
+            "programs": programs, "path": path, "reason": "it had given up the right to open the session file"})
+        self.assertIsNone(info["unrecorded_exec"])
+        said = run([HEAPLEDGER, "info", recorded.trace]).stdout.decode()
+        self.assertIn(f"{programs} program{'s, at last' if programs > 1 else ''} that it started", said)
+
+    @as_root
+    def test_vfork_and_spawned_children_of_what_gave_up_root(self):
+        recorded = self.assert_recorded("borrowers", 1000)
+        self.assertEqual(recorded.stdout.splitlines()[:5], [
+            b"vfork child ended with 6", b"vfork child ended with 80", b"spawned child ended with 6",
+            b"spawned child ended with 6", b"spawn of nothing: 1"])
+        self.assert_names_unrecorded_children(recorded, 3, program("changed_rights"))
+        self.assertEqual(recorded.children(), [])
+
+    @as_root
+    def test_vfork_child_that_gives_up_root(self):
+        recorded = self.assert_recorded("inside", 1000, calls=2)
+        self.assertIn(b"vfork child ended with 6\n", recorded.stdout)
+        self.assert_names_unrecorded_children(recorded, 1, program("changed_rights"))
+
+    def test_vfork_child_with_a_filter_is_not_asked(self):
+        recorded = self.assert_recorded("filtered", 1000, calls=2)
+        self.assertIn(b"vfork child ended with 6\n", recorded.stdout)
+        self.assertIsNone(recorded.info()["unrecorded_children"])
+        self.assertEqual(len(recorded.children()), 1, "the next image is recorded")
+
     @as_root
     def test_a_run_names_what_gave_up_root(self):
         # What anybody may execute, while the session file stays root's.

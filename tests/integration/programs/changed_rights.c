@@ -7,6 +7,11 @@
 //               much that the session file must grow
 //   chroot      chroot to DIRECTORY, then forks, and executes a program there that is statically linked
 //   drop        gives up root for uid 12345, forks, and executes itself
+//   borrowers   gives up root, has a vfork and two posix_spawn children execute itself, and one that finds
+//   nothing
+//               where it looks first
+//   inside      a vfork child gives up root, executes itself
+//   filtered    a vfork child forbids itself to ask who it is, and executes itself
 //
 // usage: changed_rights MODE BLOCKS [DIRECTORY]   prints: MODE allocations frees bytes
 #define _GNU_SOURCE
@@ -14,6 +19,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <spawn.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -30,6 +36,32 @@ __attribute__((noinline)) static void allocate(int blocks) {
     if (i % 2)
       counted_free(block);
   }
+}
+
+enum Before { kNothing, kGiveUpRoot, kForbidQuestions };
+
+// What the child of vfork may do is little; these are bare system calls.
+static pid_t execute_by_vfork(char* const* programs, enum Before before) {
+  struct sock_filter rules[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_geteuid, 1, 0),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+  };
+  struct sock_fprog filter = {sizeof rules / sizeof *rules, rules};
+  const pid_t child = vfork();
+  if (child != 0)
+    return child;
+  if (before == kGiveUpRoot && (syscall(SYS_setgid, 12345) != 0 || syscall(SYS_setuid, 12345) != 0))
+    _exit(77);
+  if (before == kForbidQuestions && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+                                     prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0))
+    _exit(77);
+  for (int i = 0; programs[i] != NULL; i++) {
+    char* arguments[] = {programs[i], (char*)"image", NULL};
+    execve(programs[i], arguments, environ);
+  }
+  _exit(80);
 }
 
 static int forbid_new_processes_and_files(void) {
@@ -103,6 +135,26 @@ int main(int argc, char** argv) {
       return 77;
     allocate(blocks);
     have_children(blocks, self, image);
+  } else if (strcmp(argv[1], "borrowers") == 0) {
+    if (setgid(12345) != 0 || setuid(12345) != 0)
+      return 77;
+    allocate(blocks);
+    char nowhere[] = "/nowhere/image";
+    char* programs[] = {nowhere, self, NULL};
+    say("vfork child ended with %d\n", wait_for(execute_by_vfork(programs, kNothing)));
+    char* none[] = {nowhere, NULL};
+    say("vfork child ended with %d\n", wait_for(execute_by_vfork(none, kNothing)));
+    char* arguments[] = {self, image, NULL};
+    pid_t child;
+    for (int i = 0; i < 2; i++) {
+      const int error = posix_spawn(&child, self, NULL, NULL, arguments, environ);
+      say("spawned child ended with %d\n", error != 0 ? error : wait_for(child));
+    }
+    say("spawn of nothing: %d\n", posix_spawn(&child, nowhere, NULL, NULL, arguments, environ) == ENOENT);
+  } else if (strcmp(argv[1], "inside") == 0 || strcmp(argv[1], "filtered") == 0) {
+    char* programs[] = {self, NULL};
+    const enum Before before = strcmp(argv[1], "inside") == 0 ? kGiveUpRoot : kForbidQuestions;
+    say("vfork child ended with %d\n", wait_for(execute_by_vfork(programs, before)));
   }
   allocate(blocks);
   print_counts(argv[1]);
