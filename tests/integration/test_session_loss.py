@@ -9,10 +9,9 @@ import unittest
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
-from disks import Disks, can_mount
+from disks import Disks, can_mount, mounts
 from harness import HEAPLEDGER, SHIM, analyze, clean_environment, program, run
 from running import RunningTest, end_with_all_below, processes_below
-from test_file_systems import mounts
 
 ROUNDS = 20000
 MODES = ("query own once stack default kill raise queue handled ignored blocked filtered many children").split()
