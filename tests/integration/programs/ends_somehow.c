@@ -88,8 +88,12 @@ static void call(int thread) {
     ring[blocks++ % kRing] = block;
     counts->completed[thread] = ++calls;
     if (thread == 0 && calls >= counts->calls_wanted && !first_is_done) {
-      if (is_way("memory"))
+      if (is_way("memory")) {
+        // A thread whose first call finds no memory for what is recorded of it is lost, and counted.
+        while (!counts->completed[1])
+          do_nothing_for_a_moment();
         forbid_more_memory();
+      }
       first_is_done = 1;
       end_in_first_thread();
     }
