@@ -4,7 +4,6 @@
 //   if (!w) return;                  not recorded (off, booting, or lost and counted)
 //   ... stack, stamp, all that is to be computed ...
 //   w.commit(store, cursor);         stores the bytes into the block, then shows them
-
 //
 // No lock, no system call, no allocation, except when a block is full (every ~4 000 events) and the pool is
 // empty: then a bounded wait. Everything but the fast path is in event_writer.cpp.
