@@ -284,6 +284,7 @@ void Replay::extended(const TraceEvent& event, const EventBatch& batch) {
 }
 
 void Replay::advance(uint64_t ticks) {
+  ticks = std::min(ticks, UINT64_MAX - 1); // UINT64_MAX means never, even for a damaged trace's stamps
   if (history_)
     while (ticks >= history_->generation_end_ticks())
       history_->pass_boundary(result_, live_);

@@ -307,6 +307,18 @@ TEST_CASE("a replay calls at each stop, with all that happened up to it and noth
   CHECK(seen == std::vector<std::pair<size_t, uint64_t>>{{0, 0}, {1, 100}, {2, 100}, {3, 150}, {4, 50}});
 }
 
+TEST_CASE("the last stamp there is, which no clock gives, passes each stop once") {
+  std::vector<size_t> seen;
+  ReplayOptions options;
+  options.stops = {5, UINT64_MAX};
+  options.at_stop = [&](size_t stop, const Replay&) { seen.push_back(stop); };
+  const Script script =
+      Script().allocate(10, 0x1000, 100).allocate(UINT64_MAX, 0x2000, 50).free(UINT64_MAX, 0x1000);
+  CHECK(script.run({}, options).live_bytes == 50);
+  CHECK(seen == std::vector<size_t>{0, 1});
+  CHECK(script.run().live_bytes == 50);
+}
+
 TEST_CASE("usable sizes of live blocks are kept exactly") {
   UsableSizes sizes;
   for (uint64_t usable = 24; usable < (1u << 26); usable += usable / 4) {
