@@ -56,6 +56,24 @@ class NodeStorage {
     return index + 1;
   }
 
+  // `n` new ids, one after the other, with empty nodes: the first, or 0 if there is no room for all of them.
+  // n <= kLongestRun.
+  StackId allocate_run(uint32_t n) {
+    if (node_count_ == nullptr)
+      return 0;
+    // A run lies in two blocks at most; see allocate().
+    const auto has_room = [&](uint32_t index) {
+      return block_for(index) != nullptr && block_for(index + n - 1) != nullptr;
+    };
+    if (!has_room(node_count_->load(std::memory_order_relaxed)))
+      return 0;
+    const uint32_t index = node_count_->fetch_add(n, std::memory_order_relaxed);
+    return has_room(index) ? index + 1 : 0;
+  }
+  // As many may be numbered and not yet filled for each thread, which the recorder has to remember.
+  static constexpr uint32_t kLongestRun = 64;
+  static_assert(kLongestRun <= kNodesPerBlock);
+
   static constexpr uint32_t kMaxNodes = kNodeDirectoryEntries * kNodesPerBlock;
 
  private:

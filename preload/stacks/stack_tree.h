@@ -7,12 +7,13 @@
 // 1. A whole chain of frames at once, in a cache of chains met lately (chain_cache.h).
 // 2. Each node's first child, by the node's id (4 bytes a node). Most nodes have no other: they never enter
 //    the index, and since the nodes of a new stack are made one after the other, making or following them
-//    touches a few neighbouring lines where a hash would miss the cache once a frame.
+//    touches a few neighbouring lines where a hash would miss the cache once a frame. Their ids are taken all
+//    at once, and the whole run is found by others from when its first node is.
 // 3. For all further children, a hash index:
 //
-//   directory    kDirectoryEntries words; the top bits of the hash choose one; all 0 until the first split:
-//   most programs
-//                need one segment, and are spared the pages of a directory
+//   directory    kDirectoryEntries words; the top bits of the hash choose one; all 0 until the first split,
+//                so that the many programs that need one segment are spared the pages of a directory
+//   summary      the same for fewer bits of the hash, in a few lines of memory; 0 where those do not decide
 //   segment      16 KiB: 256 buckets of sixteen slots, one cache line each
 //   slot         hash tag (9 bits) | node id (23 bits); 0 = empty
 //
@@ -28,6 +29,7 @@
 // to 90 % are used: under 30 in all.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <stdint.h>
 #include <string.h>
@@ -84,22 +86,11 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
   // cut at its inner end) and a count. Any thread, any signal handler, no lock.
   StackId intern(StackId parent, uint32_t module, uint64_t pc) {
     const StackKey key{parent, module, pc};
-    std::atomic<StackId>* const first = first_child_of(parent);
-    if (first == nullptr) [[unlikely]]
-      return intern_by_hash(key);
-    // Acquire: pairs with the release below; the node was filled before it became a child.
-    StackId child = first->load(std::memory_order_acquire);
-    if (child == 0) {
-      const StackId made = make_node(key);
-      if (made == 0)
-        return parent;
-      if (first->compare_exchange_strong(child, made, std::memory_order_release, std::memory_order_acquire))
-        return made;
-      // Another thread was first. If with the same key, the node just made is a duplicate that nobody uses.
-      if (!is(child, key))
-        return index_node(XXH3_64bits(&key, sizeof key), made);
-    }
-    return is(child, key) ? child : intern_by_hash(key);
+    Gap gap;
+    if (const StackId found = find(key, gap))
+      return found;
+    const StackId made = make_node(key);
+    return made == 0 ? parent : publish(made, key, gap);
   }
 
   // A chain of frames below `parent`: find_chain() with their hash, then intern_chain() with the frames, the
@@ -187,31 +178,98 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
       if (other != 0 && other != probe.candidate && is_chain(parent, chain, other, storage.node(other)))
         return other;
     }
-    const uint32_t n = chain.size();
-    bool room = true;
-    for (uint32_t i = 0; i < n; ++i) {
-      const StackId id = intern(parent, chain.module(i), chain.pc(i));
-      room &= id != parent;
-      chain.set_node(i, id);
-      parent = id;
+    StackId id = parent;
+    uint32_t i = 0;
+    while (i < chain.size()) {
+      const StackKey key{id, chain.module(i), chain.pc(i)};
+      if (i == 0)
+        ask_for_further_children(key); // a node that one walk has turned off at has others below it already
+      Gap gap;
+      StackId next = find(key, gap);
+      if (next == 0) {
+        // Below a new node there is nothing yet: all frames from here on are new.
+        const uint32_t run = std::min(chain.size() - i, NodeStorage::kLongestRun);
+        const StackId made = make_nodes(id, chain, i, run);
+        if (made == 0)
+          return intern_while_there_is_room(id, chain, i);
+        next = publish(made, key, gap);
+        if (next == made) {
+          i += run;
+          id = made + run - 1;
+          continue;
+        }
+        // Another thread has made that frame meanwhile. What was made here stays unused.
+      }
+      chain.set_node(i++, next);
+      id = next;
     }
-    if (room)
-      chains_.put(probe.hash, parent);
+    chains_.put(probe.hash, id);
+    return id;
+  }
+
+  // Frames [i, chain.size()) below `parent`, one by one.
+  template <typename Chain>
+  [[gnu::noinline]] StackId intern_while_there_is_room(StackId parent, Chain& chain, uint32_t i) {
+    for (; i < chain.size(); ++i) {
+      parent = intern(parent, chain.module(i), chain.pc(i));
+      chain.set_node(i, parent);
+    }
     return parent;
   }
 
-  [[gnu::noinline]] StackId intern_by_hash(const StackKey& key) {
-    const uint64_t h = XXH3_64bits(&key, sizeof key);
-    const Directory entry = entry_for(h);
-    if (entry != 0) {
-      const Segment* segment = segment_at(entry);
-      for (const Bucket* bucket : {first_bucket(segment, h), second_bucket(segment, h)}) {
-        if (StackId id = find_in(*bucket, h, key))
-          return id;
+  // Where a node that is not there yet belongs: at the place of its parent's first child, or, if
+  // `first_child` is null, into the index under `hash`.
+  struct Gap {
+    std::atomic<StackId>* first_child;
+    uint64_t hash;
+  };
+
+  // The id of the node with this key; 0: there is none, and it belongs into `gap`.
+  [[gnu::always_inline]] StackId find(const StackKey& key, Gap& gap) {
+    std::atomic<StackId>* const first = first_child_of(key.parent);
+    if (first != nullptr) [[likely]] {
+      // Acquire: pairs with publish(); the node was filled before it became a child.
+      const StackId child = first->load(std::memory_order_acquire);
+      if (child == 0) {
+        gap = {first, 0};
+        return 0;
       }
+      if (is(child, key))
+        return child;
     }
-    const StackId id = make_node(key);
-    return id == 0 ? key.parent : index_node(h, id);
+    gap = {nullptr, hash_of(key)};
+    return find_further_child(key, gap.hash);
+  }
+
+  // Lets others find `made`; returns it, or the node that another thread has made with the same key.
+  StackId publish(StackId made, const StackKey& key, const Gap& gap) {
+    if (gap.first_child == nullptr)
+      return index_node(gap.hash, made);
+    StackId child = 0;
+    // Release: whoever finds the child finds it and all below it filled.
+    if (gap.first_child->compare_exchange_strong(child, made, std::memory_order_release,
+                                                 std::memory_order_acquire))
+      return made;
+    // If with the same key, the node just made is a duplicate that nobody uses.
+    return is(child, key) ? child : index_node(hash_of(key), made);
+  }
+
+  static uint64_t hash_of(const StackKey& key) { return XXH3_64bits(&key, sizeof key); }
+
+  void ask_for_further_children(const StackKey& key) const {
+    const uint64_t h = hash_of(key);
+    if (const Directory entry = entry_for(h))
+      __builtin_prefetch(first_bucket(segment_at(entry), h));
+  }
+
+  [[gnu::noinline]] StackId find_further_child(const StackKey& key, uint64_t h) const {
+    const Directory entry = entry_for(h);
+    if (entry == 0)
+      return 0;
+    const Bucket* const second = second_bucket(segment_at(entry), h);
+    __builtin_prefetch(second);
+    const StackId found = find_in(*first_bucket(segment_at(entry), h), h, key);
+    return found != 0 ? found : find_in(*second, h, key);
   }
 
   bool is(StackId id, const StackKey& key) const {
@@ -259,6 +317,9 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
 
   static constexpr unsigned kDirectoryBits = 12;
   static constexpr uint32_t kDirectoryEntries = 1u << kDirectoryBits;
+  // 1 KiB, where the directory is 32 and most look-ups would miss the cache for it.
+  static constexpr unsigned kSummaryBits = 7;
+  static constexpr uint32_t kSummaryEntries = 1u << kSummaryBits;
   static constexpr unsigned kBucketBits = 8;
   static constexpr unsigned kSlots = 16;
   static constexpr unsigned kIdBits = ChainCache::kIdBits;
@@ -338,7 +399,7 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
     }
     return false;
   }
-  static unsigned fill(const Bucket& bucket) {
+  static unsigned used_slots(const Bucket& bucket) {
     unsigned n = 0;
     for (const auto& slot : bucket.slots)
       n += slot.load(std::memory_order_relaxed) != 0;
@@ -348,7 +409,7 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
     Bucket* a = first_bucket(segment, h);
     Bucket* b = second_bucket(segment, h);
     // The emptier of the two keeps both usable for longer.
-    if (fill(*b) < fill(*a)) {
+    if (used_slots(*b) < used_slots(*a)) {
       Bucket* t = a;
       a = b;
       b = t;
@@ -364,10 +425,39 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
       refused_.fetch_add(1, std::memory_order_relaxed);
       return 0;
     }
-    node->parent = key.parent;
-    node->module = key.module;
-    node->pc.store(key.pc, std::memory_order_release); // pairs with the recorder's acquire: pc last
+    fill(*node, key);
     return id;
+  }
+  static void fill(StackNode& node, const StackKey& key) {
+    node.parent = key.parent;
+    node.module = key.module;
+    node.pc.store(key.pc, std::memory_order_release); // pairs with the recorder's acquire: pc last
+  }
+
+  // Nodes for the frames [from, from + n), one below the other, their ids as well; the first is below
+  // `parent`, but not yet found there: publish() it. Returns its id; 0: no room for all.
+  template <typename Chain> StackId make_nodes(StackId parent, Chain& chain, uint32_t from, uint32_t n) {
+    const StackId first = storage.allocate_run(n);
+    if (first == 0)
+      return 0;
+    for (uint32_t i = 0; i < n; ++i) {
+      const StackId id = first + i;
+      const StackKey key{parent, chain.module(from + i), chain.pc(from + i)};
+      StackNode* const node = storage.node(id);
+      if (node == nullptr) [[unlikely]]
+        return 0; // a handler has forked meanwhile, and this is the child
+      fill(*node, key);
+      chain.set_node(from + i, id);
+      if (i != 0) {
+        std::atomic<StackId>* const place = first_child_of(parent);
+        if (place != nullptr) [[likely]]
+          place->store(id, std::memory_order_relaxed); // found by nobody before publish()
+        else
+          index_node(hash_of(key), id);
+      }
+      parent = id;
+    }
+    return first;
   }
 
   [[gnu::noinline]] StackId index_node(uint64_t h, StackId id) {
@@ -411,8 +501,28 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
 
   // What leads to the segment of this hash; 0: none yet.
   Directory entry_for(uint64_t h) const {
-    const Directory entry = directory_[directory_index(h)].load(std::memory_order_acquire);
+    Directory entry = summary_[h >> (64 - kSummaryBits)].load(std::memory_order_acquire);
+    if (entry == 0) [[unlikely]]
+      entry = directory_[directory_index(h)].load(std::memory_order_acquire);
     return entry != 0 ? entry : first_segment_.load(std::memory_order_acquire);
+  }
+
+  // Puts what the directory says now in place of `old` in the summary: nothing, where one entry of the
+  // summary would have to lead to several segments. Two splits at once may leave an older entry there: as if
+  // an insertion went to the old segment, until that is full and comes here again.
+  void summarize(Directory old, uint64_t h) {
+    const unsigned depth = static_cast<unsigned>(old & kDepthMask);
+    if (depth > kSummaryBits)
+      return;
+    const uint32_t run = kSummaryEntries >> depth;
+    const uint32_t first = static_cast<uint32_t>(h >> (64 - kSummaryBits)) & ~(run - 1);
+    for (uint32_t i = first; i < first + run; ++i) {
+      const Directory now = directory_[i << (kDirectoryBits - kSummaryBits)].load(std::memory_order_acquire);
+      Directory expected = depth == 0 ? 0 : old;
+      // Release: as in split().
+      summary_[i].compare_exchange_strong(expected, (now & kDepthMask) <= kSummaryBits ? now : 0,
+                                          std::memory_order_release, std::memory_order_relaxed);
+    }
   }
 
   // Before the first split. Entries that others have set meanwhile stay theirs.
@@ -436,6 +546,8 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
       fill_directory(old);
     // The slots do not hold the hash bits that choose directory entries; the node does.
     for (uint32_t b = 0; b < (1u << kBucketBits); ++b) {
+      for (auto& slot : from->buckets[b].slots)
+        __builtin_prefetch(storage.node(id_in(slot.load(std::memory_order_relaxed))));
       unsigned n = 0;
       for (auto& slot : from->buckets[b].slots) {
         const uint32_t v = slot.load(std::memory_order_acquire);
@@ -460,6 +572,7 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
       directory_[i].compare_exchange_strong(expected, lower, std::memory_order_acq_rel,
                                             std::memory_order_acquire);
     }
+    summarize(old, h);
     if (!used) {
       discard(to); // somebody else has split it
       return true;
@@ -487,6 +600,7 @@ template <typename Storage = NodeStorage, typename Memory = AnonymousMemory> cla
   }
 
   std::atomic<Directory> first_segment_{0};
+  std::atomic<Directory> summary_[kSummaryEntries] = {}; // 0: look into the directory
   std::atomic<Directory> directory_[kDirectoryEntries] = {};
   std::atomic<uint64_t> segments_{0};
   std::atomic<uint64_t> refused_{0};

@@ -143,6 +143,35 @@ TEST_CASE("more chains than the cache holds are all told apart, by several threa
   CHECK(f.count <= 22'051 + 2'205);
 }
 
+TEST_CASE("new chains lie whole across the ends of blocks, also those longer than a run of ids") {
+  Fixture f;
+  std::vector<Chain> chains;
+  for (uint32_t n = 0; n < 60; ++n) {
+    Chain chain;
+    const uint32_t frames = n % 2 == 0 ? 1 + n : 3 * hl::NodeStorage::kLongestRun + n;
+    for (uint32_t i = 0; i < frames; ++i)
+      chain.frames.push_back({n, 0x1000 + i});
+    chain.ids.resize(frames);
+    chains.push_back(std::move(chain));
+  }
+  uint32_t nodes = 0;
+  for (Chain& chain : chains) {
+    chain.intern(*f.tree, 0);
+    CHECK(chain.is_at(*f.tree, 0));
+    nodes += chain.size();
+  }
+  CHECK(nodes > 3 * hl::kNodesPerBlock);
+  CHECK(f.count == nodes);
+  for (const Chain& chain : chains) {
+    // Frame by frame, past the cache of chains.
+    hl::StackId id = 0;
+    for (const Chain::Frame& frame : chain.frames)
+      id = f.tree->intern(id, frame.module, frame.pc);
+    CHECK(id == chain.ids.back());
+  }
+  CHECK(f.count == nodes);
+}
+
 TEST_CASE("a chain that found no room is not remembered as if it had") {
   Fixture f;
   f.blocks.limit = 1;
