@@ -41,7 +41,7 @@ void EventClaim::begin_slowly(uint64_t frame, uint32_t room_bytes) {
   if (found != g_process.generation) {
     if (found != kAdopting)
       adopt_forked_child(0);
-    if (g_process.fork_word->load(std::memory_order_relaxed) != g_process.generation) {
+    if (!is_attached_here()) {
       count_loss(LossCause::forked_midway);
       return;
     }

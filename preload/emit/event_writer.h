@@ -151,10 +151,6 @@ class EventWriter {
   }
 
  private:
-  static bool is_attached_here() {
-    return g_process.fork_word->load(std::memory_order_relaxed) == g_process.generation;
-  }
-
   // The slow side gets a copy to work on: a claim whose address is never taken is kept in registers.
   template <typename Slow> [[gnu::always_inline]] void apart(Slow slow) {
     EventClaim copy = claim_;

@@ -68,8 +68,7 @@ bool publish_slot(SessionProcess* slot, uint32_t block_index) {
 } // namespace
 
 bool borrows_memory() {
-  return g_process.slot != nullptr && g_process.slot->pid != sys::process_id() &&
-         g_process.fork_word->load(std::memory_order_relaxed) == g_process.generation;
+  return g_process.slot != nullptr && g_process.slot->pid != sys::process_id() && is_attached_here();
 }
 
 uint64_t own_pid_namespace() {

@@ -50,6 +50,12 @@ inline constexpr uint32_t kAdopting = 0xffffffff;
 
 extern Process g_process;
 
+// False in a forked child until it has claimed a slot of its own. Only while recording.
+inline bool is_attached_here() {
+  // Relaxed: nobody but this process, or the kernel when it forks, changes the word.
+  return g_process.fork_word->load(std::memory_order_relaxed) == g_process.generation;
+}
+
 // True in a vfork child, which has this memory until its exec or exit; false, too, in a forked child that has
 // not been noticed yet.
 bool borrows_memory();
