@@ -14,10 +14,8 @@ const char* failure_words(uint32_t failure) {
   switch (static_cast<ScanFailure>(failure)) {
   case ScanFailure::refused:
     return "stopping it (ptrace) is refused. By a tracer that is attached already, by a container or its "
-           "seccomp "
-           "filter (--cap-add=SYS_PTRACE permits it), or by kernel.yama.ptrace_scope; `heapledger leaks` of "
-           "its "
-           "trace says more. The scan at its end needs none of this";
+           "seccomp filter (--cap-add=SYS_PTRACE permits it), or by kernel.yama.ptrace_scope; "
+           "`heapledger leaks` of its trace says more. The scan at its end needs none of this";
   case ScanFailure::gone:
     return "the process ended, or became another program";
   case ScanFailure::no_memory:
