@@ -68,20 +68,20 @@ std::optional<uint64_t> most_resident_bytes(const Trace& trace, const std::vecto
 }
 
 std::vector<Metric> memory_metrics(const Trace& trace, const ReplayResult& result,
-                                   const std::vector<UsageSample>& rows) {
+                                   const std::vector<UsageSample>& readings) {
   using enum MetricUnit;
   return {
-      {"peak_rss", most_of(rows, UsageField::rss), bytes, "most resident memory that was sampled"},
-      {"rss_at_peak", rss_at_peak(trace, result, rows), bytes,
+      {"peak_rss", most_of(readings, UsageField::rss), bytes, "most resident memory that was sampled"},
+      {"rss_at_peak", rss_at_peak(trace, result, readings), bytes,
        "most resident memory sampled in the second after the live heap's peak"},
-      {"rss_at_exit", last_of(rows, UsageField::rss), bytes, "resident memory when last sampled"},
-      {"peak_pss", most_of(rows, UsageField::pss), bytes, "most proportional set size that was sampled"},
-      {"pss_at_exit", last_of(rows, UsageField::pss), bytes, "proportional set size when last sampled"},
-      {"private_dirty", last_of(rows, UsageField::private_dirty), bytes,
+      {"rss_at_exit", last_of(readings, UsageField::rss), bytes, "resident memory when last sampled"},
+      {"peak_pss", most_of(readings, UsageField::pss), bytes, "most proportional set size that was sampled"},
+      {"pss_at_exit", last_of(readings, UsageField::pss), bytes, "proportional set size when last sampled"},
+      {"private_dirty", last_of(readings, UsageField::private_dirty), bytes,
        "private dirty memory when last sampled"},
-      {"peak_private_dirty", most_of(rows, UsageField::private_dirty), bytes,
+      {"peak_private_dirty", most_of(readings, UsageField::private_dirty), bytes,
        "most private dirty memory that was sampled"},
-      {"swap_at_exit", last_of(rows, UsageField::swap), bytes, "swapped out when last sampled"},
+      {"swap_at_exit", last_of(readings, UsageField::swap), bytes, "swapped out when last sampled"},
   };
 }
 
