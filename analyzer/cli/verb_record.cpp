@@ -1,24 +1,20 @@
 // `heapledger record`: recording is the recorder's business; this only becomes it.
-#include <sys/auxv.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "cli/verbs.h"
+#include "heapledger/own_program.h"
 
 namespace hl {
 
 int run_record(int argc, char** argv) {
-  std::error_code error;
-  std::filesystem::path own = std::filesystem::read_symlink("/proc/self/exe", error);
-  if (const char* const started = reinterpret_cast<const char*>(::getauxval(AT_EXECFN)); error && started)
-    own = std::filesystem::canonical(started, error); // a container may have no /proc
-  std::string recorder = (own.parent_path() / "heapledger-recorder").string();
+  const std::string own = own_program();
+  std::string recorder = own.substr(0, own.rfind('/') + 1) + "heapledger-recorder";
   std::vector<char*> arguments;
   std::string verb = "supervise";
   arguments.push_back(recorder.data());

@@ -2,7 +2,6 @@
 #include "adopt_command.h"
 
 #include <cerrno>
-#include <climits>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -14,6 +13,7 @@
 
 #include <fmt/format.h>
 
+#include "heapledger/own_program.h"
 #include "record_options.h"
 #include "run_place.h"
 
@@ -49,11 +49,12 @@ int adopt_command(int argc, char** argv) {
     return 2;
   }
   const int report_fd = std::atoi(argv[1]);
-  char program[PATH_MAX];
-  const ssize_t bytes = readlink("/proc/self/exe", program, sizeof program - 1);
-  if (bytes <= 0)
+  const std::string program = own_program();
+  if (program.empty()) {
+    fputs("heapledger: not recording: neither /proc nor the kernel tells where heapledger-recorder is\n",
+          stderr);
     return 1;
-  program[bytes] = '\0';
+  }
   RecordOptions options;
   options.command = {argv[2]};
   if (const char* const directory = getenv("HEAPLEDGER_DIR"))

@@ -22,8 +22,8 @@
 
 #include <fmt/format.h>
 
+#include "heapledger/own_program.h"
 #include "heapledger/scan_channel.h"
-#include "own_program.h"
 #include "platform/clock.h"
 #include "platform/syscalls.h"
 

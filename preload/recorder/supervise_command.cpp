@@ -2,7 +2,6 @@
 #include "supervise_command.h"
 
 #include <cerrno>
-#include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -16,9 +15,9 @@
 
 #include "analyzer_line.h"
 #include "closing_lines.h"
+#include "heapledger/own_program.h"
 #include "heapledger/session_layout.h"
 #include "operator_library.h"
-#include "own_program.h"
 #include "platform/syscalls.h"
 #include "record_options.h"
 #include "run_place.h"
