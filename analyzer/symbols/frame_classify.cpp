@@ -2,6 +2,7 @@
 #include "symbols/frame_classify.h"
 
 #include <algorithm>
+#include <cctype>
 #include <string>
 
 #include "symbols/module_files.h"
@@ -107,21 +108,13 @@ constexpr std::string_view kAllocatorNames[] = {
     "strndup", "wcsdup", "asprintf", "vasprintf", "mmap", "mmap64", "mremap", "munmap", "brk", "sbrk",
     "_int_malloc", "_int_free", "_int_realloc", "_int_memalign", "_mid_memalign", "sysmalloc", "tcache_init",
     "malloc_consolidate", "operator new", "operator new[]", "operator delete", "operator delete[]",
-    // Conventional wrappers of C programs.
-    "xmalloc", "xcalloc", "xrealloc", "xmemdup", "xstrdup", "xstrndup", "xzalloc", "xnmalloc", "x2nrealloc",
-    "x2realloc", "xreallocarray", "xpalloc", "xmallocz", "xmallocarray", "do_xmalloc", "do_xmallocz",
-    "emalloc", "ecalloc", "erealloc", "safe_malloc", "safe_calloc", "safe_realloc", "checked_malloc",
-    "ggc_internal_alloc", "ggc_internal_cleared_alloc", "ggc_alloc", "alloc_page", "_obstack_begin",
-    "_obstack_begin_1", "_obstack_newchunk", "_obstack_allocated_p", "rpl_malloc", "rpl_calloc",
-    "rpl_realloc",
-    // Libraries' own entry points.
-    "CRYPTO_malloc", "CRYPTO_zalloc", "CRYPTO_realloc", "CRYPTO_strdup", "OPENSSL_malloc", "av_malloc",
-    "av_mallocz", "av_calloc", "av_realloc", "png_malloc", "zcalloc_num", "lua_newuserdata", "apr_palloc",
-    "zmalloc", "zcalloc", "zrealloc", "zstrdup", "ztrymalloc", "ztrycalloc", "ztryrealloc", "zmalloc_usable",
-    "ztrymalloc_usable", "ztrymalloc_usable_internal", "pcalloc", "palloc", "kmalloc", "memory::allocate",
-    "memory::reallocate", "AllocateHeap", "ReallocateHeap", "__rust_alloc", "__rust_realloc",
-    "__rust_alloc_zeroed", "__rg_alloc", "__rdl_alloc", "__rg_realloc", "__rdl_realloc",
-    "__rdl_alloc_zeroed"};
+    // Wrappers and entry points whose names do not tell by their end.
+    "xpalloc", "alloc_page", "ggc_internal_alloc", "ggc_internal_cleared_alloc", "ggc_alloc",
+    "_obstack_begin", "_obstack_begin_1", "_obstack_newchunk", "_obstack_allocated_p", "zcalloc_num",
+    "lua_newuserdata", "apr_palloc", "palloc", "zmalloc_usable", "ztrymalloc_usable",
+    "ztrymalloc_usable_internal", "memory::allocate", "memory::reallocate", "AllocateHeap", "ReallocateHeap",
+    "__rust_alloc", "__rust_realloc", "__rust_alloc_zeroed", "__rg_alloc", "__rdl_alloc", "__rg_realloc",
+    "__rdl_realloc", "__rdl_alloc_zeroed"};
 
 constexpr std::string_view kAllocatorPrefixes[] = {"__libc_malloc",
                                                    "__libc_calloc",
@@ -212,8 +205,7 @@ constexpr std::string_view kAllocatorPrefixes[] = {"__libc_malloc",
                                                    "std::__allocate_at_least",
                                                    "std::__allocation_guard::"};
 
-constexpr std::string_view kNamesOfC[] = {"malloc",         "calloc",        "realloc", "memalign",
-                                          "posix_memalign", "aligned_alloc", "strdup",  "free"};
+constexpr std::string_view kNamesOfC[] = {"aligned_alloc", "free"};
 
 // Members of standard containers that only obtain memory.
 constexpr std::string_view kContainerAllocators[] = {
@@ -296,12 +288,44 @@ std::string without_inline_namespaces(std::string name) {
   return name;
 }
 
+// Perl_safesysmalloc, git__calloc, js_realloc_array, xmlStrdup: a program's own wrapper says so at the end of
+// its name. What uses, tests or compiles malloc begins with a word for that.
+bool is_named_like_a_wrapper(std::string_view name) {
+  constexpr std::string_view kEndings[] = {"malloc", "calloc",  "realloc", "zalloc",
+                                           "strdup", "strndup", "memdup",  "memalign"};
+  constexpr std::string_view kTails[] = {"array", "_or_die", "_zero", "_"};
+  constexpr std::string_view kVerbs[] = {"use_",  "test_",   "bench_", "call_",  "leak_", "run_",
+                                         "emit_", "expand_", "fold_",  "check_", "is_",   "print_"};
+  std::string lower(name.substr(name.rfind(':') + 1));
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  if (starts_with_any(lower, kVerbs))
+    return false;
+  std::string_view rest = lower;
+  const auto strip_any = [&rest](std::span<const std::string_view> endings) {
+    for (std::string_view ending : endings) {
+      if (rest.ends_with(ending)) {
+        rest.remove_suffix(ending.size());
+        return true;
+      }
+    }
+    return false;
+  };
+  while (!rest.empty() && std::isdigit(static_cast<unsigned char>(rest.back())))
+    rest.remove_suffix(1);
+  while (strip_any(kTails)) {
+  }
+  if (rest.ends_with("allocz"))
+    rest.remove_suffix(1);
+  return strip_any(kEndings);
+}
+
 bool is_allocator_name(std::string_view name) {
-  if (is_one_of(name, kAllocatorNames) || starts_with_any(name, kAllocatorPrefixes))
+  if (is_one_of(name, kAllocatorNames) || starts_with_any(name, kAllocatorPrefixes) ||
+      is_named_like_a_wrapper(name))
     return true;
   size_t colon = name.rfind("::");
-  // A member that bears the name of C's function stands for it: os::malloc, Allocator::realloc,
-  // Arena::strdup.
+  // A member that bears the name of C's function stands for it: Pool::aligned_alloc.
   if (colon != std::string_view::npos && is_one_of(name.substr(colon + 2), kNamesOfC))
     return true;
   if (!name.starts_with("std::") && !name.starts_with("__gnu_cxx::"))

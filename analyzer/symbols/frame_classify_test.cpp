@@ -48,6 +48,12 @@ TEST_CASE("allocation functions of C, C++, Rust, GLib, Python and program wrappe
         "os::malloc(unsigned long, MemoryType)",
         "pool::Arena::realloc(void*, unsigned long)",
         "AllocateHeap(unsigned long, MemoryType)",
+        "Perl_safesysmalloc",
+        "git__calloc",
+        "js_realloc_array",
+        "xmlStrdup",
+        "xmallocz_or_die",
+        "base::Debug::safe_malloc_0(unsigned long)",
         "__rust_alloc",
         "<alloc::alloc::Global as core::alloc::Allocator>::allocate",
         "alloc::alloc::exchange_malloc"}) {
@@ -55,8 +61,9 @@ TEST_CASE("allocation functions of C, C++, Rust, GLib, Python and program wrappe
     CHECK(is_allocator_function(name));
   }
   for (const char* name : {"main", "mallocator", "my::malloc_things(int)", "Pool::allocate(unsigned long)",
-                           "freeze", "", "std::vector<int, std::allocator<int> >::push_back(int const&)",
-                           "parse_operator", "operator+(A, B)", "void fill<std::allocator<int> >(int)"}) {
+                           "use_malloc", "malloc_stats", "emit_realloc", "freeze", "",
+                           "std::vector<int, std::allocator<int> >::push_back(int const&)", "parse_operator",
+                           "operator+(A, B)", "void fill<std::allocator<int> >(int)"}) {
     CAPTURE(name);
     CHECK_FALSE(is_allocator_function(name));
   }
