@@ -248,6 +248,25 @@ TEST_CASE("interior pointers that count as pointers to the start") {
   }
 }
 
+TEST_CASE("thousands of interior pointers are each judged by their own block") {
+  constexpr uint64_t kBlocks = 5000, kTable = 0x40000000;
+  World world(kBlocks * 16 + kBlocks / 100 * 1000);
+  auto& table = world.memory.areas[kTable];
+  const auto is_counted = [](uint64_t i) { return i % 3 == 0; };
+  for (uint64_t i = 0; i < kBlocks; ++i) {
+    const uint64_t elements = 3 + i % 5, bytes = 8 + elements * 16;
+    const uint64_t block = world.block(i * 16 + i / 100 * 1000, bytes); // many close together, then a gap
+    world.memory.word(block) = is_counted(i) ? elements : bytes;
+    table.insert(table.end(), {block + 8, block + 16});
+  }
+  world.roots.push_back({.kind = RootKind::global, .start = kTable, .bytes = table.size() * 8});
+  const std::vector<LeakClass> classes = world.classes().classes;
+  uint64_t wrong = 0;
+  for (uint64_t i = 0; i < kBlocks; ++i)
+    wrong += classes.at(i) != (is_counted(i) ? LeakClass::reachable : LeakClass::possible);
+  CHECK(wrong == 0);
+}
+
 TEST_CASE("roots: registers, unaligned words, blocks of the loader, blocks inside a mapping") {
   World world;
   const uint64_t block = world.block(0, 32);

@@ -8,7 +8,6 @@
 namespace hl {
 namespace {
 
-constexpr size_t kBatch = 1024;
 constexpr uint64_t kWord = 8;
 
 class VirtualTables {
@@ -53,22 +52,59 @@ class VirtualTables {
   std::unordered_map<uint64_t, bool> known_;
 };
 
-struct Words {
-  uint64_t head[3]; // of the block
-  uint64_t there;   // where the pointer leads
+struct Head {
+  uint64_t words[3]; // the block's first
 };
 
-bool is_rescued(const ScanBlock& block, uint64_t offset, const Words& words, VirtualTables& tables) {
-  const uint64_t size = block.bytes;
+// What the head of a block and the pointer's offset in it tell alone.
+bool is_rescued_by_head(const Head& head, uint64_t offset, uint64_t size) {
+  const uint64_t* const words = head.words;
   // std::string of the old kind: length, capacity, reference count, then capacity + 1 characters.
-  if (offset == 3 * kWord && words.head[0] <= words.head[1] && words.head[1] == size - 3 * kWord - 1)
+  if (offset == 3 * kWord && words[0] <= words[1] && words[1] == size - 3 * kWord - 1)
     return true;
-  if (offset == kWord && words.head[0] == size - kWord)
+  if (offset == kWord && words[0] == size - kWord)
     return true;
-  if (offset == kWord && words.head[0] != 0 && (size - kWord) % words.head[0] == 0)
-    return true;
-  return offset % kWord == 0 && offset + kWord <= size && tables.begins_at(words.there) &&
-         tables.begins_at(words.head[0]);
+  return offset == kWord && words[0] != 0 && (size - kWord) % words[0] == 0;
+}
+
+// Reads the `count` places that `place(i)` tells, an address and where to, in the order of their addresses.
+// Those that lie close together are read as one: a piece costs the kernel, or a copied process, as much as a
+// page.
+template <typename Place> void read_nearby(MemoryReader& memory, size_t count, Place place) {
+  constexpr uint64_t kNear = 4096; // no page that may not be there lies between
+  constexpr uint64_t kMostBytes = 65536;
+  constexpr size_t kMostRuns = 1024;
+  std::vector<uint8_t> buffer(kMostBytes);
+  std::vector<MemoryReader::Piece> runs;
+  for (size_t first = 0; first < count;) {
+    runs.clear();
+    uint64_t used = 0, end = 0; // of the buffer; of the last run
+    size_t after = first;
+    for (; after < count; ++after) {
+      const MemoryReader::Piece next = place(after);
+      const bool joins = !runs.empty() && next.address - end < kNear;
+      const uint64_t more = next.to.size() + (joins ? next.address - end : 0);
+      if (used + more > kMostBytes || (!joins && runs.size() == kMostRuns))
+        break;
+      if (!joins)
+        runs.push_back({next.address, {buffer.data() + used, 0}});
+      runs.back().to = {runs.back().to.data(), runs.back().to.size() + more};
+      used += more;
+      end = next.address + next.to.size();
+    }
+    memory.read(runs);
+    const MemoryReader::Piece* run = runs.data();
+    for (; first < after; ++first) {
+      MemoryReader::Piece piece = place(first);
+      if (piece.address >= run->address + run->to.size())
+        ++run;
+      const uint64_t at = piece.address - run->address;
+      if (at + piece.to.size() <= run->read_bytes)
+        std::memcpy(piece.to.data(), run->to.data() + at, piece.to.size());
+      else
+        memory.read({&piece, 1}); // it, or what lies before it, cannot be read
+    }
+  }
 }
 
 } // namespace
@@ -84,39 +120,46 @@ std::vector<uint64_t> rescued_edges(std::vector<InteriorPointer>& pointers,
   std::sort(pointers.begin(), pointers.end(), [](const InteriorPointer& a, const InteriorPointer& b) {
     return a.value != b.value ? a.value < b.value : a.edge < b.edge;
   });
+  // Pointers into one block stand together now; of each block its head is read, once.
+  const auto begins_block = [&](size_t i) { return i == 0 || pointers[i].block != pointers[i - 1].block; };
+  std::vector<uint32_t> heads_of;
+  for (size_t i = 0; i < pointers.size(); ++i) {
+    if (begins_block(i))
+      heads_of.push_back(pointers[i].block);
+  }
+  std::vector<Head> heads(heads_of.size());
+  read_nearby(memory, heads.size(), [&](size_t i) -> MemoryReader::Piece {
+    const ScanBlock& block = blocks[heads_of[i]];
+    const uint64_t bytes = std::min<uint64_t>(sizeof(Head), block.bytes / kWord * kWord);
+    return {block.address, {reinterpret_cast<uint8_t*>(heads[i].words), bytes}};
+  });
+
+  // A pointer to a base class other than the first leads to a virtual table's address, and so does the
+  // block's own: only below such heads is it worth a look at where a pointer leads.
   VirtualTables tables(files, memory);
-  std::vector<Words> words;
-  std::vector<MemoryReader::Piece> pieces;
-  for (size_t at = 0; at < pointers.size();) {
-    // A batch of different pointers: [at, end) with all their edges.
-    words.assign(kBatch / 2, Words{});
-    pieces.clear();
-    size_t end = at, used = 0;
-    for (; end < pointers.size(); ++end) {
-      if (end != at && pointers[end].value == pointers[end - 1].value)
-        continue;
-      if (used == words.size())
-        break;
-      const ScanBlock& block = blocks[pointers[end].block];
-      auto* const head = reinterpret_cast<uint8_t*>(words[used].head);
-      auto* const there = reinterpret_cast<uint8_t*>(&words[used].there);
-      pieces.push_back({block.address, {head, std::min<uint64_t>(3 * kWord, block.bytes / kWord * kWord)}});
-      const uint64_t left = block.address + block.bytes - pointers[end].value;
-      pieces.push_back({pointers[end].value, {there, left >= kWord ? kWord : 0}});
-      ++used;
+  std::vector<size_t> asked; // indices of `pointers`
+  size_t head = 0;
+  bool begins_with_table = false;
+  for (size_t i = 0; i < pointers.size(); ++i) {
+    const InteriorPointer& pointer = pointers[i];
+    const ScanBlock& block = blocks[pointer.block];
+    if (begins_block(i)) {
+      head += i != 0;
+      begins_with_table = tables.begins_at(heads[head].words[0]);
     }
-    memory.read(pieces);
-    size_t index = 0;
-    bool good = false;
-    for (size_t i = at; i < end; ++i) {
-      if (i == at || pointers[i].value != pointers[i - 1].value) {
-        const ScanBlock& block = blocks[pointers[i].block];
-        good = is_rescued(block, pointers[i].value - block.address, words[index++], tables);
-      }
-      if (good)
-        rescued.push_back(pointers[i].edge);
-    }
-    at = end;
+    const uint64_t offset = pointer.value - block.address;
+    if (is_rescued_by_head(heads[head], offset, block.bytes))
+      rescued.push_back(pointer.edge);
+    else if (begins_with_table && offset + kWord <= block.bytes)
+      asked.push_back(i);
+  }
+  std::vector<uint64_t> there(asked.size());
+  read_nearby(memory, there.size(), [&](size_t i) -> MemoryReader::Piece {
+    return {pointers[asked[i]].value, {reinterpret_cast<uint8_t*>(&there[i]), kWord}};
+  });
+  for (size_t i = 0; i < asked.size(); ++i) {
+    if (tables.begins_at(there[i]))
+      rescued.push_back(pointers[asked[i]].edge);
   }
   return rescued;
 }
