@@ -340,10 +340,13 @@ std::string leaks_line(const LeaksAnswer& answer, const TextStyle& style) {
   std::string text = lost.blocks == 0 ? "nothing lost" : "lost " + sum_text(lost, style);
   if (const BlockSum& possible = report.of(LeakClass::possible); possible.blocks != 0)
     text += ", possibly " + sum_text(possible, style);
-  text += ", reachable " + human_bytes(report.of(LeakClass::reachable).bytes, style);
+  const std::string reachable = ", reachable " + human_bytes(report.of(LeakClass::reachable).bytes, style);
+  std::string top;
   if (!groups.empty() && groups.front().leak_class == LeakClass::definite)
-    text += "; top: " + human_bytes(groups.front().bytes(), style) + " " +
-            place_text(*groups.front().place, style);
+    top = "; top: " + human_bytes(groups.front().bytes(), style) + " " +
+          place_text(*groups.front().place, style);
+  // What is reachable is no news: it gives way to the rest.
+  text += display_width(text + reachable + top) <= style.width ? reachable + top : top;
   return fit(text, style.width, style) + "\n";
 }
 
