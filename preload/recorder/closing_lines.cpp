@@ -113,6 +113,9 @@ std::string closing_lines(const ClosingFacts& f) {
   else
     out += fmt::format("{} allocations of {}, {} frees: {} blocks not freed", count_text(m.allocations),
                        bytes_text(m.bytes_requested), count_text(m.frees), count_text(left));
+  // The program waited for it: without a word that would pass for its own time.
+  if (m.scan_ns >= 50'000'000 && m.scan_ns * 20 >= f.duration_ns)
+    out += fmt::format("; leak scan {}", duration_text(m.scan_ns));
   if (m.processes > 1)
     out += fmt::format("; {} process images", m.processes);
   if (m.still_recording != 0)

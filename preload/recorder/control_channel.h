@@ -41,7 +41,7 @@ struct ControlMessage {
   int32_t write_error = 0; // errno of what kept the trace from being written; 0 nothing
   // Of the root's last leak scan; way and failure 0: there was none.
   uint32_t scan_way = 0, scan_failure = 0;
-  uint64_t scan_pause_ns = 0;
+  uint64_t scan_ns = 0; // what it took; the program waited
   uint64_t class_blocks[4] = {}, class_bytes[4] = {};
   char scan_reason[128] = {};
   // Images that could not open the session file, and the executable of the newest.

@@ -527,7 +527,7 @@ void Recorder::note_root_complete(ProcessRecording& r, const ProcessEnd& end, bo
   if (r.end_scan()) {
     m.scan_way = r.end_scan()->way;
     m.scan_failure = r.end_scan()->failure;
-    m.scan_pause_ns = r.end_scan()->pause_ns;
+    m.scan_ns = r.end_scan()->duration_ns;
     std::copy(std::begin(r.end_scan()->class_blocks), std::end(r.end_scan()->class_blocks), m.class_blocks);
     std::copy(std::begin(r.end_scan()->class_bytes), std::end(r.end_scan()->class_bytes), m.class_bytes);
     std::strncpy(m.scan_reason, r.end_scan_reason().c_str(), sizeof(m.scan_reason) - 1);
