@@ -8,6 +8,7 @@
 #include <link.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -72,8 +73,11 @@ void find_name_and_directory() {
   const long n = sys::raw_syscall(SYS_readlinkat, AT_FDCWD, sys::pointer_arg("/proc/self/exe"),
                                   sys::pointer_arg(exe), sizeof exe - 1);
   exe[sys::failed(n) ? 0 : n] = '\0';
-  const char* const slash = strrchr(exe, '/');
-  Text(g_name, sizeof g_name).add(slash != nullptr ? slash + 1 : "program");
+  // Without /proc there is the kernel's word of how the program was started.
+  const char* const started = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
+  const char* const path = !sys::failed(n) ? exe : started != nullptr ? started : "program";
+  const char* const slash = strrchr(path, '/');
+  Text(g_name, sizeof g_name).add(slash != nullptr ? slash + 1 : path);
   if (const char* const wanted = environment_value("HEAPLEDGER_DIR")) {
     Text(g_directory, sizeof g_directory).add(wanted);
   } else if (sys::failed(sys::raw_syscall(SYS_getcwd, sys::pointer_arg(g_directory), sizeof g_directory))) {

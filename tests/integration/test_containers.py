@@ -8,7 +8,7 @@ import unittest
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
-from harness import BUILD, HEAPLEDGER, analyze, clean_environment, program, run, sites_through
+from harness import BUILD, HEAPLEDGER, SHIM, analyze, clean_environment, program, run, sites_through
 from running import RunningTest, end_with_all_below, processes_below
 
 # As container runtimes start one; in a user namespace, so that being root in it means little outside.
@@ -102,6 +102,14 @@ class Containers(RunningTest):
         self.record_in_container(program("known_leaks"), proc="none")
         leaks = analyze("leaks", self.trace)
         self.assertEqual((leaks["scanned"], leaks["reason"]), (False, "there is no /proc here"))
+
+    def test_a_bare_preload_finds_its_recorder_without_proc(self):
+        script = (f"LD_PRELOAD={SHIM} HEAPLEDGER_DIR=/out {program('random_calls')} 20000; "
+                  "for i in $(seq 300); do ls /out/*/session >/dev/null 2>&1 || break; sleep 0.1; done")
+        recorded = run(in_container("sh", "-c", script, out=self.out, proc="none", shm=None))
+        self.assertEqual(recorded.status, 0, recorded.explain())
+        self.trace, = self.out.glob("heapledger-random_calls-*/random_calls.*.hlt")
+        self.assert_all_is_recorded(recorded.stdout)
 
     def test_trace_where_no_session_file_can_be(self):
         """ramfs; the session file goes to /dev/shm or /tmp."""
