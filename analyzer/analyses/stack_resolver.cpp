@@ -100,6 +100,9 @@ void StackResolver::resolve(std::span<const StackId> stacks) {
       if (resolved.frame_class == FrameClass::kOwn &&
           resolved.file.find("/include/c++/") != std::string_view::npos)
         resolved.frame_class = FrameClass::kRuntime;
+      // What nobody called and has no name: _start of a stripped program.
+      if (frame.source == NameSource::kModuleOffset && nodes[id].parent == 0 && module.is_main)
+        resolved.frame_class = FrameClass::kRuntime;
       frames_.push_back(resolved);
     }
     extents_.push_back({first, static_cast<uint32_t>(frames_.size()) - first});

@@ -145,6 +145,9 @@ class UndescribedCode(TestCase):
             depths.append(found)
         self.assertEqual(depths[0], depths[1])
         self.assertEqual(sum(depths[0].values()), 2 * 50 * 9)
+        text = harness.run([harness.HEAPLEDGER, "report", self.scratch / "True.hlt"]).stdout.decode()
+        self.assertIn(" of start-up", text)
+        self.assertNotIn("< __libc_start", text, "_start has no name, and is folded all the same")
 
     @harness.require("node")
     def test_node(self):
