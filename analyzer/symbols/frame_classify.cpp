@@ -111,10 +111,9 @@ constexpr std::string_view kAllocatorNames[] = {
     // Wrappers and entry points whose names do not tell by their end.
     "xpalloc", "alloc_page", "ggc_internal_alloc", "ggc_internal_cleared_alloc", "ggc_alloc",
     "_obstack_begin", "_obstack_begin_1", "_obstack_newchunk", "_obstack_allocated_p", "zcalloc_num",
-    "lua_newuserdata", "apr_palloc", "palloc", "zmalloc_usable", "ztrymalloc_usable",
-    "ztrymalloc_usable_internal", "memory::allocate", "memory::reallocate", "AllocateHeap", "ReallocateHeap",
-    "__rust_alloc", "__rust_realloc", "__rust_alloc_zeroed", "__rg_alloc", "__rdl_alloc", "__rg_realloc",
-    "__rdl_realloc", "__rdl_alloc_zeroed"};
+    "lua_newuserdata", "apr_palloc", "palloc", "memory::allocate", "memory::reallocate", "AllocateHeap",
+    "ReallocateHeap", "__rust_alloc", "__rust_realloc", "__rust_alloc_zeroed", "__rg_alloc", "__rdl_alloc",
+    "__rg_realloc", "__rdl_realloc", "__rdl_alloc_zeroed"};
 
 constexpr std::string_view kAllocatorPrefixes[] = {"__libc_malloc",
                                                    "__libc_calloc",
@@ -293,7 +292,7 @@ std::string without_inline_namespaces(std::string name) {
 bool is_named_like_a_wrapper(std::string_view name) {
   constexpr std::string_view kEndings[] = {"malloc", "calloc",  "realloc", "zalloc",
                                            "strdup", "strndup", "memdup",  "memalign"};
-  constexpr std::string_view kTails[] = {"array", "_or_die", "_zero", "_"};
+  constexpr std::string_view kTails[] = {"array", "_or_die", "_zero", "_usable", "_internal", "_impl", "_"};
   constexpr std::string_view kVerbs[] = {"use_",  "test_",   "bench_", "call_",  "leak_", "run_",
                                          "emit_", "expand_", "fold_",  "check_", "is_",   "print_"};
   std::string lower(name.substr(name.rfind(':') + 1));

@@ -53,6 +53,7 @@ TEST_CASE("allocation functions of C, C++, Rust, GLib, Python and program wrappe
         "js_realloc_array",
         "xmlStrdup",
         "xmallocz_or_die",
+        "ztryrealloc_usable_internal",
         "base::Debug::safe_malloc_0(unsigned long)",
         "__rust_alloc",
         "<alloc::alloc::Global as core::alloc::Allocator>::allocate",
