@@ -15,7 +15,7 @@
 #include <fmt/format.h>
 
 #include "platform/clock.h"
-#include "run_place.h"
+#include "trace_names.h"
 
 namespace hl {
 
@@ -28,18 +28,7 @@ constexpr uint64_t kWorthwhileBytes = 768 * 1024; // of blocks: about 100 k even
 constexpr uint64_t kFreshMarkNs = 250 * kMs;
 constexpr uint64_t kFirstProcessTimeoutNs = 10'000 * kMs;
 constexpr uint32_t kSpareBlocks = 64;
-constexpr uint32_t kMostNameAttempts = 1000;
-constexpr size_t kMostExpected = 1000;
 constexpr uint32_t kMostKept = 64; // images whose definitions stay in the session file
-
-std::string file_name_of(std::string_view path) {
-  const size_t slash = path.rfind('/');
-  std::string name(slash == std::string_view::npos ? path : path.substr(slash + 1));
-  for (char& c : name)
-    if (static_cast<unsigned char>(c) <= ' ' || c == '/' || c == 0x7f)
-      c = '_';
-  return name.empty() ? "unnamed" : name.substr(0, 64);
-}
 
 } // namespace
 
@@ -103,28 +92,14 @@ bool Recorder::pass() {
     notice_ends();
     next_end_check_ns_ = now_ns_ + 2 * kMs;
     // After all that ended with the root were closed too.
-    if (root_complete_) {
-      root_complete_->processes = recorded_;
-      // Of all that was recorded so far: a loss in a child is one too.
-      root_complete_->lost = lost_;
-      root_complete_->lost_disk_full = lost_disk_full_;
-      for (const auto& r : recordings_) {
-        root_complete_->lost += r->lost_events();
-        root_complete_->lost_disk_full += r->lost_events(LossCause::disk_full);
-      }
-      root_complete_->still_recording = static_cast<uint32_t>(recordings_.size());
-      root_complete_->unrecorded = unrecorded_;
-      std::strncpy(root_complete_->unrecorded_path, unrecorded_path_.c_str(),
-                   sizeof(root_complete_->unrecorded_path) - 1);
-      send_message(settings_.control_fd, *root_complete_);
-      root_complete_.reset();
-    }
+    if (root_complete_)
+      send_root_complete();
   }
   if (now_ns_ >= next_housekeeping_ns_) {
-    std::erase_if(expected_, [](Expected& e) { return e.watch.ended(); });
+    expected_.forget_ended();
     for (auto& r : recordings_) {
       if (r->trace() == nullptr)
-        r->open_trace(trace_names(*r));
+        r->open_trace(names_of(*r));
       r->housekeep(now_ns_);
       watch_memory_of(*r);
       look_at_group_of(*r);
@@ -138,7 +113,7 @@ bool Recorder::pass() {
     return true;
   if (!any_seen_ && !supervised_)
     return now_ns_ - started_ns_ < kFirstProcessTimeoutNs;
-  return anybody_expected();
+  return expected_.any_left(session_.header().path, now_ns_);
 }
 
 void Recorder::read_control() {
@@ -214,9 +189,8 @@ bool Recorder::adopt_process(uint32_t index) {
     session_.header().root_pid.store(root_pid_ = p.pid, std::memory_order_relaxed);
   any_seen_ = true;
   auto r = std::make_unique<ProcessRecording>(shop_, index, root_pid_);
-  const uint32_t pid = r->watch().pid();
-  r->open_trace(trace_names(*r));
-  std::erase_if(expected_, [pid](const Expected& e) { return e.watch.pid() == pid; });
+  r->open_trace(names_of(*r));
+  expected_.arrived(r->watch().pid());
   index_.add(*r, "started", false);
   watch_memory_of(*r);
   if (r->is_root())
@@ -227,44 +201,8 @@ bool Recorder::adopt_process(uint32_t index) {
   return true;
 }
 
-// The first that is free or already this trace is taken.
-TraceNames Recorder::trace_names(const ProcessRecording& recording) {
-  const SessionHeader& h = session_.header();
-  const SessionProcess& p = recording.process();
-  std::string stem, wanted;
-  const auto numbered = [&stem](uint32_t image) { return fmt::format("{}.{}.hlt", stem, image); };
-  if (h.output[0] != 0) {
-    const std::string own = with_pid(h.output, std::to_string(p.pid));
-    const bool named_by_pid = own != h.output;
-    stem = own.ends_with(".hlt") && own.size() > 4 ? own.substr(0, own.size() - 4) : own;
-    if (!named_by_pid)
-      stem += fmt::format(".{}", p.pid);
-    if (recording.is_root() || named_by_pid) {
-      // FILE is the newest image: what it was before exec gives the name up. Several images of a busy moment
-      // are found in any order.
-      bool newest = true;
-      for (auto& other : recordings_) {
-        if (other->trace() == nullptr || other->trace()->path() != own)
-          continue;
-        if (other->process().image_number > p.image_number)
-          newest = false;
-        else
-          other->trace()->rename_to(numbered(other->process().image_number));
-      }
-      if (newest)
-        wanted = own;
-    }
-  } else {
-    stem = fmt::format("{}/{}.{}", h.directory,
-                       file_name_of({p.text, std::min<size_t>(p.exe_bytes, sizeof(p.text))}), p.pid);
-  }
-  return [stem, wanted, image = p.image_number](uint32_t attempt) -> std::string {
-    if (!wanted.empty() && attempt-- == 0)
-      return wanted;
-    if (attempt == 0)
-      return fmt::format("{}.{}.hlt", stem, image);
-    return attempt < kMostNameAttempts ? fmt::format("{}.{}-{}.hlt", stem, image, attempt + 1) : "";
-  };
+TraceNames Recorder::names_of(const ProcessRecording& recording) const {
+  return choose_trace_names(session_.header(), recording, recordings_);
 }
 
 void Recorder::drain_all(uint64_t pass_ticks) {
@@ -340,7 +278,7 @@ void Recorder::take_samples() {
       continue;
     scans_.before_append(**r, sample);
     bool written = false;
-    if (sample.good && !is_replaced(**r)) {
+    if (sample.good && younger_image(**r) == nullptr) {
       (*r)->begin_trace();
       written = (*r)->append_sample(sample);
     }
@@ -348,12 +286,12 @@ void Recorder::take_samples() {
   }
 }
 
-// An image that a younger one with the same pid has replaced, by exec.
-bool Recorder::is_replaced(ProcessRecording& r) const {
-  return std::any_of(recordings_.begin(), recordings_.end(), [&r](const auto& other) {
+ProcessRecording* Recorder::younger_image(ProcessRecording& r) const {
+  const auto younger = std::find_if(recordings_.begin(), recordings_.end(), [&r](const auto& other) {
     return r.watch().pid() != 0 && other->watch().pid() == r.watch().pid() &&
            other->generation() > r.generation();
   });
+  return younger == recordings_.end() ? nullptr : younger->get();
 }
 
 // The longer a process lives, the more of its counters go into one chunk; `all`: it ends.
@@ -399,14 +337,10 @@ void Recorder::notice_ends() {
       i++;
       continue;
     }
-    // The pid belongs to a younger image: by exec, or because it was given out again.
-    const auto younger = std::find_if(recordings_.begin(), recordings_.end(), [&r](const auto& other) {
-      return r.watch().pid() != 0 && other->watch().pid() == r.watch().pid() &&
-             other->generation() > r.generation();
-    });
+    const ProcessRecording* const younger = younger_image(r);
     const auto state = static_cast<ProcessState>(r.process().state.load(std::memory_order_acquire));
-    if (younger != recordings_.end())
-      finish(i, (*younger)->process().image_number > r.process().image_number, false);
+    if (younger != nullptr)
+      finish(i, younger->process().image_number > r.process().image_number, false);
     else if (r.ended(now_ns_, root_ended_))
       finish(i, state == ProcessState::execing, true);
     else
@@ -465,7 +399,7 @@ void Recorder::finish(size_t index, bool replaced_by_exec, bool was_last) {
   const std::unique_ptr<ProcessRecording> r = std::move(recordings_[index]);
   recordings_.erase(recordings_.begin() + static_cast<long>(index));
   if (r->trace() == nullptr)
-    r->open_trace(trace_names(*r));
+    r->open_trace(names_of(*r));
   // Its last event may be what tells how it ended.
   r->drain_to_end();
   // Processes that found no room in the session have nobody else to tell.
@@ -536,35 +470,31 @@ void Recorder::note_root_complete(ProcessRecording& r, const ProcessEnd& end, bo
   root_complete_ = m;
 }
 
-void Recorder::expect_children(ProcessRecording& recording) {
-  if ((session_.header().flags & kSessionNoFollow) == 0 &&
-      recording.process().pid_namespace == session_.header().pid_namespace)
-    for (const uint32_t pid : recording.tally().forked) {
-      const bool known = std::any_of(recordings_.begin(), recordings_.end(),
-                                     [pid](const auto& r) { return r->watch().pid() == pid; });
-      if (known || expected_.size() >= kMostExpected)
-        continue;
-      Expected e;
-      e.watch.open(pid, 0);
-      e.since_ns = now_ns_;
-      if (!e.watch.ended())
-        expected_.push_back(std::move(e));
-    }
-  recording.tally().forked.clear();
+void Recorder::send_root_complete() {
+  root_complete_->processes = recorded_;
+  // Of all that was recorded so far: a loss in a child is one too.
+  root_complete_->lost = lost_;
+  root_complete_->lost_disk_full = lost_disk_full_;
+  for (const auto& r : recordings_) {
+    root_complete_->lost += r->lost_events();
+    root_complete_->lost_disk_full += r->lost_events(LossCause::disk_full);
+  }
+  root_complete_->still_recording = static_cast<uint32_t>(recordings_.size());
+  root_complete_->unrecorded = unrecorded_;
+  std::strncpy(root_complete_->unrecorded_path, unrecorded_path_.c_str(),
+               sizeof(root_complete_->unrecorded_path) - 1);
+  send_message(settings_.control_fd, *root_complete_);
+  root_complete_.reset();
 }
 
-// Called when nothing is recorded any more.
-bool Recorder::anybody_expected() {
-  std::erase_if(expected_, [this](Expected& e) {
-    if (e.watch.ended())
-      return true;
-    // A fresh exec maps the session file a moment after it unmapped it.
-    if (now_ns_ - e.since_ns < 500 * kMs)
-      return false;
-    e.since_ns = now_ns_;
-    return !e.watch.maps_file(session_.header().path);
-  });
-  return !expected_.empty();
+void Recorder::expect_children(ProcessRecording& recording) {
+  const SessionHeader& h = session_.header();
+  if ((h.flags & kSessionNoFollow) == 0 && recording.process().pid_namespace == h.pid_namespace)
+    for (const uint32_t pid : recording.tally().forked)
+      if (std::none_of(recordings_.begin(), recordings_.end(),
+                       [pid](const auto& r) { return r->watch().pid() == pid; }))
+        expected_.expect(pid, now_ns_);
+  recording.tally().forked.clear();
 }
 
 void Recorder::extend_ahead() {

@@ -19,6 +19,7 @@
 
 #include "cgroup_memory.h"
 #include "control_channel.h"
+#include "expected_children.h"
 #include "leak_scan.h"
 #include "memory_sampler.h"
 #include "process_recording.h"
@@ -49,10 +50,6 @@ class Recorder {
   uint64_t next_sleep_ns() const { return sleep_ns_; }
 
  private:
-  struct Expected { // a forked child that has not shown itself yet
-    ProcessWatch watch;
-    uint64_t since_ns; // since it was found, or was found to map the session file
-  };
   struct Ended {
     int status;
     uint64_t user_ns, system_ns, peak_rss_bytes;
@@ -67,18 +64,19 @@ class Recorder {
   void watch_memory_of(ProcessRecording& recording);
   void look_at_group_of(ProcessRecording& recording);
   void take_samples();
-  bool is_replaced(ProcessRecording& recording) const;
+  // The image that took over its pid, by exec or because the pid was given out again; nullptr: none has.
+  ProcessRecording* younger_image(ProcessRecording& recording) const;
   void write_usage(ProcessRecording& recording, bool all);
   void go_on_with_scans();
   void notice_ends();
   void finish(size_t index, bool replaced_by_exec, bool was_last);
   ProcessEnd end_of(ProcessRecording& recording, bool replaced_by_exec);
-  TraceNames trace_names(const ProcessRecording& recording);
+  TraceNames names_of(const ProcessRecording& recording) const;
   void extend_ahead();
   void plan_sleep();
   void expect_children(ProcessRecording& recording);
-  bool anybody_expected();
   void note_root_complete(ProcessRecording& recording, const ProcessEnd& end, bool good);
+  void send_root_complete();
 
   SessionFile& session_;
   const RecorderSettings settings_;
@@ -87,7 +85,7 @@ class Recorder {
   MemorySampler sampler_;
   LeakScans scans_;
   RunIndex index_;
-  std::vector<Expected> expected_;
+  ExpectedChildren expected_;
   std::unordered_map<uint32_t, Ended> reaped_;
   uint32_t root_pid_ = 0;
   bool root_ended_ = false; // or nobody supervises
