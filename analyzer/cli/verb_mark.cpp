@@ -16,7 +16,7 @@ int run_mark(int argc, char** argv) {
     if (name.empty())
       throw UsageError("a mark needs a name");
     try {
-      RunningProcess(pid).ask(name, kDeskSample, [](double) {});
+      RunningProcess(pid, kExitUnusableTrace).ask(name, kDeskSample, [](double) {});
     } catch (const NotRecorded& problem) {
       std::fprintf(stderr, "heapledger mark: %s\n", problem.what());
       return int{kExitUnusableTrace};

@@ -60,7 +60,7 @@ int run_snapshot(int argc, char** argv) {
     const bool terminal = ::isatty(2) != 0;
     bool shown = false;
     try {
-      RunningProcess process(pid);
+      RunningProcess process(pid, kExitUnusableTrace);
       name = process.ask(name, leaks ? kDeskScan : kDeskSample | kDeskStill, [&](double seconds) {
         if (!terminal || seconds < 2)
           return;

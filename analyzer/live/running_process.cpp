@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <chrono>
 #include <climits>
+#include <csignal>
 #include <cstring>
 #include <fstream>
 #include <sstream>
@@ -38,6 +39,17 @@ std::string process_words(uint32_t pid) {
   return "process " + std::to_string(pid);
 }
 
+// A session file that is cut short or whose disk fails while it is mapped: the next touch is SIGBUS. Nothing
+// can be thrown out of a handler, so it says what NotRecorded would, and ends this program as its verbs do
+// then.
+std::string g_session_gone; // made beforehand: a handler makes nothing
+int g_status_then;
+
+void on_session_gone(int) {
+  [[maybe_unused]] const ssize_t said = ::write(STDERR_FILENO, g_session_gone.data(), g_session_gone.size());
+  ::_exit(g_status_then);
+}
+
 // What the process calls itself in its own pid namespace.
 uint32_t innermost_pid(uint32_t pid) {
   std::ifstream status("/proc/" + std::to_string(pid) + "/status");
@@ -55,7 +67,8 @@ uint32_t innermost_pid(uint32_t pid) {
 
 } // namespace
 
-RunningProcess::RunningProcess(uint32_t pid) {
+RunningProcess::RunningProcess(uint32_t pid, int status_without_session) {
+  g_status_then = status_without_session;
   map_session(pid);
   find_slot(pid);
   require_recorder();
@@ -87,7 +100,7 @@ void RunningProcess::map_session(uint32_t pid) {
     for (const std::string& candidate : {path, directory + "/root" + path}) {
       const int fd = ::open(candidate.c_str(), O_RDWR | O_CLOEXEC);
       if (fd < 0 && errno == EACCES && path.ends_with("session"))
-        throw NotRecorded("the session file of " + process_words(pid) + " (" + path + ") is another user's");
+        throw NotRecorded("its session file is another user's: " + path);
       uint64_t magic = 0;
       const bool good = fd >= 0 && ::fstat(fd, &info) == 0 && info.st_ino == inode &&
                         ::pread(fd, &magic, sizeof(magic), 0) == sizeof(magic) && magic == kSessionMagic;
@@ -108,6 +121,9 @@ void RunningProcess::map_session(uint32_t pid) {
     throw NotRecorded(process_words(pid) + " is another user's");
   if (base_ == nullptr)
     throw NotRecorded(process_words(pid) + " is not being recorded by heapledger");
+  g_session_gone = "heapledger: the session file of " + process_words(pid) +
+                   " is gone (cut short, or its disk failed): it is not recorded any more\n";
+  std::signal(SIGBUS, on_session_gone);
   session_ = reinterpret_cast<SessionHeader*>(base_);
   if (mapped_bytes_ < block_offset(1) || session_->version != kSessionVersion ||
       session_->header_bytes < sizeof(SessionHeader))

@@ -21,8 +21,9 @@ class NotRecorded : public std::runtime_error {
 
 class RunningProcess {
  public:
-  // Throws NotRecorded.
-  explicit RunningProcess(uint32_t pid);
+  // Throws NotRecorded. Should the session file go away while it is mapped (SIGBUS), that is said on standard
+  // error and this program ends with `status_without_session`.
+  RunningProcess(uint32_t pid, int status_without_session);
   ~RunningProcess();
   RunningProcess(const RunningProcess&) = delete;
   RunningProcess& operator=(const RunningProcess&) = delete;

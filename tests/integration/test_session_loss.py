@@ -2,10 +2,12 @@
 with SIGBUS for itself is what it does unrecorded."""
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 import unittest
+from pathlib import Path
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
@@ -97,6 +99,22 @@ class SessionLost(RunningTest):
         self.start("fork")
         os.truncate(self.session, 0)
         self.assert_unharmed("fork")
+
+    def test_who_asks_the_recorder_meanwhile_is_told(self):
+        self.start("threads")
+        pids = {name: pid for pid, name in processes_below(self.process.pid).items()}
+        os.kill(pids["hl-recorder"], signal.SIGSTOP)  # so that it is still being asked when the file goes
+        asking = subprocess.Popen([HEAPLEDGER, "snapshot", str(pids["outlives_sessio"])],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment())
+        while self.session not in Path(f"/proc/{asking.pid}/maps").read_text():
+            self.assertIsNone(asking.poll(), "it has ended before it asked")
+            time.sleep(0.001)
+        os.truncate(self.session, 0)
+        output, errors = asking.communicate(timeout=self.END_TIMEOUT)
+        os.kill(pids["hl-recorder"], signal.SIGCONT)
+        self.assertEqual((asking.returncode, output), (3, b""), errors)
+        self.assertIn(b"is gone (cut short, or its disk failed)", errors)
+        self.assert_unharmed("threads")
 
     def test_recorder_killed_at_the_same_moment(self):
         self.start("threads")
