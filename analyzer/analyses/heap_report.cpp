@@ -158,4 +158,26 @@ uint32_t heaviest_site(const SiteGroup& group, const ReplayResult& result, SiteM
   return best;
 }
 
+std::vector<LibraryShare> library_shares(const SiteGroup& group, const ReplayResult& result,
+                                         const StackResolver& resolver, SiteMetric metric) {
+  std::vector<LibraryShare> shares;
+  std::unordered_map<std::string, size_t> known;
+  for (const uint32_t site : group.sites) {
+    const uint64_t amount = numbers_of(result, site).of(metric);
+    if (amount == 0)
+      continue;
+    const ResolvedFrame* const frame = resolver.library_frame(result.site_stacks[site]);
+    std::string key;
+    if (frame != nullptr)
+      key.append(frame->function).append("\n").append(frame->module);
+    const auto [found, is_new] = known.try_emplace(std::move(key), shares.size());
+    if (is_new)
+      shares.push_back({frame, 0});
+    shares[found->second].amount += amount;
+  }
+  std::stable_sort(shares.begin(), shares.end(),
+                   [](const LibraryShare& a, const LibraryShare& b) { return a.amount > b.amount; });
+  return shares;
+}
+
 } // namespace hl

@@ -57,6 +57,15 @@ std::vector<uint32_t> top_groups(const std::vector<SiteGroup>& groups, SiteMetri
 // The site of a group that has most of `metric`.
 uint32_t heaviest_site(const SiteGroup& group, const ReplayResult& result, SiteMetric metric);
 
+// What of a group libraries allocate that the program's own code calls, by the function that allocates there.
+struct LibraryShare {
+  const ResolvedFrame* function; // of one of its stacks; nullptr: the program's own code, without a library
+  uint64_t amount;
+};
+// The greatest first, without those that have nothing of `metric`.
+std::vector<LibraryShare> library_shares(const SiteGroup& group, const ReplayResult& result,
+                                         const StackResolver& resolver, SiteMetric metric);
+
 // Every stack of a replay that allocated.
 std::vector<StackId> allocating_stacks(const ReplayResult& result);
 

@@ -29,6 +29,11 @@ std::string_view marker_text(uint64_t pc) {
   }
 }
 
+// "libfoo.so+0x1234", "0x1234".
+bool is_unnamed(std::string_view function) {
+  return function.starts_with("0x") || function.find("+0x") != std::string_view::npos;
+}
+
 } // namespace
 
 StackResolver::StackResolver(const Trace& trace, SymbolizerOptions options)
@@ -166,6 +171,24 @@ ResolvedFrame StackResolver::leading_frame(StackId stack) const {
   unknown.function = "[stack not known]";
   unknown.marker = true;
   return unknown;
+}
+
+const ResolvedFrame* StackResolver::library_frame(StackId stack) const {
+  const NodeTable& nodes = trace_.nodes();
+  const ResolvedFrame* unnamed = nullptr;
+  for (uint32_t id = stack; id != 0 && nodes.defined(id); id = nodes[id].parent) {
+    for (const ResolvedFrame& frame : frames_of_node(id)) {
+      if (frame.frame_class == FrameClass::kOwn)
+        return unnamed;
+      if (frame.frame_class != FrameClass::kLibrary)
+        continue;
+      if (!is_unnamed(frame.function))
+        return &frame;
+      if (unnamed == nullptr)
+        unnamed = &frame;
+    }
+  }
+  return nullptr; // no frame of the program's own: a library's leads
 }
 
 FoldedStack StackResolver::fold(std::span<const ResolvedFrame> frames) {

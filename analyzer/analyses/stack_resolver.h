@@ -49,6 +49,9 @@ class StackResolver {
   std::span<const ResolvedFrame> frames_of_node(StackId node) const;
   // The frame a stack is named after: the innermost of the program's own code, or the best stand-in.
   ResolvedFrame leading_frame(StackId stack) const;
+  // The library function that allocates where the program's own code leads by way of libraries: the innermost
+  // frame of one inside the leading frame, if possible one with a name. nullptr: there is none.
+  const ResolvedFrame* library_frame(StackId stack) const;
   // What frames() of it would fold, by the same rules for everyone.
   static FoldedStack fold(std::span<const ResolvedFrame> frames);
 

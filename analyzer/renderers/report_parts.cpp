@@ -21,6 +21,10 @@ std::string list_head(size_t number, const std::string& amount, const std::strin
          pad_left(share, 8) + "  " + pad_right(style.dim(detail), 16) + "  ";
 }
 
+std::string more_places(size_t count, const std::string& amount) {
+  return plural(count, "more place") + (count == 1 ? " holds" : " hold") + " the other " + amount;
+}
+
 std::string group_label(const SiteGroup& group, const TextStyle& style, size_t width) {
   ResolvedFrame frame;
   frame.function = group.function;

@@ -18,6 +18,8 @@ std::string rule(const std::string& title, const std::string& amount, const Text
 // What a numbered line of a list begins with: number, amount, share of the whole, detail, in columns.
 std::string list_head(size_t number, const std::string& amount, const std::string& share,
                       const std::string& detail, const TextStyle& style);
+// "12 more places hold the other 3.4 KiB".
+std::string more_places(size_t count, const std::string& amount);
 // "Session::open (session.cc:88)": where a sentence names a group.
 std::string place_text(const SiteGroup& group, const TextStyle& style);
 // The frame a group is named after, in at most `width` columns.

@@ -11,6 +11,10 @@ namespace hl {
 namespace {
 
 constexpr size_t kCallers = 6;
+// A place that holds so much, by way of libraries, is told apart by their functions: a program that is little
+// more than its libraries has no other places.
+constexpr double kWorthTellingApart = 0.25;
+constexpr size_t kLibraryFunctions = 4;
 
 void row(std::string& out, const char* name, const std::string& value, const std::string& rest,
          const TextStyle& style) {
@@ -89,9 +93,9 @@ class SiteList {
     const auto all = top_groups(groups_, section.metric, 0);
     if (all.size() > top.size())
       out += "  " +
-             style_.dim(pad_left("", 4) + with_thousands(all.size() - top.size()) +
-                        " more places hold the other " +
-                        amount_of(section.metric, section.whole > shown ? section.whole - shown : 0)) +
+             style_.dim(pad_left("", 4) +
+                        more_places(all.size() - top.size(),
+                                    amount_of(section.metric, section.whole > shown ? section.whole - shown : 0))) +
              "\n";
     return out;
   }
@@ -143,7 +147,7 @@ class SiteList {
         group.sites.size() > 1 ? " (the heaviest of " + with_thousands(group.sites.size()) + " stacks)" : "";
     if (const auto known = shown_.find(site); known != shown_.end()) {
       out += std::string(indent, ' ') + style_.dim("  (its stack: see " + known->second + ")") + "\n";
-      return out;
+      return out + library_lines(group, section, indent + 2);
     }
     shown_.emplace(site, "\"" + section.title + "\", number " + std::to_string(number));
     const std::vector<ResolvedFrame> frames =
@@ -151,6 +155,40 @@ class SiteList {
     out += stack_lines(frames, kCallers, indent, style_);
     if (!more.empty())
       out += std::string(indent, ' ') + style_.dim(" " + more) + "\n";
+    return out + library_lines(group, section, indent + 2);
+  }
+
+  std::string library_lines(const SiteGroup& group, const Section& section, size_t indent) const {
+    const uint64_t all = group.numbers.of(section.metric);
+    if (group.sites.size() < 2 ||
+        static_cast<double>(all) < kWorthTellingApart * static_cast<double>(section.whole))
+      return "";
+    const std::vector<LibraryShare> shares =
+        library_shares(group, answer_.heap.result(), answer_.resolver, section.metric);
+    if (shares.size() < 2)
+      return "";
+    const std::string margin(indent, ' ');
+    std::string out = margin + style_.dim("of it, by the library function that allocates:") + "\n";
+    // One more is shown where otherwise a line would say that there is one.
+    const size_t shown = shares.size() <= kLibraryFunctions + 1 ? shares.size() : kLibraryFunctions;
+    uint64_t told = 0;
+    for (size_t i = 0; i < shown; ++i) {
+      const std::string head = margin + pad_left(amount_of(section.metric, shares[i].amount), 12) +
+                               pad_left(human_percent(shares[i].amount, section.whole), 8) + "  ";
+      out += head +
+             (shares[i].function == nullptr
+                  ? style_.dim("without a library")
+                  : frame_label(*shares[i].function, style_,
+                                style_.width - std::min(style_.width / 2, display_width(head)))) +
+             "\n";
+      told += shares[i].amount;
+    }
+    if (shown < shares.size())
+      out += margin +
+             style_.dim(pad_left(amount_of(section.metric, all - told), 12) +
+                        pad_left(human_percent(all - told, section.whole), 8) + "  " +
+                        plural(shares.size() - shown, "more function")) +
+             "\n";
     return out;
   }
 

@@ -67,6 +67,21 @@ class Unwinders(harness.TestCase):
         self.assertEqual(sites[0], sites[1])
 
 
+class Places(harness.TestCase):
+    def test_a_place_that_is_nearly_all_of_it_is_told_apart_by_library_functions(self):
+        recorded = self.record(program("library_calls"), "40")
+        text = run([harness.HEAPLEDGER, "report", recorded.trace]).stdout.decode()
+        peak = text[text.index("Most bytes at the peak"):text.index("Most allocation calls")]
+        told = peak[peak.index("of it, by the library function that allocates:"):].splitlines()[1:3]
+        self.assertIn("dir", told[0], text)
+        self.assertIn("fopen", told[1], text)
+        blocks = {word: sum(site["peak_bytes"] for site in recorded.report()["sites"]
+                            if any(word in name for name in functions(site))) for word in ("opendir", "fopen")}
+        self.assertGreater(blocks["opendir"], 40 * 1000)
+        for line, amount in zip(told, blocks.values()):
+            self.assertIn("%.3g" % (amount / (1 << 20 if amount >= 1 << 20 else 1 << 10)), line, text)
+
+
 class FreeStacks(harness.TestCase):
     def dump(self, *options):
         recorded = self.record(program("exact_counts"), options=options)
