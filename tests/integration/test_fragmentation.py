@@ -76,10 +76,12 @@ class Redis(RedisTestCase):
         pages = answer["page_4k"]
         self.assertEqual(sum(entry["stranded_bytes"] for entry in answer["blame"]), pages["stranded"])
         # jemalloc's active pages less what redis counts as its own (usable sizes): to 5 % of the former. Blocks in
-        # thread caches are free here; to jemalloc they are allocated.
-        waste = pages["stranded"] + pages["slack"] + pages["trimmable"]
+        # thread caches are free here; to jemalloc they are allocated, and pages with nothing else are active until it
+        # empties those caches, when it sees fit, and dirty from then on.
         by_jemalloc = info["allocator_active"] - info["used_memory"]
-        self.assertAlmostEqual(waste, by_jemalloc, delta=info["allocator_active"] * 0.05)
+        pinned, tolerance = pages["stranded"] + pages["slack"], info["allocator_active"] * 0.05
+        self.assertGreater(by_jemalloc, pinned - tolerance)
+        self.assertLess(by_jemalloc, pinned + pages["trimmable"] + tolerance)
         self.assertGreater(pages["stranded"], 0.5 * pages["resident"])
 
     @require("redis-server")
