@@ -278,13 +278,13 @@ class Maker {
 
 } // namespace
 
-LeakReport make_leak_report(const Replay& replay, const LeakScan* scan, std::string reason, RootNames& roots,
-                            const RuleOf& rule_of) {
+LeakReport make_leak_report(const Replay& replay, const LeakScan* scan, const std::string& reason,
+                            RootNames& roots, const RuleOf& rule_of) {
   const bool scanned = scan != nullptr && scan->scanned();
   LeakReport report = Maker(replay, scanned ? scan : nullptr, roots, rule_of).run();
   report.scanned = scanned;
   if (!scanned)
-    report.reason = scan != nullptr && !scan->reason.empty() ? scan->reason : std::move(reason);
+    report.reason = scan != nullptr && !scan->reason.empty() ? scan->reason : reason;
   return report;
 }
 

@@ -81,8 +81,8 @@ struct LeakReport {
 };
 
 // `scan` nullptr: there is none, `reason` says why. The replay stands at the scan's moment.
-LeakReport make_leak_report(const Replay& replay, const LeakScan* scan, std::string reason, RootNames& roots,
-                            const RuleOf& rule_of = {});
+LeakReport make_leak_report(const Replay& replay, const LeakScan* scan, const std::string& reason,
+                            RootNames& roots, const RuleOf& rule_of = {});
 
 // Sites of one class put together by what a reader sees of them.
 struct LeakGroup {

@@ -45,9 +45,9 @@ struct World {
     scan.holders = {0, 2, 2, 1, 2 * 3 + 2, 2 * 4 + 2};
     return scan;
   }
-  LeakReport report(const LeakScan* scan, std::string reason = "") const {
+  LeakReport report(const LeakScan* scan, const std::string& reason = "") const {
     RootNames roots(*trace, {});
-    return make_leak_report(*heap.replay, scan, std::move(reason), roots);
+    return make_leak_report(*heap.replay, scan, reason, roots);
   }
 };
 

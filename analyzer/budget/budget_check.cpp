@@ -59,9 +59,8 @@ class Checker {
     else if (entry.relative && budget_.ratchet && below_ratchet(entry, outcome.value))
       outcome.verdict = BudgetVerdict::under;
     outcome.message = message(outcome);
-    if (outcome.verdict == BudgetVerdict::over)
-      outcome.places = at_fault(entry);
-    else if (outcome.verdict == BudgetVerdict::under && entry.group == BudgetGroup::sites)
+    if (outcome.verdict == BudgetVerdict::over ||
+        (outcome.verdict == BudgetVerdict::under && entry.group == BudgetGroup::sites))
       outcome.places = at_fault(entry);
     return outcome;
   }

@@ -211,11 +211,12 @@ std::string_view to_string(ShiftVerdict verdict) {
   return "same";
 }
 
-RunSet::RunSet(std::vector<RunProfile> runs, std::string per, std::string name) {
+RunSet::RunSet(std::vector<RunProfile> runs, const std::string& per, const std::string& name) {
   for (const RunProfile& run : runs) {
     units_.push_back(per.empty() ? 1 : run.mark_count(per));
     if (units_.back() == 0)
-      throw std::invalid_argument("a " + name + " run has no mark '" + per + "'");
+      throw std::invalid_argument(
+          std::string("a ").append(name).append(" run has no mark '").append(per).append("'"));
     uuids_.push_back(run.uuid);
     run_totals_.push_back(run.totals);
   }

@@ -34,7 +34,7 @@ class RunSet {
  public:
   // At least one run. `per`: flows are divided by how often each run set this mark; empty: by nothing. Throws
   // std::invalid_argument where a run has no such mark; `name` is the side's, for that text.
-  RunSet(std::vector<RunProfile> runs, std::string per, std::string name);
+  RunSet(std::vector<RunProfile> runs, const std::string& per, const std::string& name);
 
   size_t runs() const { return uuids_.size(); }
   // Sites of any of the runs; metrics and mark counts are medians, rounded.

@@ -17,7 +17,7 @@ constexpr uint64_t kUserEnd = uint64_t{1} << 57;             // of user space, w
 constexpr uint64_t kLargestGuard = uint64_t{64} << 10;
 // HeaderPayload::heap_kind
 constexpr uint8_t kHeapUnknown = 0, kHeapGlibc = 1, kHeapJemalloc = 2, kHeapTcmalloc = 3, kHeapMimalloc = 4;
-constexpr uint16_t kX86_64 = 62;
+constexpr uint16_t kMachineX86 = 62;
 
 bool is_unnamed_private(const Vma& vma) {
   return vma.name.empty() && !vma.shared;
@@ -281,7 +281,8 @@ class Collector {
   void threads() {
     const auto& metadata = sources_.metadata;
     const uint32_t pid = metadata != nullptr && metadata->has_header ? metadata->header.pid : 0;
-    const bool x86 = metadata == nullptr || !metadata->has_header || metadata->header.architecture == kX86_64;
+    const bool x86 =
+        metadata == nullptr || !metadata->has_header || metadata->header.architecture == kMachineX86;
     // glibc gives the stack of a thread that ended to the next one: the last thread at a place counts.
     const std::vector<ThreadTotals>& all = sources_.replay->result().threads;
     std::unordered_map<uint64_t, const ThreadTotals*> last;

@@ -75,11 +75,9 @@ class Splitter {
     if (is_session(vma) || is_recording_library(vma.name)) {
       region.kind = RegionKind::own;
       region.evidence = RegionEvidence::session;
-    } else if (!vma.name.starts_with('/')) {
-      region.kind = RegionKind::file;
-    } else if (vma.executable) {
+    } else if (vma.name.starts_with('/') && vma.executable) {
       region.kind = RegionKind::code;
-    } else if (!is_code_family(vma) || vma.shared) {
+    } else if (!vma.name.starts_with('/') || !is_code_family(vma) || vma.shared) {
       region.kind = RegionKind::file;
     } else if (vma.writable || vma.numbers.anonymous != 0 || vma.numbers.private_dirty != 0) {
       region.kind = RegionKind::data;

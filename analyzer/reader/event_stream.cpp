@@ -133,7 +133,7 @@ void EventStream::decode_chunk(const ChunkPlace& place) {
   Event event;
   while (decoder_.next(event)) {
     ++decoded;
-    if (decoder_.segment() != segment) {
+    if (lane == nullptr || decoder_.segment() != segment) {
       segment = decoder_.segment();
       const EventSegment& s = view_.segments[segment];
       const auto verdict = coverage_.add(s.sequence, s.from_bytes, s.to_bytes, s.events);

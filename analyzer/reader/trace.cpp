@@ -124,8 +124,6 @@ void Trace::read_chunk(const ChunkPlace& place) {
     ++whole_chunks_;
     return;
   case ChunkKind::index:
-    ++whole_chunks_;
-    return;
   case ChunkKind::none:
   case ChunkKind::maps:
   case ChunkKind::checkpoint:

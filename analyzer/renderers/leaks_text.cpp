@@ -234,8 +234,7 @@ std::string section(const LeaksAnswer& answer, const std::vector<LeakGroup>& gro
   }
   if (more != 0)
     out += "  " +
-           style.dim("    " + with_thousands(more) + " more places hold the other " +
-                     human_bytes(more_bytes, style) + " (--top 0 lists all)") +
+           style.dim("    " + more_places(more, human_bytes(more_bytes, style)) + " (--top 0 lists all)") +
            "\n";
   return out;
 }

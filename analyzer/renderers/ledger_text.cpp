@@ -1,6 +1,7 @@
 // The ledger for people: the verdict, the waterfall, who has what, what is not resident, how it went over
 // time.
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "renderers/ledger_output.h"
@@ -108,9 +109,8 @@ std::string waterfall(const LedgerAnswer& answer, const TextStyle& style) {
   const auto column = [&](uint64_t bytes) {
     return ledger.rss == 0
                ? size_t{0}
-               : static_cast<size_t>(static_cast<double>(bytes) / static_cast<double>(ledger.rss) *
-                                         static_cast<double>(bar) +
-                                     0.5);
+               : static_cast<size_t>(std::lround(static_cast<double>(bytes) /
+                                                 static_cast<double>(ledger.rss) * static_cast<double>(bar)));
   };
   std::string out = rule("Resident memory", human_bytes(ledger.rss, style), style);
   uint64_t before = 0;

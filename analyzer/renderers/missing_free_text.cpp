@@ -53,7 +53,7 @@ std::string missing_free_sentence(const MissingFree& missing, const std::vector<
                                   const TextStyle& style) {
   if (missing.survivors == 0)
     return "";
-  const std::string freed = freed_part(missing, style);
+  std::string freed = freed_part(missing, style);
   if (freed.empty())
     return missing.survivors < 2 ? "" : "no block from here was ever freed";
   const std::string did = what_they_did(missing, threads, style);

@@ -2,6 +2,7 @@
 #include "renderers/text_style.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <ctime>
 
@@ -77,7 +78,7 @@ std::string human_ns(uint64_t ns) {
     return three_digits(seconds * 1e3) + " ms";
   if (seconds < 99.95)
     return three_digits(seconds) + " s";
-  const uint64_t whole = static_cast<uint64_t>(seconds + 0.5);
+  const uint64_t whole = static_cast<uint64_t>(std::llround(seconds));
   if (whole < 3600)
     return print("%u min %02u s", static_cast<unsigned>(whole / 60), static_cast<unsigned>(whole % 60));
   if (whole < 48 * 3600)
@@ -124,7 +125,7 @@ size_t display_width(std::string_view text) {
   return width;
 }
 
-std::string pad_left(std::string text, size_t width) {
+std::string pad_left(const std::string& text, size_t width) {
   const size_t now = display_width(text);
   return now >= width ? text : std::string(width - now, ' ') + text;
 }
@@ -286,7 +287,8 @@ std::string sparkline(const uint64_t* values, size_t count, uint64_t maximum, co
   std::string line;
   for (size_t i = 0; i < count; ++i) {
     const double height = maximum == 0 ? 0 : static_cast<double>(values[i]) / static_cast<double>(maximum);
-    const size_t step = values[i] == 0 ? 0 : std::clamp<size_t>(static_cast<size_t>(height * 8 + 0.5), 1, 8);
+    const size_t step =
+        values[i] == 0 ? 0 : std::clamp<size_t>(static_cast<size_t>(std::lround(height * 8)), 1, 8);
     line += style.unicode ? kBars[step] : kPlain[step];
   }
   return line;

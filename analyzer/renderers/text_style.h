@@ -36,7 +36,7 @@ std::string clock_time(uint64_t wall_ns);                        // 2026-11-22 1
 
 // Columns a string takes on a terminal: UTF-8 code points, escape sequences not counted.
 size_t display_width(std::string_view text);
-std::string pad_left(std::string text, size_t width);
+std::string pad_left(const std::string& text, size_t width);
 std::string pad_right(std::string text, size_t width);
 // Cut in the middle to at most `width` columns. Plain ASCII or UTF-8 without escapes.
 std::string fit(std::string_view text, size_t width, const TextStyle& style);

@@ -69,7 +69,7 @@ class BlockPass {
 
   void run(size_t from, size_t to) {
     next_start_ = from;
-    starts_.reserve(to - from);
+    starts.reserve(to - from);
     for (size_t next = from; next < to;) {
       // As many blocks as fit a window, if they lie close; or a part of a large one.
       const uint64_t start = blocks_[next].address;
@@ -92,9 +92,9 @@ class BlockPass {
     start_blocks_up_to(to);
   }
 
-  std::vector<uint64_t> starts_; // of each block's edges
-  std::vector<uint32_t> edges_;
-  std::vector<InteriorPointer> interior_; // for the rescue; `edge` is an index into edges_
+  std::vector<uint64_t> starts; // of each block's edges
+  std::vector<uint32_t> edges;
+  std::vector<InteriorPointer> interior; // for the rescue; `edge` is an index into edges
   uint64_t unreadable_bytes() const { return window_.unreadable_bytes(); }
 
  private:
@@ -135,18 +135,18 @@ class BlockPass {
         continue;
       if (candidate.source >= next_start_)
         start_blocks_up_to(candidate.source + 1);
-      else if (starts_.size() != 0 && edges_.size() != starts_.back() && candidate.word == last_word_)
+      else if (starts.size() != 0 && edges.size() != starts.back() && candidate.word == last_word_)
         continue; // the same pointer again
       last_word_ = candidate.word;
       if (!hit.start && rescue_)
-        interior_.push_back({candidate.word, hit.block, edges_.size()});
-      edges_.push_back(hit.block | (hit.start ? 0 : PointerGraph::kInterior));
+        interior.push_back({candidate.word, hit.block, edges.size()});
+      edges.push_back(hit.block | (hit.start ? 0 : PointerGraph::kInterior));
     }
     candidates_.clear();
   }
   void start_blocks_up_to(size_t end) {
     for (; next_start_ < end; ++next_start_)
-      starts_.push_back(edges_.size());
+      starts.push_back(edges.size());
   }
 
   const std::vector<ScanBlock>& blocks_;
@@ -229,14 +229,14 @@ class Builder {
   void take(BlockPass& pass) {
     const uint64_t at = graph_.edges.size();
     if (graph_.edge_starts.empty()) {
-      graph_.edge_starts = std::move(pass.starts_);
-      graph_.edges = std::move(pass.edges_);
+      graph_.edge_starts = std::move(pass.starts);
+      graph_.edges = std::move(pass.edges);
     } else {
-      for (const uint64_t start : pass.starts_)
+      for (const uint64_t start : pass.starts)
         graph_.edge_starts.push_back(at + start);
-      graph_.edges.insert(graph_.edges.end(), pass.edges_.begin(), pass.edges_.end());
+      graph_.edges.insert(graph_.edges.end(), pass.edges.begin(), pass.edges.end());
     }
-    for (InteriorPointer pointer : pass.interior_) {
+    for (InteriorPointer pointer : pass.interior) {
       pointer.edge += at;
       interior_.push_back(pointer);
     }

@@ -198,7 +198,7 @@ uint32_t StoppedProcess::run_on(const std::function<bool(uint32_t own_tid)>& is_
       task->signal = 0;
     }
     // Where others want the processors too, a moment may pass before any of them runs.
-    uint64_t runs_ns = ran_ns;
+    uint64_t runs_ns;
     do {
       sleep_ns(moment_ns);
       runs_ns = 0;

@@ -105,6 +105,7 @@ std::optional<uint64_t> returned_address(const ElfFile& file, uint64_t address) 
     return from && ++loads <= kMaxLoads ? word_at(file, *from) : std::nullopt;
   };
   for (int i = 0; i < kMaxInstructions && at < code.size(); ++i) {
+    // NOLINTBEGIN(bugprone-branch-clone): an instruction each
     if (starts({0xf3, 0x0f, 0x1e, 0xfa})) { // endbr64
       at += 4;
     } else if (starts({0x55}) || starts({0x5d}) || starts({0x90}) ||
@@ -155,6 +156,7 @@ std::optional<uint64_t> returned_address(const ElfFile& file, uint64_t address) 
     } else {
       return {};
     }
+    // NOLINTEND(bugprone-branch-clone)
   }
   return {};
 }

@@ -15,49 +15,25 @@ constexpr const char* kLibstdcxx = "/usr/lib/x86_64-linux-gnu/libstdc++.so.6.0.3
 
 TEST_CASE("allocation functions of C, C++, Rust, GLib, Python and program wrappers") {
   for (const char* name :
-       {"malloc",
-        "calloc",
-        "realloc",
-        "__libc_malloc",
-        "posix_memalign",
-        "strdup",
-        "malloc@plt",
-        "mmap64",
-        "operator new(unsigned long)",
-        "operator new[](unsigned long, std::align_val_t)",
-        "operator delete(void*, unsigned long)",
-        "std::allocator<int>::allocate(unsigned long)",
+       {"malloc", "calloc", "realloc", "__libc_malloc", "posix_memalign", "strdup", "malloc@plt", "mmap64",
+        "operator new(unsigned long)", "operator new[](unsigned long, std::align_val_t)",
+        "operator delete(void*, unsigned long)", "std::allocator<int>::allocate(unsigned long)",
         "std::__new_allocator<std::pair<int const, char> >::allocate(unsigned long, void const*)",
         "__gnu_cxx::new_allocator<char>::allocate(unsigned long, void const*)",
         "std::allocator_traits<std::allocator<char> >::allocate(std::allocator<char>&, unsigned long)",
         "std::_Vector_base<int, std::allocator<int> >::_M_allocate(unsigned long)",
-        "std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >::_M_create(unsigned "
-        "long&, unsigned long)",
+        // NOLINTNEXTLINE(bugprone-suspicious-missing-comma): one name
+        "std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >::_M_create("
+        "unsigned long&, unsigned long)",
         "std::__1::allocator<int>::allocate[abi:v15006](unsigned long)",
         "std::_Rb_tree<int, int, std::_Identity<int>, std::less<int>, std::allocator<int> >::_M_get_node()",
-        "g_malloc0",
-        "g_strdup_printf",
-        "PyMem_RawMalloc",
-        "_PyObject_Malloc",
-        "PyObject_Calloc",
-        "xmalloc",
-        "xrealloc.part.0",
-        "zmalloc",
-        "sqlite3DbMallocRawNN",
-        "memory::allocate(unsigned long)",
-        "os::malloc(unsigned long, MemoryType)",
-        "pool::Arena::realloc(void*, unsigned long)",
-        "AllocateHeap(unsigned long, MemoryType)",
-        "Perl_safesysmalloc",
-        "git__calloc",
-        "js_realloc_array",
-        "xmlStrdup",
-        "xmallocz_or_die",
-        "ztryrealloc_usable_internal",
-        "base::Debug::safe_malloc_0(unsigned long)",
-        "__rust_alloc",
-        "<alloc::alloc::Global as core::alloc::Allocator>::allocate",
-        "alloc::alloc::exchange_malloc"}) {
+        "g_malloc0", "g_strdup_printf", "PyMem_RawMalloc", "_PyObject_Malloc", "PyObject_Calloc", "xmalloc",
+        "xrealloc.part.0", "zmalloc", "sqlite3DbMallocRawNN", "memory::allocate(unsigned long)",
+        "os::malloc(unsigned long, MemoryType)", "pool::Arena::realloc(void*, unsigned long)",
+        "AllocateHeap(unsigned long, MemoryType)", "Perl_safesysmalloc", "git__calloc", "js_realloc_array",
+        "xmlStrdup", "xmallocz_or_die", "ztryrealloc_usable_internal",
+        "base::Debug::safe_malloc_0(unsigned long)", "__rust_alloc",
+        "<alloc::alloc::Global as core::alloc::Allocator>::allocate", "alloc::alloc::exchange_malloc"}) {
     CAPTURE(name);
     CHECK(is_allocator_function(name));
   }

@@ -11,7 +11,7 @@ constexpr size_t kChunkBytes = 256 * 1024;
 }
 
 StringPool::StringPool() {
-  texts_.push_back(std::string_view("", 0));
+  texts_.emplace_back("");
   ids_.emplace(texts_[0], StringId::kEmpty);
 }
 

@@ -99,8 +99,9 @@ TEST_CASE("a name that expands without end is given up") {
   auto name_of_levels = [&](int levels) {
     std::string name = "_Z1f1AIiiE";
     for (int level = 0; level < levels; ++level) {
-      std::string last = std::string(level < 36 ? "S" : "S1") + digits[level % 36] + "_";
-      name += "S_I" + last + last + "E";
+      std::string last = level < 36 ? "S" : "S1";
+      (last += digits[level % 36]) += '_';
+      name.append("S_I").append(last).append(last).append("E");
     }
     return name;
   };

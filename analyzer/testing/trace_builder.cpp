@@ -132,7 +132,7 @@ TraceBuilder& TraceBuilder::chunk(ChunkKind kind, const std::vector<uint8_t>& pa
   return *this;
 }
 
-TraceBuilder& TraceBuilder::clock(std::vector<ClockPair> pairs) {
+TraceBuilder& TraceBuilder::clock(const std::vector<ClockPair>& pairs) {
   std::vector<uint8_t> payload;
   for (const ClockPair& pair : pairs)
     append(payload, pair);

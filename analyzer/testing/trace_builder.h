@@ -46,7 +46,7 @@ class TraceBuilder {
   TraceBuilder& begin(const Identity& identity);
   TraceBuilder& begin() { return begin(Identity()); }
 
-  TraceBuilder& clock(std::vector<ClockPair> pairs);
+  TraceBuilder& clock(const std::vector<ClockPair>& pairs);
   TraceBuilder& module(uint32_t id, const std::string& path, uint64_t start, uint64_t end,
                        bool is_main = false);
   // Writes nodes with ids from 1 on at the next flush; returns the id.

@@ -36,7 +36,6 @@ inline const char* unfit_file_system(uint32_t magic) {
   case 0x00c36400:
     return "Ceph";
   case 0x5346414f:
-    return "AFS";
   case 0x6b414653:
     return "AFS";
   case 0x73757245:

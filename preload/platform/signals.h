@@ -14,10 +14,10 @@ namespace hl::sys {
 
 // The kernel's struct sigaction of x86_64.
 struct KernelAction {
-  const void* handler; // or SIG_DFL (nullptr), SIG_IGN
-  unsigned long flags;
-  void (*restorer)();
-  uint64_t mask; // bit N-1: signal N
+  const void* handler = nullptr; // or SIG_DFL (nullptr), SIG_IGN
+  unsigned long flags = 0;
+  void (*restorer)() = nullptr;
+  uint64_t mask = 0; // bit N-1: signal N
 };
 static_assert(sizeof(KernelAction) == 32);
 inline constexpr unsigned long kHasRestorer = 0x04000000; // SA_RESTORER

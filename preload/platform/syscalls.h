@@ -66,7 +66,7 @@ inline long write_file(int fd, const void* from, size_t bytes) {
 }
 // Gives a file blocks on disk. Not beyond RLIMIT_FSIZE: trying would bring the host a SIGXFSZ.
 inline bool allocate_file(int fd, uint64_t offset, uint64_t bytes) {
-  rlimit limit;
+  rlimit limit{};
   if (raw_syscall(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, pointer_arg(&limit)) == 0 &&
       offset + bytes > limit.rlim_cur)
     return false;

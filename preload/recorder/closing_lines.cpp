@@ -111,8 +111,9 @@ std::string closing_lines(const ClosingFacts& f) {
   if (m.restarts != 0)
     out += fmt::format("{} events", count_text(m.events));
   else
-    out += fmt::format("{} allocations of {}, {} frees: {} blocks not freed", count_text(m.allocations),
-                       bytes_text(m.bytes_requested), count_text(m.frees), count_text(left));
+    out += fmt::format("{} allocations of {}, {} frees: {} block{} not freed", count_text(m.allocations),
+                       bytes_text(m.bytes_requested), count_text(m.frees), count_text(left),
+                       left == 1 ? "" : "s");
   // The program waited for it: without a word that would pass for its own time.
   if (m.scan_ns >= 50'000'000 && m.scan_ns * 20 >= f.duration_ns)
     out += fmt::format("; leak scan {}", duration_text(m.scan_ns));

@@ -304,7 +304,7 @@ bool LeakScans::spawn(ProcessRecording& r, Job& job, int channel, std::string& w
   for (const std::string& word : words)
     argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
-  const pid_t child = vfork();
+  const pid_t child = vfork(); // NOLINT(clang-analyzer-security.insecureAPI.vfork): our tables are not copied
   if (child == 0)
     become_scanner(argv[0], argv.data(), channel, job.result);
   if (child < 0) {

@@ -67,6 +67,8 @@ class MemorySampler::Worker {
     uint64_t serial = 0;
   };
 
+ private:
+  friend class MemorySampler; // speaks to the thread through these
   const SessionHeader& session_;
   const std::function<void()> wake_;
   mutable std::mutex mutex_; // over all below but `buffers`
@@ -79,7 +81,6 @@ class MemorySampler::Worker {
   uint64_t last_serial_ = 0, read_serial_ = 0, answered_serial_ = 0;
   bool stopping_ = false, started_ = false;
 
- private:
   static void* thread_main(void* self);
   void run();
   // The most urgent reading that is due and allowed; false: none until `next_ns`.
@@ -239,7 +240,7 @@ void MemorySampler::Worker::read_counters(Process& process, SampleKind kind,
   else
     process.schedule.statm_failed(now);
   if (statm_result == ReadResult::good && process.rows.size() < kMostRows)
-    process.rows.push_back(std::move(row));
+    process.rows.push_back(row);
 }
 
 void MemorySampler::Worker::take_map(Process& process, const SampleWish& wish, uint64_t serial,

@@ -9,7 +9,6 @@
 
 namespace {
 
-using hl::ColumnId;
 using hl::Event;
 using hl::EventKind;
 using hl::UsablePredictor;

@@ -61,7 +61,9 @@ TEST_CASE("a program linked with one") {
 TEST_CASE("found in PATH, through a symbolic link and from a script") {
   Directory place;
   std::filesystem::create_symlink(kProgram, place.path + "/linked-program");
-  const std::string path = std::getenv("PATH");
+  const char* const searched = std::getenv("PATH");
+  REQUIRE(searched != nullptr);
+  const std::string path = searched;
   setenv("PATH", (path + ":" + place.path).c_str(), 1);
   CHECK(hl::brings_operator_new("linked-program"));
   setenv("PATH", path.c_str(), 1);

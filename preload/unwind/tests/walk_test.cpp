@@ -26,7 +26,7 @@ namespace {
 
 hl::test::Environment g_env;
 hl::UnwindOracle g_oracle;
-const bool g_have_oracle = g_oracle.load(dlopen, dlsym);
+const bool kHaveOracle = g_oracle.load(dlopen, dlsym);
 
 struct Outcome {
   uint64_t events = 0;
@@ -257,7 +257,7 @@ void check_outcome(const Outcome& outcome, uint64_t least_events) {
 } // namespace
 
 TEST_CASE("the oracle and ld.so's load counter are there") {
-  CHECK(g_have_oracle);
+  CHECK(kHaveOracle);
   CHECK(g_env.context.epoch.uses_load_counter());
 }
 
