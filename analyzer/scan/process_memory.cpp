@@ -10,9 +10,6 @@
 #include <cerrno>
 #include <string>
 
-#include "scan/monotonic_time.h"
-#include "scan/scan_failed.h"
-
 namespace hl {
 namespace {
 
@@ -21,8 +18,8 @@ constexpr size_t kWindowPages = 2048;
 
 } // namespace
 
-ProcessMemory::ProcessMemory(uint32_t pid, Pages pages, uint64_t deadline_ns)
-    : pid_(pid), deadline_ns_(deadline_ns), window_(kWindowPages) {
+ProcessMemory::ProcessMemory(uint32_t pid, Pages pages, const Patience* patience)
+    : pid_(pid), patience_(patience), window_(kWindowPages) {
   if (pages == Pages::touched)
     pagemap_ = ::open(("/proc/" + std::to_string(pid) + "/pagemap").c_str(), O_RDONLY | O_CLOEXEC);
 }
@@ -79,8 +76,8 @@ uint64_t ProcessMemory::next_data(uint64_t address, uint64_t end) {
   if (const auto found = ask_kernel(address, end))
     return *found;
   while (address < end && !has_page(address / kPage)) {
-    if (address % (kPage * kWindowPages) < kPage)
-      require_time();
+    if (address % (kPage * kWindowPages) < kPage && patience_ != nullptr)
+      patience_->require();
     address = (address / kPage + 1) * kPage;
   }
   return std::min(address, end);
@@ -114,13 +111,9 @@ uint64_t ProcessMemory::read_bytes(uint64_t address, uint8_t* to, uint64_t bytes
   return done;
 }
 
-void ProcessMemory::require_time() const {
-  if (deadline_ns_ != 0 && monotonic_ns() > deadline_ns_)
-    throw ScanFailed(ScanFailure::too_long, "the program stood still for longer than the scan's limit");
-}
-
 void ProcessMemory::read(std::span<Piece> pieces) {
-  require_time();
+  if (patience_ != nullptr)
+    patience_->require();
   read_by_runs(
       pieces,
       [this](uint64_t at, uint64_t end) {

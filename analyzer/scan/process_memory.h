@@ -10,14 +10,15 @@
 #include <vector>
 
 #include "scan/page_runs.h"
+#include "scan/patience.h"
 
 namespace hl {
 
 class ProcessMemory : public MemoryReader {
  public:
   enum class Pages : uint8_t { touched, all };
-  // read() throws ScanFailed (too_long) after `deadline_ns` of CLOCK_MONOTONIC; 0: never.
-  explicit ProcessMemory(uint32_t pid, Pages pages = Pages::touched, uint64_t deadline_ns = 0);
+  // read() throws what `patience` throws, which stays the caller's; nullptr: it has all the time.
+  explicit ProcessMemory(uint32_t pid, Pages pages = Pages::touched, const Patience* patience = nullptr);
   ~ProcessMemory() override;
   ProcessMemory(const ProcessMemory&) = delete;
   ProcessMemory& operator=(const ProcessMemory&) = delete;
@@ -25,7 +26,7 @@ class ProcessMemory : public MemoryReader {
   void read(std::span<Piece> pieces) override;
   uint64_t next_data(uint64_t address, uint64_t end) override;
   std::unique_ptr<MemoryReader> twin() const override {
-    return std::make_unique<ProcessMemory>(pid_, pagemap_ < 0 ? Pages::all : Pages::touched, deadline_ns_);
+    return std::make_unique<ProcessMemory>(pid_, pagemap_ < 0 ? Pages::all : Pages::touched, patience_);
   }
 
  private:
@@ -33,10 +34,9 @@ class ProcessMemory : public MemoryReader {
   uint64_t read_bytes(uint64_t address, uint8_t* to, uint64_t bytes);
   bool has_page(uint64_t page);
   std::optional<uint64_t> ask_kernel(uint64_t address, uint64_t end); // next_data, where the kernel can tell
-  void require_time() const;                                          // throws after the deadline
 
   uint32_t pid_;
-  uint64_t deadline_ns_;
+  const Patience* patience_;
   int pagemap_ = -1; // -1: not to be had; every page counts as there
   int mem_ = -1;     // /proc/PID/mem, where process_vm_readv is refused; -1: not opened
   bool vm_refused_ = false;

@@ -62,6 +62,7 @@ std::optional<TaskStatus> task_status(uint32_t pid, uint32_t tid) {
   status.tracer = static_cast<uint32_t>(number(field(text, "TracerPid:"), 10));
   status.pending = number(field(text, "SigPnd:"), 16) | number(field(text, "ShdPnd:"), 16);
   status.blocked = number(field(text, "SigBlk:"), 16);
+  status.ignored = number(field(text, "SigIgn:"), 16);
   status.caught = number(field(text, "SigCgt:"), 16);
   return status;
 }

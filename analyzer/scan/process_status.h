@@ -17,7 +17,8 @@ struct TaskStatus {
   uint32_t tracer = 0;  // who traces it
   uint64_t pending = 0; // signals, of the thread and of its process
   uint64_t blocked = 0;
-  uint64_t caught = 0; // have a handler
+  uint64_t caught = 0;  // have a handler
+  uint64_t ignored = 0; // and sent all the same while it is traced
 };
 // Empty: there is no such task (any more).
 std::optional<TaskStatus> task_status(uint32_t pid, uint32_t tid);

@@ -23,6 +23,7 @@
 #include "scan/live_set.h"
 #include "scan/memory_budget.h"
 #include "scan/monotonic_time.h"
+#include "scan/patience.h"
 #include "scan/process_memory.h"
 #include "scan/process_status.h"
 #include "scan/recorder_channel.h"
@@ -135,7 +136,11 @@ class Scan {
   // While the program runs; at its end, while it stands: its other threads must not go on for as long as this
   // takes, in a program whose destructors have run.
   void prepare() {
-    const auto show_life = [this] { channel_.show_life(); };
+    const auto meanwhile = [this] {
+      channel_.show_life();
+      if (patience_)
+        patience_->require();
+    };
     const uint64_t began_ns = monotonic_ns();
     channel_.flush();
     for (uint64_t behind = live_.behind(), last = ~uint64_t{0}; behind > kLittleBehind;
@@ -147,13 +152,16 @@ class Scan {
         throw ScanFailed(ScanFailure::too_long,
                          std::to_string(behind) + " events were recorded, and to replay them would keep the "
                                                   "program from ending for minutes");
-      if (hopeless && behind <= kMostBehind)
+      // What a program that stands still leaves behind stays so: events since a call began that does not
+      // return, or since a moment before the last of them.
+      const bool stays = is_end() && behind >= last;
+      if (stays || (hopeless && behind <= kMostBehind))
         break;
       if (hopeless)
         throw ScanFailed(ScanFailure::too_long,
                          "it allocates faster than its trace can be read: " + std::to_string(behind) +
                              " events behind, for which it would have to stand still too long");
-      live_.catch_up(show_life);
+      live_.catch_up(meanwhile);
       channel_.flush();
     }
     live_.sort_ahead();
@@ -173,6 +181,7 @@ class Scan {
     // The recorder gives way to the program, and so would we; but now the program waits for us.
     ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 0);
     const uint64_t stopped_ns = monotonic_ns();
+    patience_.emplace(arguments_.pid, arguments_.cause, is_end() ? kPauseLimitAtEndNs : kPauseLimitNs);
     StoppedProcess process(arguments_.pid);
     outcome_.threads_inside =
         run_out_of_calls(process, live_.trace().metadata().session_path, live_.trace().metadata().uuid);
@@ -181,12 +190,8 @@ class Scan {
     if (is_end())
       prepare();
     channel_.flush();
-    const uint64_t deadline_ns = stopped_ns + (is_end() ? kPauseLimitAtEndNs : kPauseLimitNs);
-    live_.complete([deadline_ns] {
-      if (monotonic_ns() > deadline_ns)
-        throw ScanFailed(ScanFailure::too_long, "the program stood still for longer than the scan's limit");
-    });
-    ProcessMemory memory(arguments_.pid, ProcessMemory::Pages::touched, deadline_ns);
+    live_.complete([this] { patience_->require(); });
+    ProcessMemory memory(arguments_.pid, ProcessMemory::Pages::touched, &*patience_);
     ProcessMemory headers(arguments_.pid, ProcessMemory::Pages::all);
     RootSources sources;
     sources.pid = arguments_.pid;
@@ -207,6 +212,7 @@ class Scan {
   // At a forked copy instead. Whoever asked for the scan must be waiting for it: it forks.
   void look_at_copy() {
     const uint64_t began_ns = monotonic_ns();
+    patience_.emplace(arguments_.pid, arguments_.cause, kPauseLimitAtEndNs);
     CopiedProcess copy(live_.trace().metadata().session_path, live_.trace().metadata().uuid);
     if (is_end())
       prepare();
@@ -298,6 +304,7 @@ class Scan {
   const Arguments& arguments_;
   ScanOutcome& outcome_;
   RecorderChannel channel_;
+  std::optional<Patience> patience_; // from when the program stands still
   LiveSet live_;
   std::optional<PointerGraph> graph_;
   std::optional<Classification> found_;

@@ -170,8 +170,8 @@ int supervise_command(int argc, char** argv) {
   const auto say_what_takes_so_long = [&](uint64_t waited_ns) {
     if (!watched || waited_ns < 2'000'000'000)
       return;
-    fmt::print(stderr, "\r\033[Kheapledger: {} is at its end; looking for leaks, {} s", place.name,
-               waited_ns / 1'000'000'000);
+    fmt::print(stderr, "\r\033[Kheapledger: {} is at its end; looking for leaks, {} s; Ctrl-C gives up",
+               place.name, waited_ns / 1'000'000'000);
     line_shown = true;
   };
   const ApplicationEnd end = supervisor.run(options.command, environment, say_what_takes_so_long);

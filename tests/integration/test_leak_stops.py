@@ -10,6 +10,7 @@ import unittest
 from pathlib import Path
 
 from harness import HEAPLEDGER, SCALE, TestCase, analyze, clean_environment, main, program, require, run
+from running import processes_below, recorder_below
 
 
 class Running:
@@ -164,6 +165,40 @@ class LeakStops(TestCase):
         self.assertEqual(scan["blocks"], blocks + 1)
         self.assertEqual(scan["unreadable_bytes"], 0)
         self.assertLess(scan["pause_ns"], 2_000_000_000)
+
+
+class AtTheEnd(TestCase):
+    def test_a_call_that_does_not_return_keeps_nobody_waiting(self):
+        """What was recorded since it began is not final, and never will be."""
+        recorded = self.record(program("endless_call"), 1_000_000, 1000, timeout=60)
+        self.assert_nothing_lost(recorded.trace)
+        leaks = analyze("leaks", recorded.trace)
+        [scan] = leaks["scans"]
+        self.assertEqual(scan["way"], "stopped", scan)
+        self.assertEqual(scan["threads"], 2)
+        self.assertGreaterEqual(leaks["reachable"]["blocks"], 1000)
+        self.assertLess(scan["blocks"], 1100)
+
+    def test_a_program_that_is_asked_to_end_is_scanned_no_longer(self):
+        running = Running(self, program("leak_large_heap"), 256, options=())
+        pid = running.find_pid()
+        tracer = "0"
+        while tracer == "0":
+            self.assertIsNone(running.process.poll(), "it ended unscanned")
+            status = Path(f"/proc/{pid}/status").read_text()
+            tracer = status.split("TracerPid:", 1)[1].split()[0]
+        # A scan that takes its time. Signals of its first second may belong to what ended the program.
+        [scanner] = [p for p, name in processes_below(recorder_below(running.process.pid)).items() if name == "heapledger"]
+        os.kill(scanner, signal.SIGSTOP)
+        time.sleep(1.5)
+        os.kill(pid, signal.SIGINT)
+        os.kill(scanner, signal.SIGCONT)
+        running.process.communicate(timeout=60)
+        self.assertEqual(running.process.returncode, 128 + signal.SIGINT)
+        self.assert_nothing_lost(running.trace)
+        [scan] = analyze("leaks", running.trace)["scans"]
+        self.assertEqual((scan["way"], scan["reason"]),
+                         ("none", "given up when the program was asked to end (SIGINT)"), scan)
 
 
 if __name__ == "__main__":
