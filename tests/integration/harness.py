@@ -18,6 +18,8 @@ import time
 import unittest
 from pathlib import Path
 
+import hang_report
+
 SOURCE = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("HEAPLEDGER_BUILD", SOURCE / "build" / "release")).resolve()
 HEAPLEDGER = BUILD / "bin" / "heapledger"
@@ -68,10 +70,11 @@ def run(command, timeout=120, env=None, stdin=b"", cwd=None, preexec_fn=None):
     try:
         stdout, stderr = process.communicate(stdin, timeout=timeout)
     except subprocess.TimeoutExpired:
+        doing = hang_report.describe(process.pid)
         os.killpg(process.pid, signal.SIGKILL)
         stdout, stderr = process.communicate()
-        raise AssertionError("%s hung for %d s\n%s" % (
-            " ".join(map(str, command)), timeout, Finished(process.returncode, stdout, stderr).explain())) from None
+        raise AssertionError("%s hung for %d s\n%s\n--- processes\n%s" % (
+            " ".join(map(str, command)), timeout, Finished(process.returncode, stdout, stderr).explain(), doing)) from None
     return Finished(process.returncode, stdout, stderr)
 
 
