@@ -1,6 +1,8 @@
 // See patience.h.
 #include "scan/patience.h"
 
+#include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <string>
@@ -22,6 +24,10 @@ constexpr uint64_t bit_of(int signal) {
   return uint64_t{1} << (signal - 1);
 }
 constexpr uint64_t kAskToEnd = bit_of(SIGINT) | bit_of(SIGTERM) | bit_of(SIGQUIT) | bit_of(SIGHUP);
+
+[[noreturn]] void process_ended() {
+  throw ScanFailed(ScanFailure::gone, "the process ended during the scan");
+}
 
 } // namespace
 
@@ -49,8 +55,19 @@ void Patience::require() const {
 
 uint64_t Patience::signals_that_wait() const {
   const std::optional<TaskStatus> status = task_status(pid_, pid_);
-  if (!status)
+  if (!status) {
+    // Where /proc hides it, nothing is known of it but this.
+    if (::kill(static_cast<pid_t>(pid_), 0) != 0 && errno == ESRCH)
+      process_ended();
     return 0;
+  }
+  const auto has_ended = [](char state) { return state == 'Z' || state == 'X'; };
+  // The main thread may have ended before the others.
+  if (has_ended(status->state) && std::ranges::all_of(tasks_of(pid_), [&](uint32_t tid) {
+        const std::optional<TaskStatus> task = task_status(pid_, tid);
+        return !task || has_ended(task->state);
+      }))
+    process_ended();
   // A stopped process is sent even what it ignores.
   uint64_t waiting = status->pending & ~status->ignored & kAskToEnd;
   // While it dies of a signal our own handler runs, which blocks that signal. Otherwise what every thread

@@ -97,6 +97,16 @@ TEST_CASE("a stopped program that is asked to end waits no longer") {
   }
 }
 
+TEST_CASE("a killed process is looked at no longer") {
+  const BlockingChild child;
+  const Patience patience(child.pid(), ScanCause::exit, kAlways);
+  sleep_ms(110);
+  CHECK_NOTHROW(patience.require());
+  child.send(SIGKILL);
+  sleep_ms(110);
+  CHECK_THROWS_WITH_AS(patience.require(), "the process ended during the scan", ScanFailed);
+}
+
 TEST_CASE("the signal that came with the one that ends the program asks for nothing more") {
   const BlockingChild child;
   const uint64_t began_ns = hl::monotonic_ns();

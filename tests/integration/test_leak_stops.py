@@ -179,7 +179,8 @@ class AtTheEnd(TestCase):
         self.assertGreaterEqual(leaks["reachable"]["blocks"], 1000)
         self.assertLess(scan["blocks"], 1100)
 
-    def test_a_program_that_is_asked_to_end_is_scanned_no_longer(self):
+    def signalled_in_a_long_scan(self, number):
+        """The one scan of a program that gets the signal when it has stood still at its end for more than a second."""
         running = Running(self, program("leak_large_heap"), 256, options=())
         pid = running.find_pid()
         tracer = "0"
@@ -187,18 +188,24 @@ class AtTheEnd(TestCase):
             self.assertIsNone(running.process.poll(), "it ended unscanned")
             status = Path(f"/proc/{pid}/status").read_text()
             tracer = status.split("TracerPid:", 1)[1].split()[0]
-        # A scan that takes its time. Signals of its first second may belong to what ended the program.
         [scanner] = [p for p, name in processes_below(recorder_below(running.process.pid)).items() if name == "heapledger"]
         os.kill(scanner, signal.SIGSTOP)
         time.sleep(1.5)
-        os.kill(pid, signal.SIGINT)
+        os.kill(pid, number)
         os.kill(scanner, signal.SIGCONT)
         running.process.communicate(timeout=60)
-        self.assertEqual(running.process.returncode, 128 + signal.SIGINT)
+        self.assertEqual(running.process.returncode, 128 + number)
         self.assert_nothing_lost(running.trace)
         [scan] = analyze("leaks", running.trace)["scans"]
-        self.assertEqual((scan["way"], scan["reason"]),
-                         ("none", "given up when the program was asked to end (SIGINT)"), scan)
+        return scan["way"], scan["reason"]
+
+    def test_a_program_that_is_asked_to_end_is_scanned_no_longer(self):
+        self.assertEqual(self.signalled_in_a_long_scan(signal.SIGINT),
+                         ("none", "given up when the program was asked to end (SIGINT)"))
+
+    def test_a_program_that_is_killed_is_scanned_no_longer(self):
+        self.assertEqual(self.signalled_in_a_long_scan(signal.SIGKILL),
+                         ("none", "the process ended during the scan"))
 
 
 if __name__ == "__main__":
