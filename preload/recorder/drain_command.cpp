@@ -10,6 +10,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -138,6 +139,16 @@ void leave_signals() {
   sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
+// The application comes first; when it must wait for us, it leaves us the processor. Its real-time priority
+// is not ours: one pass may take longer than such a program can be kept from running.
+void leave_the_processor_to_the_application() {
+  const int policy = sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
+  const sched_param none{};
+  if (policy == SCHED_FIFO || policy == SCHED_RR)
+    sched_setscheduler(0, SCHED_OTHER, &none);
+  setpriority(PRIO_PROCESS, 0, 5);
+}
+
 void report_failure(const Options& o, const std::string& why, ControlKind kind = ControlKind::failed) {
   ControlMessage m;
   m.kind = kind;
@@ -188,8 +199,7 @@ int drain_command(int argc, char** argv) {
   leave_signals();
   end_when_session_is_lost(*session, o.recorder.control_fd);
   leave_standard_streams();
-  // The application comes first; when it must wait for us, it leaves us the processor.
-  setpriority(PRIO_PROCESS, 0, 5);
+  leave_the_processor_to_the_application();
   // Two descriptors a process.
   rlimit descriptors;
   if (getrlimit(RLIMIT_NOFILE, &descriptors) == 0) {

@@ -24,6 +24,7 @@ namespace {
 constexpr uint64_t kMs = 1'000'000;
 constexpr uint64_t kDrainIntervalNs = 1000 * kMs;
 constexpr uint64_t kShortestSleepNs = 1 * kMs, kLongestSleepNs = 50 * kMs;
+constexpr long kLetRunNs = 200'000;
 constexpr uint64_t kWorthwhileBytes = 768 * 1024; // of blocks: about 100 k events, one good chunk
 constexpr uint64_t kFreshMarkNs = 250 * kMs;
 constexpr uint64_t kFirstProcessTimeoutNs = 10'000 * kMs;
@@ -59,11 +60,18 @@ Recorder::Recorder(SessionFile& session, const RecorderSettings& settings)
 
 void Recorder::run() {
   while (pass()) {
+    // Whoever waits for room has been served, or cannot be: it needs the processor, not another pass.
+    const bool in_vain =
+        drained_bytes_ == 0 && session_.header().space_waiters.load(std::memory_order_relaxed) != 0;
     // A wake that comes between a pass and the sleep is missed.
-    if (scans_.busy())
+    if (scans_.busy()) {
       scans_.sleep(kShortestSleepNs);
-    else
+    } else if (in_vain) {
+      const timespec moment{0, kLetRunNs};
+      nanosleep(&moment, nullptr);
+    } else {
       session_.sleep_until_pressed(sampler_.is_asked() ? kShortestSleepNs : sleep_ns_);
+    }
   }
   SessionHeader& h = session_.header();
   h.recorder_state.store(static_cast<uint32_t>(RecorderState::finished), std::memory_order_release);

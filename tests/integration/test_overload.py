@@ -69,6 +69,24 @@ class Overload(harness.TestCase):
         self.assertEqual(output, alone.stdout)
 
 
+class RealTime(harness.TestCase):
+    def test_a_real_time_program_on_one_processor(self):
+        """Whoever goes round instead of sleeping keeps all others from running."""
+        def become_real_time():
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
+
+        try:
+            alone = harness.run([program("random_calls"), ROUNDS], preexec_fn=become_real_time)
+        except subprocess.SubprocessError:
+            self.skipTest("real-time priorities are not permitted here")
+        trace = self.scratch / "t.hlt"
+        recorded = harness.run([harness.HEAPLEDGER, "record", "-q", "--pool-size=1", "-o", trace, "--",
+                                program("random_calls"), ROUNDS], preexec_fn=become_real_time, timeout=60)
+        self.assertEqual((recorded.status, recorded.stdout), (0, alone.stdout), recorded.explain())
+        self.assert_nothing_lost(trace)
+
+
 class SeveralThreads(harness.TestCase):
     """Two threads that say how many calls each has completed: the truth that recorded and lost must add up to."""
 

@@ -58,6 +58,30 @@ TEST_CASE("several threads through a small pool arrive exactly once and in order
                 "a cleanly closed session leaves no session file");
 }
 
+TEST_CASE("who waits for room that is there is left the processor") {
+  const Place place;
+  const auto session = make_session(place);
+  Victim victim;
+  hl::FakeShim shim(place.settings().path);
+  shim.claim_process(0, victim.pid());
+  hl::SessionHeader& h = session->header();
+  h.space_waiters.store(1); // and does not get to run
+  std::thread drain([&] { hl::Recorder(*session, {}).run(); });
+  const auto beats_of = [&h](auto duration) {
+    const uint64_t before = h.recorder_heartbeat.load();
+    std::this_thread::sleep_for(duration);
+    return h.recorder_heartbeat.load() - before;
+  };
+  // Not once in a burst: where it goes round and round it makes a hundred times as many.
+  uint64_t fewest = ~uint64_t{0};
+  for (int i = 0; i < 5; i++)
+    fewest = std::min(fewest, beats_of(std::chrono::milliseconds(100)));
+  CHECK(fewest <= 5000);
+  h.space_waiters.store(0);
+  victim.end();
+  drain.join();
+}
+
 TEST_CASE("a recorder that takes over continues the trace where its predecessor stopped, even in a "
           "half-filled block") {
   const Place place;
