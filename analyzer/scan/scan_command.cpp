@@ -16,6 +16,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <thread>
 
 #include "scan/calls_in_progress.h"
@@ -314,13 +315,20 @@ class Scan {
 // Runs `body` in a thread of its own; what it throws comes out here.
 template <typename Body> void in_own_thread(Body body) {
   std::exception_ptr thrown;
-  std::thread([&] {
-    try {
-      body();
-    } catch (...) {
-      thrown = std::current_exception();
-    }
-  }).join();
+  std::thread thread;
+  try {
+    thread = std::thread([&] {
+      try {
+        body();
+      } catch (...) {
+        thrown = std::current_exception();
+      }
+    });
+  } catch (const std::system_error& problem) {
+    throw ScanFailed(ScanFailure::scanner_failed,
+                     std::string("the scanner cannot start a thread: ") + problem.code().message());
+  }
+  thread.join();
   if (thrown)
     std::rethrow_exception(thrown);
 }

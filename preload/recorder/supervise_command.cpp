@@ -152,7 +152,7 @@ int supervise_command(int argc, char** argv) {
       break;
   }
   if (!started) {
-    supervisor.restore_signals();
+    supervisor.stand_down();
     if (place.made_directory)
       rmdir(place.directory.c_str());
     return run_unrecorded(options, why);
@@ -180,6 +180,12 @@ int supervise_command(int argc, char** argv) {
   if (end.exec_error != 0) {
     if (place.made_directory)
       rmdir(place.directory.c_str());
+    // In our place it needs a process, and some bytes of environment, less.
+    if (end.exec_error == EAGAIN || end.exec_error == ENOMEM || end.exec_error == E2BIG) {
+      supervisor.stand_down();
+      return run_unrecorded(options, fmt::format("cannot start {}: {}", options.command.front(),
+                                                 std::strerror(end.exec_error)));
+    }
     return report_exec_failure(options.command.front(), end.exec_error);
   }
 

@@ -93,13 +93,23 @@ Supervisor::Supervisor() {
 }
 
 Supervisor::~Supervisor() {
+  dismiss_witness();
+  for (const int fd : {control_fd_, signal_fd_, witness_fd_})
+    if (fd >= 0)
+      close(fd);
+}
+
+void Supervisor::dismiss_witness() {
   if (witness_ > 0) {
     kill(witness_, SIGKILL);
     waitpid(witness_, nullptr, 0);
   }
-  for (const int fd : {control_fd_, signal_fd_, witness_fd_})
-    if (fd >= 0)
-      close(fd);
+  witness_ = 0;
+}
+
+void Supervisor::stand_down() {
+  dismiss_witness();
+  restore_signals();
 }
 
 void Supervisor::restore_signals() {

@@ -61,10 +61,13 @@ class Supervisor {
   // `held_up(ns)` is called now and then while the application waits at its end for its leak scan.
   ApplicationEnd run(const std::vector<std::string>& command, const std::vector<std::string>& environment,
                      std::function<void(uint64_t)> held_up);
-  // Puts signals back as they were, for a plain exec of the application.
-  void restore_signals();
+  // Leaves nothing behind that a plain exec of the application would not find: signals as they were, no
+  // witness.
+  void stand_down();
 
  private:
+  void restore_signals();
+  void dismiss_witness();
   bool spawn_recorder(bool first);
   void start_witness();
   bool start_application(const std::vector<std::string>& command,

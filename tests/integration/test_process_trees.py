@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 import sys
 import time
@@ -312,6 +313,24 @@ class ChangedRights(harness.TestCase):
         self.assertIn(b"(user or root directory): /bin/sh\n", recorded.stderr)
         self.assertNotIn(b"incomplete", recorded.stderr)
         self.assertEqual(self.assert_nothing_lost(recorded.trace)["ended"]["how"], "exec")
+
+    @as_root
+    def test_limits_on_processes(self):
+        """The recorder, its sampler, the witness and the scanner count as well; the program runs in any case."""
+        self.scratch.chmod(0o777)
+        command = ("/bin/echo", "it ran")
+        seen = []
+        for most in range(1, 9):
+            def limit(most=most):
+                pretend_to_be(45678 + most)()  # whose processes of the last round may not have ended
+                resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
+            finished = run([HEAPLEDGER, "record", "-o", self.scratch / f"{most}.hlt", "--", *command], preexec_fn=limit)
+            self.assertEqual((finished.status, finished.stdout), (0, b"it ran\n"), finished.explain())
+            recorded = (self.scratch / f"{most}.hlt").exists()
+            self.assertEqual(b"; running unrecorded\n" in finished.stderr, not recorded, finished.explain())
+            seen.append(recorded)
+        self.assertEqual(seen, sorted(seen))
+        self.assertEqual((seen[0], seen[-1]), (False, True))
 
     @as_root
     def test_setuid_program_runs_unrecorded(self):
