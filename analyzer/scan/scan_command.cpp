@@ -192,11 +192,12 @@ class Scan {
       prepare();
     channel_.flush();
     live_.complete([this] { patience_->require(); });
-    ProcessMemory memory(arguments_.pid, ProcessMemory::Pages::touched, &*patience_);
-    ProcessMemory headers(arguments_.pid, ProcessMemory::Pages::all);
+    const uint32_t thread = process.living_thread();
+    ProcessMemory memory(thread, ProcessMemory::Pages::touched, &*patience_);
+    ProcessMemory headers(thread, ProcessMemory::Pages::all);
     RootSources sources;
     sources.pid = arguments_.pid;
-    sources.maps = parse_maps(read_small_file("/proc/" + std::to_string(arguments_.pid) + "/maps"));
+    sources.maps = parse_maps(read_small_file("/proc/" + std::to_string(thread) + "/maps"));
     sources.threads = process.contexts();
     build_graph(std::move(sources), memory, headers);
     outcome_.ticks = stamp(stopped_ticks);

@@ -87,8 +87,16 @@ StoppedProcess::StoppedProcess(uint32_t pid) : pid_(pid) {
   }
 }
 
+uint32_t StoppedProcess::living_thread() const {
+  uint32_t found = 0;
+  for (const Task& task : tasks_)
+    if (task.state != TaskState::gone && (found == 0 || task.tid == pid_))
+      found = task.tid;
+  return found;
+}
+
 bool StoppedProcess::exists() const {
-  return std::any_of(tasks_.begin(), tasks_.end(), [](const Task& t) { return t.state != TaskState::gone; });
+  return living_thread() != 0;
 }
 
 bool StoppedProcess::seize_new_tasks() {

@@ -47,6 +47,9 @@ class StoppedProcess {
   std::vector<ThreadContext> contexts();
   // Lives still, at least one thread of it.
   bool exists() const;
+  // A thread by whose number the process's memory is found: a main thread that ended before the others has
+  // none. 0: all have ended.
+  uint32_t living_thread() const;
 
   // Everything goes on. Further calls do nothing.
   void release();

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <utility>
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -58,27 +59,59 @@ ProcMemoryReader::ProcMemoryReader(uint32_t pid)
     : directory_(open(("/proc/" + std::to_string(pid)).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)) {}
 
 ProcMemoryReader::~ProcMemoryReader() {
-  for (const int fd : {directory_, statm_})
+  for (const int fd : {directory_, thread_, statm_})
     if (fd >= 0)
       close(fd);
 }
 
 ProcMemoryReader::ProcMemoryReader(ProcMemoryReader&& other) noexcept
-    : directory_(std::exchange(other.directory_, -1)), statm_(std::exchange(other.statm_, -1)) {}
+    : directory_(std::exchange(other.directory_, -1)), thread_(std::exchange(other.thread_, -1)),
+      statm_(std::exchange(other.statm_, -1)) {}
 
 ProcMemoryReader& ProcMemoryReader::operator=(ProcMemoryReader&& other) noexcept {
   std::swap(directory_, other.directory_);
+  std::swap(thread_, other.thread_);
   std::swap(statm_, other.statm_);
   return *this;
 }
 
 ReadResult ProcMemoryReader::read_statm(uint64_t page_bytes, UsageFields& out) {
-  if (statm_ < 0)
-    statm_ = openat(directory_, "statm", O_RDONLY | O_CLOEXEC);
-  if (statm_ < 0)
+  const ReadResult result = read_statm_of(memory(), statm_, page_bytes, out);
+  return result == ReadResult::gone && turn_to_living_thread(page_bytes, out) ? ReadResult::good : result;
+}
+
+bool ProcMemoryReader::turn_to_living_thread(uint64_t page_bytes, UsageFields& out) {
+  const int list = openat(directory_, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR* const tasks = list < 0 ? nullptr : fdopendir(list);
+  if (tasks == nullptr) {
+    if (list >= 0)
+      close(list);
+    return false;
+  }
+  bool found = false;
+  while (const dirent* entry = found ? nullptr : readdir(tasks)) {
+    int statm = -1;
+    int thread = entry->d_name[0] == '.' ? -1 : openat(list, entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    found = thread >= 0 && read_statm_of(thread, statm, page_bytes, out) == ReadResult::good;
+    if (found) {
+      std::swap(thread_, thread);
+      std::swap(statm_, statm);
+    }
+    for (const int fd : {thread, statm})
+      if (fd >= 0)
+        close(fd);
+  }
+  closedir(tasks);
+  return found;
+}
+
+ReadResult ProcMemoryReader::read_statm_of(int directory, int& statm, uint64_t page_bytes, UsageFields& out) {
+  if (statm < 0)
+    statm = openat(directory, "statm", O_RDONLY | O_CLOEXEC);
+  if (statm < 0)
     return result_of(errno);
   char text[256];
-  const ssize_t bytes = pread(statm_, text, sizeof text, 0);
+  const ssize_t bytes = pread(statm, text, sizeof text, 0);
   if (bytes <= 0)
     return bytes == 0 ? ReadResult::gone : result_of(errno);
   UsageFields fields;
@@ -91,9 +124,9 @@ ReadResult ProcMemoryReader::read_statm(uint64_t page_bytes, UsageFields& out) {
   return ReadResult::good;
 }
 
-ReadResult ProcMemoryReader::read_whole(const char* name, size_t most, std::string& text) const {
+ReadResult ProcMemoryReader::read_whole(int directory, const char* name, size_t most, std::string& text) {
   text.clear();
-  const int fd = openat(directory_, name, O_RDONLY | O_CLOEXEC);
+  const int fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
   if (fd < 0)
     return result_of(errno);
   ReadResult result = ReadResult::good;
@@ -124,7 +157,7 @@ ReadResult ProcMemoryReader::read_whole(const char* name, size_t most, std::stri
 
 ReadResult ProcMemoryReader::read_rollup(UsageFields& out) {
   std::string text;
-  const ReadResult result = read_whole("smaps_rollup", kSmallFile, text);
+  const ReadResult result = read_whole(memory(), "smaps_rollup", kSmallFile, text);
   if (result != ReadResult::good)
     return result;
   return parse_rollup(text, out) ? ReadResult::good : ReadResult::failed;
@@ -132,37 +165,37 @@ ReadResult ProcMemoryReader::read_rollup(UsageFields& out) {
 
 void ProcMemoryReader::read_counters(SharedCounters& shared, uint64_t now_ns, UsageFields& out) {
   std::string text;
-  if (read_whole("stat", kSmallFile, text) != ReadResult::good)
+  if (read_whole(directory_, "stat", kSmallFile, text) != ReadResult::good)
     return;
   parse_stat(text, out);
-  if (read_whole("status", kSmallFile, text) == ReadResult::good)
+  if (read_whole(memory(), "status", kSmallFile, text) == ReadResult::good)
     parse_status(text, out);
-  if (read_whole("oom_score", kSmallFile, text) == ReadResult::good)
+  if (read_whole(directory_, "oom_score", kSmallFile, text) == ReadResult::good)
     if (const auto score = leading_number(text))
       out[UsageField::oom_score] = *score;
-  if (read_whole("oom_score_adj", kSmallFile, text) == ReadResult::good) {
+  if (read_whole(directory_, "oom_score_adj", kSmallFile, text) == ReadResult::good) {
     // Kept + 1000, so that it is never below 0.
     const bool negative = text.starts_with("-");
     const auto adjustment = leading_number(std::string_view(text).substr(negative ? 1 : 0));
     if (adjustment && *adjustment <= 1000)
       out[UsageField::oom_score_adj] = negative ? 1000 - *adjustment : 1000 + *adjustment;
   }
-  read_whole("cgroup", kSmallFile, text);
+  read_whole(directory_, "cgroup", kSmallFile, text);
   shared.read(text, now_ns, out);
 }
 
 ReadResult ProcMemoryReader::read_smaps(std::string& text) {
-  return read_whole("smaps", kMostSmapsBytes, text);
+  return read_whole(memory(), "smaps", kMostSmapsBytes, text);
 }
 
 int ProcMemoryReader::open_pagemap() const {
-  return openat(directory_, "pagemap", O_RDONLY | O_CLOEXEC);
+  return openat(memory(), "pagemap", O_RDONLY | O_CLOEXEC);
 }
 
 uint64_t ProcMemoryReader::threads() {
   std::string text;
   UsageFields fields;
-  if (read_whole("stat", kSmallFile, text) != ReadResult::good || !parse_stat(text, fields))
+  if (read_whole(directory_, "stat", kSmallFile, text) != ReadResult::good || !parse_stat(text, fields))
     return 0;
   return fields[UsageField::threads];
 }

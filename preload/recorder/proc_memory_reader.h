@@ -44,7 +44,8 @@ class ProcMemoryReader {
 
   bool is_open() const { return directory_ >= 0; }
 
-  // statm, through a descriptor that stays open.
+  // statm, through a descriptor that stays open. First of all readings: where the main thread has ended
+  // before the others, the process's memory is found with one of them from here on.
   ReadResult read_statm(uint64_t page_bytes, UsageFields& out);
   // smaps_rollup.
   ReadResult read_rollup(UsageFields& out);
@@ -60,9 +61,14 @@ class ProcMemoryReader {
   static constexpr size_t kMostSmapsBytes = size_t{64} << 20; // 65 530 mappings take 50 MB
 
  private:
-  ReadResult read_whole(const char* name, size_t most, std::string& text) const;
+  // `directory`: the process's, or that of a thread, of which the kernel tells its memory.
+  static ReadResult read_whole(int directory, const char* name, size_t most, std::string& text);
+  static ReadResult read_statm_of(int directory, int& statm, uint64_t page_bytes, UsageFields& out);
+  // Looks for a thread that has not ended. false: none has memory.
+  bool turn_to_living_thread(uint64_t page_bytes, UsageFields& out);
+  int memory() const { return thread_ >= 0 ? thread_ : directory_; }
 
-  int directory_ = -1, statm_ = -1;
+  int directory_ = -1, thread_ = -1, statm_ = -1;
 };
 
 } // namespace hl

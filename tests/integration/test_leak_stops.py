@@ -179,6 +179,14 @@ class AtTheEnd(TestCase):
         self.assertGreaterEqual(leaks["reachable"]["blocks"], 1000)
         self.assertLess(scan["blocks"], 1100)
 
+    def test_a_main_thread_that_ended_before_the_others(self):
+        """The kernel tells a process's memory by the number of a thread that lives."""
+        recorded = self.record(program("main_thread_ends"))
+        leaks = analyze("leaks", recorded.trace)
+        [scan] = leaks["scans"]
+        self.assertEqual((scan["way"], scan["threads"], scan["unreadable_bytes"]), ("stopped", 1, 0), scan)
+        self.assertEqual((leaks["definite"]["blocks"], leaks["definite"]["bytes"]), (2, 777 + 333))
+
     def signalled_in_a_long_scan(self, number):
         """The one scan of a program that gets the signal when it has stood still at its end for more than a second."""
         running = Running(self, program("leak_large_heap"), 256, options=())

@@ -75,6 +75,14 @@ class Pages(harness.TestCase):
             self.assert_adds_up(named(samples, name))
         self.assert_nothing_lost(recorded.trace)
 
+    def test_a_process_whose_main_thread_has_ended_adds_up_at_its_end(self):
+        recorded = self.record(program("main_thread_ends"))
+        last, = [sample for sample in maps(recorded.trace) if sample.cause == "exit"]
+        self.assert_adds_up(last)
+        rows = usage_rows(recorded.trace)
+        self.assertGreater(rows[-1]["rss"], 1 << 20)
+        self.assertGreater(rows[-1]["ticks"] - rows[0]["ticks"], (last.ticks - rows[0]["ticks"]) / 2)
+
     def test_a_map_at_a_mark_shows_what_was_written_before_it(self):
         recorded = self.record(SHAPES, "mark")
         start, size, _ = self.shapes_of(recorded)["full"]
