@@ -7,6 +7,7 @@
 #include <climits>
 #include <csignal>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -65,6 +66,22 @@ uint32_t innermost_pid(uint32_t pid) {
   return pid;
 }
 
+// The process's directory in /proc, or that of a thread where the main thread has ended before the others.
+std::string directory_with_memory(uint32_t pid) {
+  std::string directory = "/proc/" + std::to_string(pid);
+  const auto has_memory = [](const std::string& place) {
+    return std::ifstream(place + "/maps").peek() != std::ifstream::traits_type::eof();
+  };
+  if (has_memory(directory))
+    return directory;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(directory + "/task", error), end; !error && entry != end;
+       entry.increment(error))
+    if (has_memory(entry->path().string()))
+      return entry->path().string();
+  return directory;
+}
+
 } // namespace
 
 RunningProcess::RunningProcess(uint32_t pid, int status_without_session) {
@@ -80,10 +97,10 @@ RunningProcess::~RunningProcess() {
 }
 
 void RunningProcess::map_session(uint32_t pid) {
-  const std::string directory = "/proc/" + std::to_string(pid);
   struct stat info;
-  if (::stat(directory.c_str(), &info) != 0)
+  if (::stat(("/proc/" + std::to_string(pid)).c_str(), &info) != 0)
     throw NotRecorded("there is no " + process_words(pid));
+  const std::string directory = directory_with_memory(pid);
   std::ifstream maps(directory + "/maps");
   std::string line;
   bool any = false;

@@ -121,7 +121,20 @@ bool ProcessWatch::has_thread(uint32_t tid) const {
 }
 
 bool ProcessWatch::maps_file(const std::string& path) const {
-  return read_small_file("/proc/" + std::to_string(pid_) + "/maps").find(path) != std::string::npos;
+  return maps().find(path) != std::string::npos;
+}
+
+std::string ProcessWatch::maps() const {
+  const std::string directory = "/proc/" + std::to_string(pid_);
+  std::string text = read_small_file(directory + "/maps");
+  DIR* const tasks = text.empty() ? opendir((directory + "/task").c_str()) : nullptr;
+  if (tasks == nullptr)
+    return text;
+  while (const dirent* entry = text.empty() ? readdir(tasks) : nullptr)
+    if (entry->d_name[0] != '.')
+      text = read_small_file(directory + "/task/" + entry->d_name + "/maps");
+  closedir(tasks);
+  return text;
 }
 
 std::optional<uint32_t> find_global_pid(uint32_t pid, uint64_t inode) {

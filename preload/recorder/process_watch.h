@@ -29,6 +29,9 @@ class ProcessWatch {
   bool has_thread(uint32_t tid) const;
   // Does it map the file with this path?
   bool maps_file(const std::string& path) const;
+  // Text of its maps file: a thread's, where the main thread has ended before the others. "": gone, or
+  // hidden.
+  std::string maps() const;
 
  private:
   uint32_t pid_ = 0;

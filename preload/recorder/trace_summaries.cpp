@@ -97,7 +97,7 @@ bool ProcessRecording::write_clock() {
 }
 
 bool ProcessRecording::write_maps() {
-  const std::string text = read_small_file("/proc/" + std::to_string(watch_.pid()) + "/maps");
+  const std::string text = watch_.maps();
   if (text.empty())
     return true;
   const uint64_t ticks = stamp_unordered();

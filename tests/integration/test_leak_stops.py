@@ -51,6 +51,12 @@ class Running:
         self.process.communicate()
 
 
+def processes_of(parent):
+    """Pid and name of each child."""
+    for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+        yield int(child), Path(f"/proc/{child}/comm").read_text().rstrip("\n")
+
+
 def state_of(pid):
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
 
@@ -100,6 +106,19 @@ class LeakStops(TestCase):
         output, _ = running.process.communicate(b"two\n", timeout=60)
         self.assertEqual(output, b"two\n")
         self.assert_scanned(running.trace, ["stopped"])
+
+    def test_a_snapshot_of_a_process_whose_main_thread_has_ended(self):
+        running = Running(self, program("main_thread_ends"), "wait")
+        deadline = time.monotonic() + 60
+        found = []
+        while not found:
+            self.assertLess(time.monotonic(), deadline, "its main thread does not end")
+            found = [pid for pid, name in processes_of(running.process.pid) if name == "main_thread_end" and state_of(pid) == "Z"]
+        self.snapshot(found[0], "late")
+        running.process.communicate(b"", timeout=60)
+        self.assertEqual(running.process.returncode, 0)
+        [scan] = self.assert_scanned(running.trace, ["late"])
+        self.assertEqual(scan["threads"], 1)
 
     @require("strace")
     def test_a_traced_program_is_left_alone(self):
