@@ -51,10 +51,15 @@ class Running:
         self.process.communicate()
 
 
-def processes_of(parent):
-    """Pid and name of each child."""
+def child_named(parent, name):
+    """The pid of a child, also of one whose main thread has ended; None: there is none (yet)."""
     for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
-        yield int(child), Path(f"/proc/{child}/comm").read_text().rstrip("\n")
+        try:
+            if Path(f"/proc/{child}/comm").read_text() == name + "\n":
+                return int(child)
+        except OSError:  # it has ended
+            continue
+    return None
 
 
 def state_of(pid):
@@ -110,11 +115,11 @@ class LeakStops(TestCase):
     def test_a_snapshot_of_a_process_whose_main_thread_has_ended(self):
         running = Running(self, program("main_thread_ends"), "wait")
         deadline = time.monotonic() + 60
-        found = []
-        while not found:
+        pid = None
+        while pid is None or state_of(pid) != "Z":
             self.assertLess(time.monotonic(), deadline, "its main thread does not end")
-            found = [pid for pid, name in processes_of(running.process.pid) if name == "main_thread_end" and state_of(pid) == "Z"]
-        self.snapshot(found[0], "late")
+            pid = child_named(running.process.pid, "main_thread_end")
+        self.snapshot(pid, "late")
         running.process.communicate(b"", timeout=60)
         self.assertEqual(running.process.returncode, 0)
         [scan] = self.assert_scanned(running.trace, ["late"])
