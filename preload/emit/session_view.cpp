@@ -106,6 +106,13 @@ bool SessionView::covers(const void* address) const {
   });
 }
 
+void SessionView::unlock() const {
+  any_mapping([](const char* start, uint64_t bytes) {
+    sys::raw_syscall(SYS_munlock, sys::pointer_arg(start), static_cast<long>(bytes));
+    return false;
+  });
+}
+
 bool SessionView::replace_by_memory(const void* address) {
   bool mapped_there = false;
   any_mapping([&](char* start, uint64_t bytes) {

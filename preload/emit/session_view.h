@@ -52,6 +52,8 @@ class SessionView {
 
   // Lies this address in a mapping of the session file?
   bool covers(const void* address) const;
+  // After mlockall: takes the lock off all mappings.
+  void unlock() const;
   // Puts private zeros in the place of all mappings. Async-signal-safe; any number of threads may do it at
   // once. false: nothing can be mapped at `address`.
   bool replace_by_memory(const void* address);

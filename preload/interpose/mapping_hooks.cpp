@@ -5,6 +5,7 @@
 // it after, with the stamp before it as well. Failed calls are not recorded, with one exception: naming a
 // mapping (PR_SET_VMA_ANON_NAME) is recorded even where the kernel refuses it, because that is how managed
 // runtimes name their heaps.
+#include <errno.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,6 +18,7 @@
 #include "boot/real_functions.h"
 #include "emit/extended_events.h"
 #include "platform/syscalls.h"
+#include "runtime/memory_lock.h"
 #include "runtime/process.h"
 #include "runtime/stack_capture.h"
 #include "unwind/readable_ranges.h"
@@ -143,6 +145,22 @@ HL_BODY int hl_hook_mprotect(void* p, size_t length, int prot, const EntryRegist
   payload.number(number(p)).number(length).number(static_cast<unsigned>(prot));
   record_extended(ExtendedKind::mprotect, payload, caller, caller->rsp);
   return result;
+}
+
+// Not recorded: it takes nothing and gives nothing back.
+HL_BODY int hl_hook_mlockall(int flags, const EntryRegisters*) {
+  const int before = errno;
+  const int result = real_as<int(int)>(real(g_real.mlockall))(flags);
+  if (g_process.phase.load(std::memory_order_relaxed) != Phase::recording)
+    return result;
+  if (result == 0) {
+    unlock_own(flags);
+    return 0;
+  }
+  if (errno != ENOMEM || (flags & MCL_CURRENT) == 0 || !lock_all_but_own(flags))
+    return result;
+  errno = before;
+  return 0;
 }
 
 namespace {

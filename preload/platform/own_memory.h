@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "heapledger/session_layout.h"
+#include "platform/syscalls.h"
 
 namespace hl {
 
@@ -20,6 +21,8 @@ struct OwnMemoryTable {
 inline constexpr uint32_t kEarlyOwnEntries = 16;
 inline constinit std::atomic<uint64_t> g_early_own_memory[kEarlyOwnEntries]{};
 inline constinit std::atomic<uint64_t> g_early_own_unlisted{};
+// The process has asked that all its future mappings be locked, which are counted: ours are not to be.
+inline constinit std::atomic<bool> g_future_memory_locked{};
 // Null: the early table.
 inline constinit std::atomic<SessionProcess*> g_own_memory_slot{};
 
@@ -59,9 +62,23 @@ inline void note_own_memory_in(const OwnMemoryTable& table, uint64_t start, uint
 }
 
 inline void note_own_memory(const void* p, size_t bytes) {
+  if (g_future_memory_locked.load(std::memory_order_relaxed)) [[unlikely]]
+    sys::raw_syscall(SYS_munlock, sys::pointer_arg(p), static_cast<long>(bytes));
   constexpr uint64_t kRest = kOwnMemoryPageBytes - 1;
   note_own_memory_in(own_memory_table(g_own_memory_slot.load(std::memory_order_relaxed)),
                      reinterpret_cast<uintptr_t>(p), (bytes + kRest) & ~kRest);
+}
+
+// Does it lie whole in what is noted?
+inline bool is_own_memory(uint64_t start, uint64_t end) {
+  const OwnMemoryTable table = own_memory_table(g_own_memory_slot.load(std::memory_order_relaxed));
+  for (uint32_t i = 0; i < table.entries; ++i) {
+    const uint64_t word = table.words[i].load(std::memory_order_relaxed);
+    if (word != 0 && start >= own_memory_start(word) &&
+        end <= own_memory_start(word) + own_memory_bytes(word))
+      return true;
+  }
+  return false;
 }
 
 // It is unmapped: from an end of what is noted. (What lies in the middle stays noted; nothing of ours is

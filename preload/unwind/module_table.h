@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "platform/maps_reader.h"
 #include "unwind/cfi_decoder.h"
 
 namespace hl {
@@ -76,7 +77,6 @@ class ModuleTable {
  public:
   static constexpr uint32_t kMaxInstances = 4096;
   static constexpr uint32_t kNoInstance = 0xffffffff;
-  static constexpr uint32_t kMapsPathBytes = 256;
 
   // Index of the instance that covers `pc` in this epoch, or kNoInstance (JIT, anonymous memory). Recording a
   // new one if need be. Bounded work, no lock; not the hot path.

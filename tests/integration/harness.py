@@ -142,6 +142,22 @@ class Recorded(Finished):
         return analyze("report", self.trace)
 
 
+def as_root(test):
+    """Skips what root alone can do, and what another user cannot: reach a build in somebody's private directory."""
+    reachable = all(folder.stat().st_mode & 0o001 for folder in (BUILD, *BUILD.parents))
+    test = unittest.skipUnless(reachable, "other users cannot reach this build")(test)
+    return unittest.skipUnless(os.geteuid() == 0, "only root can change who it is")(test)
+
+
+def pretend_to_be(uid):
+    """For subprocess: gives up root."""
+    def give_up():
+        os.setgroups([])
+        os.setgid(uid)
+        os.setuid(uid)
+    return give_up
+
+
 class TestCase(unittest.TestCase):
     """Gives each test a scratch directory, and the words the themes share."""
 

@@ -1,5 +1,4 @@
 """Code of every origin: loaded early or late, bound lazily or deeply, stripped, undescribed, written by the program."""
-import os
 import shutil
 import sys
 

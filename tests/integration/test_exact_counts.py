@@ -1,7 +1,6 @@
 """Known numbers of calls, bytes, peak and stacks, exactly: programs that count for themselves, and Valgrind."""
 import re
 import sys
-import unittest
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness

@@ -6,7 +6,7 @@ import sys
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
 from disks import OVERWRITE, WRITES_FAILED, Filled, can_mount, mounts
-from harness import analyze, dump_lines, program, require, run
+from harness import analyze, dump_lines, require
 
 
 @can_mount
@@ -96,7 +96,7 @@ class UserSpace(Filled):
         return self.until_killed("more 300000; " + trouble, mount=self.mount, after=after)
 
     def test_all_is_recorded(self):
-        recorded = self.record_with("true")
+        self.record_with("true")
         info = self.assert_nothing_lost(self.kept / "t.hlt")
         self.assertEqual(info["events"]["total"], self.completed(self.counts) + 3)
 
@@ -112,7 +112,7 @@ class UserSpace(Filled):
 
     def test_its_process_stands_still(self):
         """Like a network that is gone: writes neither succeed nor fail."""
-        recorded = self.record_with("kill -STOP $server; more 700000; kill -CONT $server")
+        self.record_with("kill -STOP $server; more 700000; kill -CONT $server")
         info = analyze("info", self.kept / "t.hlt")
         gaps = sum(b" kind=lost " in line for line in dump_lines(self.kept / "t.hlt"))
         self.assertEqual(info["events"]["total"] - gaps + info["lost"]["events"], self.completed(self.counts) + 3)

@@ -1,10 +1,12 @@
 """Programs that would notice, or be broken by, a recorder that is less than careful: they run as if alone."""
 import os
+import re
+import resource
 import sys
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
-from harness import SHIM, analyze, functions, program, run, sites_through, total
+from harness import SHIM, analyze, as_root, functions, pretend_to_be, program, run, sites_through, total
 
 
 class Wait(harness.TestCase):
@@ -104,6 +106,37 @@ class Limits(harness.TestCase):
         resident = [int(run_.stdout.split()[-1]) for run_ in (alone, recorded)]
         self.assertLess(resident[1] - resident[0], 32 * 1024, "kB that being recorded keeps resident")
         self.assert_pieces_recorded(recorded)
+
+    @as_root
+    def test_a_limit_on_locked_memory_that_holds_the_program_alone(self):
+        def within(kilobytes):
+            def limit():
+                pretend_to_be(12345)()
+                resource.setrlimit(resource.RLIMIT_MEMLOCK, (kilobytes << 10, kilobytes << 10))
+            return limit
+
+        most_here = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]
+        if 0 <= most_here < 8 << 20:
+            self.skipTest("no right to lock as much")
+
+        self.scratch.chmod(0o777)
+        held = (program("memory_limits"), "held")
+        locked = {}
+        # The first holds the program and us.
+        for most in (65536, 8192) if most_here < 0 or most_here >= 64 << 20 else (8192,):
+            alone = run(held, preexec_fn=within(most))
+            self.assertEqual(alone.status, 0, alone.explain())
+            trace = self.scratch / f"{most}.hlt"
+            recorded = run([harness.HEAPLEDGER, "record", "-q", "-o", trace, "--", *held], preexec_fn=within(most))
+            self.assertEqual(recorded.status, 0, recorded.explain())
+            self.assert_nothing_lost(trace)
+            locked[most] = [int(re.search(rb"locked-kB (\d+)", run_.stdout)[1]) for run_ in (alone, recorded)]
+        for most, (by_itself, with_us) in locked.items():
+            self.assertLess(abs(with_us - by_itself), 512, locked)
+        # Less than the program has is refused, as ever.
+        self.assertEqual(run(held, preexec_fn=within(1024)).status, 77)
+        refused = run([harness.HEAPLEDGER, "record", "-q", "-o", self.scratch / "t.hlt", "--", *held], preexec_fn=within(1024))
+        self.assertEqual(refused.status, 77, refused.explain())
 
     def test_little_address_space(self):
         recorded = self.record(program("memory_limits"), "limited")

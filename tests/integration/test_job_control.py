@@ -1,5 +1,4 @@
 """At a terminal (tmux): interactive programs, Ctrl-C, Ctrl-Z and fg, background jobs that want to read."""
-import os
 import re
 import subprocess
 import sys

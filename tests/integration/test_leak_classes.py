@@ -4,7 +4,6 @@ The three are asked about one program. Where they differ, the difference stands 
 docs/leaks.md, "Compared with Valgrind and LeakSanitizer").
 """
 import re
-import unittest
 import xml.etree.ElementTree
 from collections import Counter
 

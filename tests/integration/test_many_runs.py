@@ -1,5 +1,4 @@
 """Several runs a side: runs of one build are not told apart, a planted change is, and too few runs are said to be."""
-import json
 
 import harness
 from harness import HEAPLEDGER, PYTHON, SCALE, analyze, functions, program, run

@@ -2,10 +2,8 @@
 more than its budget, and whatever becomes of the program or of the recorder."""
 import os
 import signal
-import subprocess
 import sys
 import time
-import unittest
 import uuid
 from pathlib import Path
 

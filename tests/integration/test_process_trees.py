@@ -6,34 +6,17 @@ import resource
 import shutil
 import sys
 import time
-import unittest
 from pathlib import Path
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
-from harness import HEAPLEDGER, analyze, program, run, sites_through, total
+from harness import HEAPLEDGER, analyze, as_root, pretend_to_be, program, run, sites_through, total
 
 
 def own_calls(trace, function="allocate"):
     """Allocation calls and blocks left at the end of a site function."""
     sites = sites_through(analyze("report", trace), function)
     return total(sites, "allocation_calls"), total(sites, "exit_blocks")
-
-
-def as_root(test):
-    """Skips what root alone can do, and what another user cannot: reach a build in somebody's private directory."""
-    reachable = all(folder.stat().st_mode & 0o001 for folder in (harness.BUILD, *harness.BUILD.parents))
-    test = unittest.skipUnless(reachable, "other users cannot reach this build")(test)
-    return unittest.skipUnless(os.geteuid() == 0, "only root can change who it is")(test)
-
-
-def pretend_to_be(uid):
-    """For subprocess: gives up root."""
-    def give_up():
-        os.setgroups([])
-        os.setgid(uid)
-        os.setuid(uid)
-    return give_up
 
 
 class Trees(harness.TestCase):

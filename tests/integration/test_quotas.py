@@ -8,7 +8,7 @@ import unittest
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
 from disks import OVERWRITE, WRITES_FAILED, Filled, can_mount, mounts
-from harness import HEAPLEDGER, analyze, require, run
+from harness import HEAPLEDGER, require, run
 
 USER, PROJECT = 12345, 77
 LIMIT_KB = 20000

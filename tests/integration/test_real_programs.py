@@ -1,7 +1,5 @@
 """Real programs: recorded they print the same bytes, nothing is lost, and the numbers are plausible in detail."""
-import os
 import re
-import shutil
 import socket
 import subprocess
 import sys

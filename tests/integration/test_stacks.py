@@ -4,7 +4,7 @@ import sys
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
-from harness import PYTHON, SOURCE, clean_environment, functions, program, run, sites_through
+from harness import PYTHON, clean_environment, functions, program, run, sites_through
 
 
 class WalksEqualLibunwinds(harness.TestCase):

@@ -1,6 +1,5 @@
 """wrap.sh and the end of a run: the program behaves as if it ran alone, and the record is where it was promised."""
 import os
-import re
 import shutil
 import signal
 import subprocess

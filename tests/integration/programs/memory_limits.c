@@ -1,6 +1,7 @@
 // Programs that lock all their memory, or run within a small address space: a shim's reservations must be
 // modest and not become resident. Modes:
 //   locked    mlockall(MCL_CURRENT | MCL_FUTURE) first; prints VmRSS and VmLck growth limits in the test
+//   held      mlockall(MCL_CURRENT | MCL_FUTURE) first, allocates 0.5 MiB in small pieces; prints, also: locked-kB N
 //   limited   an address space limit of what is mapped now plus 48 MiB, then allocates 24 MiB in small pieces
 //
 // usage: memory_limits MODE   prints: MODE allocations frees bytes, then: resident-kB N
@@ -29,7 +30,8 @@ int main(int argc, char** argv) {
   static void* pieces[PIECES];
   if (argc < 2)
     return 2;
-  if (strcmp(argv[1], "locked") == 0) {
+  const int is_held = strcmp(argv[1], "held") == 0, count = is_held ? 512 : PIECES;
+  if (is_held || strcmp(argv[1], "locked") == 0) {
     if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
       return 77;
   } else {
@@ -38,14 +40,16 @@ int main(int argc, char** argv) {
     if (setrlimit(RLIMIT_AS, &limit) != 0)
       return 3;
   }
-  for (int i = 0; i < PIECES; i++) {
+  for (int i = 0; i < count; i++) {
     pieces[i] = counted_malloc(1000);
     if (!pieces[i])
       return 4;
   }
-  for (int i = 0; i < PIECES; i++)
+  for (int i = 0; i < count; i++)
     counted_free(pieces[i]);
   print_counts(argv[1]);
+  if (is_held)
+    say("locked-kB %ld\n", status_kilobytes("VmLck:"));
   say("resident-kB %ld\n", status_kilobytes("VmRSS:"));
   return 0;
 }
