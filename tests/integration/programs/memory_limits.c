@@ -1,7 +1,7 @@
 // Programs that lock all their memory, or run within a small address space: a shim's reservations must be
 // modest and not become resident. Modes:
 //   locked    mlockall(MCL_CURRENT | MCL_FUTURE) first; prints VmRSS and VmLck growth limits in the test
-//   held      mlockall(MCL_CURRENT | MCL_FUTURE) first, allocates 0.5 MiB in small pieces; prints, also: locked-kB N
+//   held      mlockall first, then 0.5 MiB in small pieces; prints, also: locked-kB N
 //   limited   an address space limit of what is mapped now plus 48 MiB, then allocates 24 MiB in small pieces
 //
 // usage: memory_limits MODE   prints: MODE allocations frees bytes, then: resident-kB N
