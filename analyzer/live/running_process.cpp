@@ -114,7 +114,8 @@ void RunningProcess::map_session(uint32_t pid) {
     if (rights != "rw-s" || offset != "00000000" || path.empty() || path[0] != '/')
       continue;
     // As the process sees it: it may live in another root.
-    for (const std::string& candidate : {path, directory + "/root" + path}) {
+    const std::string within = directory + "/root";
+    for (const std::string& candidate : {path, within + path}) {
       const int fd = ::open(candidate.c_str(), O_RDWR | O_CLOEXEC);
       if (fd < 0 && errno == EACCES && path.ends_with("session"))
         throw NotRecorded("its session file is another user's: " + path);

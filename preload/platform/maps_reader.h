@@ -72,7 +72,7 @@ class MapsReader {
   }
   int fd_;
   unsigned at_ = 0, filled_ = 0;
-  char buffer_[512];
+  char buffer_[512] = {};
 };
 
 } // namespace hl

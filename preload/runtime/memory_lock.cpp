@@ -11,7 +11,7 @@
 // Of this library, from the linker.
 extern "C" {
 [[gnu::visibility("hidden")]] extern char __bss_start[];
-[[gnu::visibility("hidden")]] extern char _end[];
+[[gnu::visibility("hidden")]] extern char _end[]; // NOLINT(readability-identifier-naming)
 }
 
 namespace hl {
