@@ -16,6 +16,7 @@
 #include "boot/environment.h"
 #include "boot/launch.h"
 #include "boot/real_functions.h"
+#include "boot/symbol_lookup.h"
 #include "emit/event_writer.h"
 #include "platform/own_memory.h"
 #include "platform/syscalls.h"
@@ -172,8 +173,21 @@ bool prepare_fork_word() {
   return true;
 }
 
+// The sanitizers of compilers bring an allocator that has to know every block from before there is anything
+// else, and functions that may not be called before they are ready. Their programs are left alone.
+bool has_sanitizer() {
+  for (const char* name : {"__asan_init", "__tsan_init", "__msan_init", "__lsan_init", "__hwasan_init"})
+    if (find_symbol(name).address != nullptr)
+      return true;
+  return false;
+}
+
 bool try_attach() {
   resolve_real_functions();
+  if (has_sanitizer()) {
+    hl_stands_aside = 1;
+    return false;
+  }
   if (!map_session() || !prepare_fork_word())
     return false;
   SessionHeader* const session = g_process.view.header();

@@ -8,6 +8,9 @@
 namespace hl {
 
 constinit RealFunctions g_real{};
+extern "C" {
+constinit uint8_t hl_stands_aside; // NOLINT(readability-identifier-naming): the assembler's
+}
 
 namespace {
 constinit std::atomic<bool> g_resolving;

@@ -22,6 +22,10 @@ struct RealFunctions {
 
 extern RealFunctions g_real;
 
+// Not 0: the entry stubs jump to the real functions, as if this library were not there. Set before the process
+// has threads.
+extern "C" uint8_t hl_stands_aside;
+
 // Looks everything up once. Re-entered by allocations of dlsym: those see ready == false and null entries.
 void resolve_real_functions();
 

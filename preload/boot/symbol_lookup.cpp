@@ -3,7 +3,6 @@
 
 #include <link.h>
 #include <stdint.h>
-#include <string.h>
 
 namespace hl {
 
@@ -14,9 +13,28 @@ enum class Where { everywhere, after_us, in_us };
 struct Search {
   const char* name;
   uint32_t gnu_hash;
-  Where where;
-  FoundSymbol found;
 };
+
+// Not strcmp and its like, which a sanitizer in the program interposes.
+bool is_same(const char* a, const char* b) {
+  for (; *a == *b; ++a, ++b)
+    if (*a == '\0')
+      return true;
+  return false;
+}
+bool begins_with(const char* text, const char* start) {
+  for (; *start != '\0'; ++text, ++start)
+    if (*text != *start)
+      return false;
+  return true;
+}
+const char* file_name_of(const char* path) {
+  const char* name = path;
+  for (; *path != '\0'; ++path)
+    if (*path == '/')
+      name = path + 1;
+  return name;
+}
 
 uint32_t gnu_hash_of(const char* name) {
   uint32_t h = 5381;
@@ -35,10 +53,10 @@ struct SymbolTables {
   const ElfW(Half) * versions = nullptr;
 };
 
-SymbolTables read_tables(const dl_phdr_info* object, const ElfW(Dyn) * dynamic) {
+SymbolTables read_tables(ElfW(Addr) load_bias, const ElfW(Dyn) * dynamic) {
   SymbolTables t;
-  const auto pointer = [object](ElfW(Addr) value) {
-    return value < object->dlpi_addr ? object->dlpi_addr + value : value;
+  const auto pointer = [load_bias](ElfW(Addr) value) {
+    return value < load_bias ? load_bias + value : value;
   };
   for (; dynamic->d_tag != DT_NULL; ++dynamic) {
     const ElfW(Addr) value = pointer(dynamic->d_un.d_ptr);
@@ -75,7 +93,7 @@ bool matches(const SymbolTables& t, uint32_t index, const char* name) {
   // Bit 15: a hidden (old) version, which an unversioned reference does not bind to.
   if (t.versions != nullptr && (t.versions[index] & 0x8000) != 0)
     return false;
-  return strcmp(t.strings + symbol.st_name, name) == 0;
+  return is_same(t.strings + symbol.st_name, name);
 }
 
 const ElfW(Sym) * find_in(const SymbolTables& t, const Search& search) {
@@ -107,15 +125,6 @@ const ElfW(Sym) * find_in(const SymbolTables& t, const Search& search) {
   return nullptr;
 }
 
-bool contains(const dl_phdr_info* object, uintptr_t address) {
-  for (int i = 0; i < object->dlpi_phnum; ++i) {
-    const ElfW(Phdr)& p = object->dlpi_phdr[i];
-    if (p.p_type == PT_LOAD && address - (object->dlpi_addr + p.p_vaddr) < p.p_memsz)
-      return true;
-  }
-  return false;
-}
-
 const ElfW(Dyn) * dynamic_section(const dl_phdr_info* object) {
   for (int i = 0; i < object->dlpi_phnum; ++i) {
     const ElfW(Phdr)& p = object->dlpi_phdr[i];
@@ -125,31 +134,31 @@ const ElfW(Dyn) * dynamic_section(const dl_phdr_info* object) {
   return nullptr;
 }
 
-int visit(dl_phdr_info* object, size_t, void* data) {
-  Search& search = *static_cast<Search*>(data);
-  if (search.where != Where::everywhere) {
-    const bool is_ours = contains(object, reinterpret_cast<uintptr_t>(&visit));
-    if (is_ours && search.where == Where::after_us)
-      search.where = Where::everywhere; // from the next one on
-    if (!is_ours || search.where == Where::everywhere)
-      return 0;
+// The objects in the order of look-up, as the loader shows them to debuggers. Not by dl_iterate_phdr: the
+// sanitizers of compilers interpose that, and are asked for memory before they are ready for it.
+FoundSymbol search_for(const char* name, Where where) {
+  const Search search{name, gnu_hash_of(name)};
+  for (const link_map* object = _r_debug.r_map; object != nullptr; object = object->l_next) {
+    if (where != Where::everywhere) {
+      const bool is_ours = object->l_ld == _DYNAMIC;
+      if (is_ours && where == Where::after_us)
+        where = Where::everywhere; // from the next one on
+      if (!is_ours || where == Where::everywhere)
+        continue;
+    }
+    if (object->l_ld == nullptr)
+      continue;
+    const ElfW(Sym)* const symbol = find_in(read_tables(object->l_addr, object->l_ld), search);
+    if (symbol == nullptr)
+      continue;
+    uintptr_t address = object->l_addr + symbol->st_value;
+    if (ELF64_ST_TYPE(symbol->st_info) == STT_GNU_IFUNC)
+      address = reinterpret_cast<uintptr_t (*)()>(address)();
+    const char* const base = object->l_name != nullptr ? file_name_of(object->l_name) : "";
+    return {reinterpret_cast<void*>(address), is_same(base, "libc.so.6") || begins_with(base, "libc-2."),
+            object->l_addr};
   }
-  const ElfW(Dyn)* const dynamic = dynamic_section(object);
-  if (dynamic == nullptr)
-    return 0;
-  const ElfW(Sym)* const symbol = find_in(read_tables(object, dynamic), search);
-  if (symbol == nullptr)
-    return 0;
-  uintptr_t address = object->dlpi_addr + symbol->st_value;
-  if (ELF64_ST_TYPE(symbol->st_info) == STT_GNU_IFUNC) {
-    address = reinterpret_cast<uintptr_t (*)()>(address)();
-  }
-  const char* const slash = object->dlpi_name != nullptr ? strrchr(object->dlpi_name, '/') : nullptr;
-  const char* const base = slash != nullptr ? slash + 1 : object->dlpi_name;
-  search.found = {reinterpret_cast<void*>(address),
-                  base != nullptr && (strcmp(base, "libc.so.6") == 0 || strncmp(base, "libc-2.", 7) == 0),
-                  object->dlpi_addr};
-  return 1;
+  return {};
 }
 
 struct ImportSearch {
@@ -163,14 +172,14 @@ int visit_imports(dl_phdr_info* object, size_t, void* data) {
   const ElfW(Dyn)* const dynamic = dynamic_section(object);
   if (object->dlpi_addr != search.object || dynamic == nullptr)
     return 0;
-  const SymbolTables t = read_tables(object, dynamic);
+  const SymbolTables t = read_tables(object->dlpi_addr, dynamic);
   if (t.symbols == nullptr || t.strings == nullptr)
     return 1;
   // What an object needs is not hashed by DT_GNU_HASH and comes before what is.
   const uint32_t end = t.gnu_hash != nullptr ? t.gnu_hash[1] : t.sysv_hash != nullptr ? t.sysv_hash[1] : 0;
   for (uint32_t index = 1; index < end && !search.found; ++index) {
     const ElfW(Sym)& symbol = t.symbols[index];
-    search.found = symbol.st_shndx == SHN_UNDEF && strcmp(t.strings + symbol.st_name, search.name) == 0;
+    search.found = symbol.st_shndx == SHN_UNDEF && is_same(t.strings + symbol.st_name, search.name);
   }
   return 1;
 }
@@ -178,21 +187,15 @@ int visit_imports(dl_phdr_info* object, size_t, void* data) {
 } // namespace
 
 FoundSymbol find_next_symbol(const char* name) {
-  Search search{name, gnu_hash_of(name), Where::after_us, {}};
-  dl_iterate_phdr(visit, &search);
-  return search.found;
+  return search_for(name, Where::after_us);
 }
 
 FoundSymbol find_own_symbol(const char* name) {
-  Search search{name, gnu_hash_of(name), Where::in_us, {}};
-  dl_iterate_phdr(visit, &search);
-  return search.found;
+  return search_for(name, Where::in_us);
 }
 
 FoundSymbol find_symbol(const char* name) {
-  Search search{name, gnu_hash_of(name), Where::everywhere, {}};
-  dl_iterate_phdr(visit, &search);
-  return search.found;
+  return search_for(name, Where::everywhere);
 }
 
 bool object_imports(uintptr_t object, const char* name) {

@@ -29,8 +29,9 @@
   movq %r11, HL_REGISTERS+56(%rsp)
   .endm
 
-/* `pass`: a variable that, once not null, holds where to jump instead, as if the stub were not there. */
-  .macro HL_STUB symbol, body, arguments, pass
+/* `pass`: a variable that, once not null, holds where to jump instead, as if the stub were not there. `aside`:
+ * a byte; while it is not 0, the same holds for the variable `real`. */
+  .macro HL_STUB symbol, body, arguments, pass, aside, real
   .globl \symbol
   .type \symbol, @function
   .p2align 4
@@ -43,6 +44,11 @@
   jz 1f
   jmp *%rax
 1:
+  .endif
+  .ifnb \aside
+  cmpb $0, \aside(%rip)
+  jne 2f
+3:
   .endif
   HL_SNAPSHOT
   leaq HL_REGISTERS(%rsp), %r11
@@ -65,6 +71,13 @@
   addq $HL_STACK, %rsp
   .cfi_adjust_cfa_offset -HL_STACK
   ret
+  .ifnb \aside
+2:
+  movq \real(%rip), %r11
+  testq %r11, %r11
+  jz 3b
+  jmp *%r11
+  .endif
   .cfi_endproc
   .size \symbol, . - \symbol
   .endm

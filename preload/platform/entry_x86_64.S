@@ -4,7 +4,11 @@
 #include "platform/entry_stub_x86_64.h"
 
   .text
-#define HL_HOOK(symbol, arguments) HL_STUB symbol, hl_hook_##symbol, arguments ;
+/* hl::g_real begins with a pointer for each row. */
+  .set row, 0
+#define HL_HOOK(symbol, arguments) \
+  HL_STUB symbol, hl_hook_##symbol, arguments, , hl_stands_aside, _ZN2hl6g_realE+8*row ; \
+  .set row, row + 1 ;
 #include "interpose/hooks.def"
 #undef HL_HOOK
 

@@ -75,6 +75,12 @@ std::string without_script(const std::string& path) {
   return end == std::string::npos ? path : line.substr(begin, end - begin);
 }
 
+// What execvp would run in the end; "": nothing that could be preloaded to.
+std::string find_executable(const std::string& application) {
+  const std::string found = find_program(application);
+  return found.empty() ? found : find_program(without_script(found));
+}
+
 // What `INTERPRETER --list PROGRAM` prints; "" after a failure or too long a time.
 std::string list_libraries(const std::string& interpreter, const std::string& program) {
   int ends[2];
@@ -144,16 +150,38 @@ std::vector<std::string> paths_in(const std::string& list) {
   return paths;
 }
 
+// The sanitizer whose run-time library this is, or whose parts it uses; "": none.
+std::string sanitizer_in(const ElfSymbols& symbols) {
+  const struct {
+    const char *symbol, *name;
+  } marks[] = {{"__asan_init", "AddressSanitizer"},
+               {"__tsan_init", "ThreadSanitizer"},
+               {"__msan_init", "MemorySanitizer"},
+               {"__lsan_init", "LeakSanitizer"},
+               {"__hwasan_init", "HWAddressSanitizer"}};
+  for (const auto& mark : marks)
+    if (symbols.defines(mark.symbol) || symbols.imports(mark.symbol))
+      return mark.name;
+  return "";
+}
+
 } // namespace
 
 bool is_operator_library(const std::string& path) {
   const ElfSymbols library(path);
-  return library.defines(kOperatorNew) && (library.defines("malloc") || !library.imports("malloc"));
+  return library.defines(kOperatorNew) && (library.defines("malloc") || !library.imports("malloc")) &&
+         sanitizer_in(library).empty();
+}
+
+std::string sanitizer_of(const std::string& application) {
+  const std::string program = find_executable(application);
+  if (program.empty())
+    return "";
+  return sanitizer_in(ElfSymbols(program));
 }
 
 bool brings_own_malloc(const std::string& application) {
-  const std::string found = find_program(application);
-  const std::string program = found.empty() ? found : find_program(without_script(found));
+  const std::string program = find_executable(application);
   if (program.empty())
     return false;
   const ElfSymbols symbols(program);
@@ -161,10 +189,7 @@ bool brings_own_malloc(const std::string& application) {
 }
 
 bool brings_operator_new(const std::string& application) {
-  const std::string found = find_program(application);
-  if (found.empty())
-    return false;
-  const std::string program = find_program(without_script(found));
+  const std::string program = find_executable(application);
   if (program.empty())
     return false;
   const std::string interpreter = ElfSymbols(program).interpreter();

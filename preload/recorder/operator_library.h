@@ -22,7 +22,11 @@ bool brings_operator_new(const std::string& application);
 // linker finds that before ours, so what it serves is not seen.
 bool brings_own_malloc(const std::string& application);
 
-// One library: it defines operator new, and malloc is its own as well or nothing to it.
+// "AddressSanitizer" or what else the compiler built into its executable; "" for none. The shim leaves such a
+// process alone.
+std::string sanitizer_of(const std::string& application);
+
+// One library: it defines operator new, and malloc is its own as well or nothing to it. Not a sanitizer's.
 bool is_operator_library(const std::string& path);
 
 } // namespace hl

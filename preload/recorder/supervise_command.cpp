@@ -54,6 +54,26 @@ std::string libraries_to_preload(const std::string& shim, const std::string& app
   return wanted ? shim + ":" + operators : shim;
 }
 
+// Programs built with gcc's AddressSanitizer refuse to run where anything was loaded before its library. The
+// shim leaves them alone.
+std::string with_asan_option() {
+  const char* const options = std::getenv("ASAN_OPTIONS");
+  return fmt::format("ASAN_OPTIONS={}{}verify_asan_link_order=0", options == nullptr ? "" : options,
+                     options == nullptr || *options == 0 ? "" : ":");
+}
+
+// When the application itself never showed up. `images`: how many others did.
+std::string not_recorded(const std::string& application, const std::string& sanitizer, uint32_t images,
+                         const std::string& path) {
+  const std::string why = sanitizer.empty()
+                              ? "did not load the shim (is it static, set-user-id or built with a sanitizer?)"
+                              : "is built with " + sanitizer;
+  if (images == 0)
+    return fmt::format("heapledger: nothing was recorded: {} {}\n", application, why);
+  return fmt::format("heapledger: not recorded: {} {}\n{} process image{} that it started: beside or in {}\n",
+                     application, why, images, images == 1 ? "" : "s", path);
+}
+
 int shell_status(int status) {
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
@@ -113,7 +133,13 @@ int supervise_command(int argc, char** argv) {
   if (!place.notice.empty() && !options.quiet)
     fmt::print(stderr, "heapledger: {}\n", place.notice);
 
-  if (!options.quiet && brings_own_malloc(options.command.front()))
+  const std::string sanitizer = sanitizer_of(options.command.front());
+  if (!options.quiet && !sanitizer.empty())
+    fmt::print(stderr,
+               "heapledger: warning: {} is built with {}, which needs malloc for itself: it is not recorded; "
+               "programs that it starts are\n",
+               options.command.front(), sanitizer);
+  else if (!options.quiet && brings_own_malloc(options.command.front()))
     fmt::print(
         stderr,
         "heapledger: warning: {} has an allocator of its own (it defines malloc): the heap that this serves "
@@ -160,10 +186,10 @@ int supervise_command(int argc, char** argv) {
 
   // The user's own preloads stay, in their order, behind ours.
   const char* const preload = std::getenv("LD_PRELOAD");
-  const std::vector<std::string> environment = {fmt::format("LD_PRELOAD={}{}{}", libraries,
-                                                            preload != nullptr && *preload != 0 ? ":" : "",
-                                                            preload == nullptr ? "" : preload),
-                                                fmt::format("{}={}", kEnvSession, recorder.session)};
+  const std::vector<std::string> environment = {
+      fmt::format("LD_PRELOAD={}{}{}", libraries, preload != nullptr && *preload != 0 ? ":" : "",
+                  preload == nullptr ? "" : preload),
+      fmt::format("{}={}", kEnvSession, recorder.session), with_asan_option()};
   // A line that goes away again; only where somebody looks.
   const bool watched = !options.quiet && isatty(STDERR_FILENO) == 1;
   bool line_shown = false;
@@ -203,11 +229,8 @@ int supervise_command(int argc, char** argv) {
     facts.session = recorder.session;
     facts.path =
         place.output.empty() ? place.directory : with_pid(place.output, std::to_string(facts.figures.pid));
-    if (end.finished && end.images == 0)
-      fmt::print(
-          stderr,
-          "heapledger: nothing was recorded: {} did not load the shim (is it static or set-user-id?)\n",
-          options.command.front());
+    if (end.finished && !end.figures)
+      fputs(not_recorded(options.command.front(), sanitizer, end.images, facts.path).c_str(), stderr);
     else
       fputs(closing_lines(facts).c_str(), stderr);
   }
