@@ -184,7 +184,7 @@ bool has_sanitizer() {
 
 bool try_attach() {
   resolve_real_functions();
-  if (has_sanitizer()) {
+  if (!loader_is_glibc() || has_sanitizer()) {
     hl_stands_aside = 1;
     return false;
   }

@@ -10,7 +10,7 @@
 #include "runtime/process.h"
 #include "runtime/stack_capture.h"
 
-extern "C" int on_exit(void (*)(int, void*), void*);
+extern "C" [[gnu::weak]] int on_exit(void (*)(int, void*), void*);
 
 namespace hl {
 

@@ -4,9 +4,20 @@
 #include <link.h>
 #include <stdint.h>
 
+// Of glibc's loader, and of musl's, each of which has one. Not to be there must not keep us from being
+// loaded: a preloaded library that cannot be loaded is the end of a program of musl's.
+#pragma weak _r_debug
+extern "C" [[gnu::weak]] r_debug* _dl_debug_addr; // NOLINT(readability-identifier-naming)
+
 namespace hl {
 
 namespace {
+
+const link_map* first_object() {
+  if (loader_is_glibc())
+    return _r_debug.r_map;
+  return &_dl_debug_addr != nullptr && _dl_debug_addr != nullptr ? _dl_debug_addr->r_map : nullptr;
+}
 
 enum class Where { everywhere, after_us, in_us };
 
@@ -138,7 +149,7 @@ const ElfW(Dyn) * dynamic_section(const dl_phdr_info* object) {
 // sanitizers of compilers interpose that, and are asked for memory before they are ready for it.
 FoundSymbol search_for(const char* name, Where where) {
   const Search search{name, gnu_hash_of(name)};
-  for (const link_map* object = _r_debug.r_map; object != nullptr; object = object->l_next) {
+  for (const link_map* object = first_object(); object != nullptr; object = object->l_next) {
     if (where != Where::everywhere) {
       const bool is_ours = object->l_ld == _DYNAMIC;
       if (is_ours && where == Where::after_us)
@@ -185,6 +196,10 @@ int visit_imports(dl_phdr_info* object, size_t, void* data) {
 }
 
 } // namespace
+
+bool loader_is_glibc() {
+  return &_r_debug != nullptr;
+}
 
 FoundSymbol find_next_symbol(const char* name) {
   return search_for(name, Where::after_us);

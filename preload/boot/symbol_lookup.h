@@ -15,6 +15,9 @@ struct FoundSymbol {
   uintptr_t object; // load address of the object, which identifies it
 };
 
+// Else nothing of ours can work, but the look-up of symbols.
+bool loader_is_glibc();
+
 // Like dlsym(RTLD_NEXT, name) called from the library this is linked into, for objects loaded at start.
 FoundSymbol find_next_symbol(const char* name);
 // In the library this is linked into.

@@ -65,9 +65,10 @@ std::string with_asan_option() {
 // When the application itself never showed up. `images`: how many others did.
 std::string not_recorded(const std::string& application, const std::string& sanitizer, uint32_t images,
                          const std::string& path) {
-  const std::string why = sanitizer.empty()
-                              ? "did not load the shim (is it static, set-user-id or built with a sanitizer?)"
-                              : "is built with " + sanitizer;
+  const std::string why =
+      sanitizer.empty()
+          ? "did not load the shim (is it static, set-user-id, or built with a sanitizer or for musl?)"
+          : "is built with " + sanitizer;
   if (images == 0)
     return fmt::format("heapledger: nothing was recorded: {} {}\n", application, why);
   return fmt::format("heapledger: not recorded: {} {}\n{} process image{} that it started: beside or in {}\n",

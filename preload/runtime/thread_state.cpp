@@ -8,7 +8,7 @@
 #include "runtime/process.h"
 #include "runtime/stack_capture.h"
 
-extern "C" void* __libc_stack_end; // of ld.so: the upper end of the main thread's stack
+extern "C" [[gnu::weak]] void* __libc_stack_end; // of ld.so: the upper end of the main thread's stack
 
 namespace hl {
 

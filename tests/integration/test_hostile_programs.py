@@ -6,7 +6,7 @@ import sys
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
-from harness import SHIM, analyze, as_root, functions, pretend_to_be, program, run, sites_through, total
+from harness import SHIM, analyze, as_root, functions, pretend_to_be, program, require, run, sites_through, total
 
 
 class Wait(harness.TestCase):
@@ -106,6 +106,19 @@ class Limits(harness.TestCase):
         resident = [int(run_.stdout.split()[-1]) for run_ in (alone, recorded)]
         self.assertLess(resident[1] - resident[0], 32 * 1024, "kB that being recorded keeps resident")
         self.assert_pieces_recorded(recorded)
+
+    @require("musl-gcc")
+    def test_a_program_with_another_libc_runs_unrecorded(self):
+        source, path = self.scratch / "plain.c", self.scratch / "plain"
+        source.write_text("#include <stdio.h>\n#include <stdlib.h>\nint main(void) {\n"
+                          "  void* volatile p = realloc(calloc(3, 5), 100);\n  free(p);\n  puts(\"done\");\n  return 4;\n}\n")
+        self.assertEqual(run(["musl-gcc", "-o", path, source]).status, 0)
+        recorded = run([harness.HEAPLEDGER, "record", "-o", self.scratch / "t.hlt", "--", path])
+        self.assertEqual((recorded.status, recorded.stdout), (4, b"done\n"), recorded.explain())
+        self.assertRegex(recorded.stderr, rb"\Aheapledger: nothing was recorded: \S+ did not load the shim .*musl\?\)\n\Z")
+        shell = self.record("/bin/sh", "-c", f"{path}; exit 5", status=5)
+        self.assertEqual(shell.stdout, b"done\n", shell.explain())
+        self.assert_nothing_lost(shell.trace)
 
     @as_root
     def test_a_limit_on_locked_memory_that_holds_the_program_alone(self):
