@@ -18,6 +18,7 @@
 #include "boot/real_functions.h"
 #include "boot/symbol_lookup.h"
 #include "emit/event_writer.h"
+#include "heapledger/sanitizers.h"
 #include "platform/own_memory.h"
 #include "platform/syscalls.h"
 #include "runtime/leak_request.h"
@@ -176,8 +177,8 @@ bool prepare_fork_word() {
 // The sanitizers of compilers bring an allocator that has to know every block from before there is anything
 // else, and functions that may not be called before they are ready. Their programs are left alone.
 bool has_sanitizer() {
-  for (const char* name : {"__asan_init", "__tsan_init", "__msan_init", "__lsan_init", "__hwasan_init"})
-    if (find_symbol(name).address != nullptr)
+  for (const SanitizerMark& mark : kSanitizerMarks)
+    if (find_symbol(mark.symbol).address != nullptr)
       return true;
   return false;
 }

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "elf_symbols.h"
+#include "heapledger/sanitizers.h"
 
 namespace hl {
 
@@ -152,14 +153,7 @@ std::vector<std::string> paths_in(const std::string& list) {
 
 // The sanitizer whose run-time library this is, or whose parts it uses; "": none.
 std::string sanitizer_in(const ElfSymbols& symbols) {
-  const struct {
-    const char *symbol, *name;
-  } marks[] = {{"__asan_init", "AddressSanitizer"},
-               {"__tsan_init", "ThreadSanitizer"},
-               {"__msan_init", "MemorySanitizer"},
-               {"__lsan_init", "LeakSanitizer"},
-               {"__hwasan_init", "HWAddressSanitizer"}};
-  for (const auto& mark : marks)
+  for (const SanitizerMark& mark : kSanitizerMarks)
     if (symbols.defines(mark.symbol) || symbols.imports(mark.symbol))
       return mark.name;
   return "";

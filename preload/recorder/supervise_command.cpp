@@ -134,8 +134,8 @@ int supervise_command(int argc, char** argv) {
   if (!place.notice.empty() && !options.quiet)
     fmt::print(stderr, "heapledger: {}\n", place.notice);
 
-  const std::string sanitizer = sanitizer_of(options.command.front());
-  if (!options.quiet && !sanitizer.empty())
+  const std::string sanitizer = options.quiet ? "" : sanitizer_of(options.command.front());
+  if (!sanitizer.empty())
     fmt::print(stderr,
                "heapledger: warning: {} is built with {}, which needs malloc for itself: it is not recorded; "
                "programs that it starts are\n",

@@ -222,7 +222,7 @@ class AtTheEnd(TestCase):
             tracer = status.split("TracerPid:", 1)[1].split()[0]
         [scanner] = [p for p, name in processes_below(recorder_below(running.process.pid)).items() if name == "heapledger"]
         os.kill(scanner, signal.SIGSTOP)
-        time.sleep(1.5)
+        time.sleep(1.5)  # signals of its first second do not count: they may belong to what ended the program
         os.kill(pid, number)
         os.kill(scanner, signal.SIGCONT)
         running.process.communicate(timeout=60)
