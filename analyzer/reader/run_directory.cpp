@@ -25,12 +25,29 @@ std::string command_of(const TraceMetadata& metadata) {
   return command.empty() ? metadata.executable : command;
 }
 
+// A trace is told by its first bytes: -o takes any name.
+bool begins_as_trace(const InputFile& file, TracePreamble& preamble) {
+  return file.read_struct(0, preamble) && preamble.magic == kTraceMagic;
+}
+
+bool is_trace(const fs::directory_entry& entry) {
+  std::error_code error;
+  if (!entry.is_regular_file(error)) // not even opened
+    return false;
+  try {
+    TracePreamble preamble;
+    return begins_as_trace(InputFile(entry.path().string()), preamble);
+  } catch (const TraceError&) {
+    return false;
+  }
+}
+
 // nullopt: not a trace that tells who it is.
 std::optional<RunImage> identify(const std::string& path) {
   try {
     const InputFile file(path);
     TracePreamble preamble;
-    if (!file.read_struct(0, preamble) || preamble.magic != kTraceMagic)
+    if (!begins_as_trace(file, preamble))
       return {};
     RunImage image;
     image.path = path;
@@ -144,15 +161,15 @@ std::vector<RunImage> parents_first(std::vector<RunImage> images) {
   return ordered;
 }
 
-// The children of FILE.hlt are FILE.PID.N.hlt.
+// The children of FILE or FILE.hlt are FILE.PID.N.hlt.
 std::vector<RunImage> list_family(const fs::path& root) {
   std::vector<RunImage> images;
   std::error_code error;
   const fs::path directory = root.has_parent_path() ? root.parent_path() : fs::path(".");
-  const std::string stem = root.stem().string() + ".";
+  const std::string stem = (root.extension() == ".hlt" ? root.stem() : root.filename()).string() + ".";
   for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
     const std::string name = entry->path().filename().string();
-    if (entry->path().extension() != ".hlt" || (name != root.filename().string() && name.rfind(stem, 0) != 0))
+    if ((name != root.filename().string() && name.rfind(stem, 0) != 0) || !is_trace(*entry))
       continue;
     if (auto image = identify(entry->path().string()))
       images.push_back(std::move(*image));
@@ -215,11 +232,11 @@ std::vector<RunImage> list_run(const std::string& directory) {
   std::vector<RunImage> images;
   std::vector<std::string> sessions;
   for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
-    if (entry->path().extension() == ".hlt") {
+    if (is_session_name(entry->path().filename().string())) {
+      sessions.push_back(entry->path().string());
+    } else if (is_trace(*entry)) {
       if (auto image = identify(entry->path().string()))
         images.push_back(std::move(*image));
-    } else if (is_session_name(entry->path().filename().string())) {
-      sessions.push_back(entry->path().string());
     }
   }
   for (const std::string& session : sessions)
@@ -235,7 +252,7 @@ fs::file_time_type recorded_time(const fs::path& run) {
   bool any = false;
   std::error_code error, ignored;
   for (fs::directory_iterator entry(run, error), end; !error && entry != end; entry.increment(error)) {
-    if (entry->path().extension() != ".hlt" && !is_session_name(entry->path().filename().string()))
+    if (!is_session_name(entry->path().filename().string()) && !is_trace(*entry))
       continue;
     const auto written = fs::last_write_time(entry->path(), ignored);
     newest = any ? std::max(newest, written) : written;
@@ -254,7 +271,7 @@ std::string newest_run(const std::string& directory) {
     const std::string name = entry->path().filename().string();
     std::error_code ignored;
     const bool is_run = entry->is_directory(ignored) && name.rfind("heapledger-", 0) == 0;
-    if (!is_run && entry->path().extension() != ".hlt")
+    if (!is_run && !is_trace(*entry))
       continue;
     const auto written = is_run ? recorded_time(entry->path()) : fs::last_write_time(entry->path(), ignored);
     if (!newest.empty() && written <= newest_time)
@@ -291,7 +308,7 @@ TraceChoice choose_trace(const std::string& named, std::optional<uint32_t> pid) 
   }
   if (const std::vector<RunImage> images = images_without_a_trace(path); !images.empty())
     return choose_among(images, path, "", pid);
-  if (pid && fs::path(path).extension() == ".hlt") {
+  if (pid) {
     const std::vector<RunImage> images = list_family(path);
     if (!images.empty())
       return choose_among(images, path, "", pid);

@@ -5,6 +5,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include <sys/stat.h>
+
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -413,4 +415,27 @@ TEST_CASE("a run directory: the root by default, any process by pid, the newest 
   TraceBuilder().begin(root).close().write(scratch.file("f.hlt"));
   TraceBuilder().begin(child).close().write(scratch.file("f.2.0.hlt"));
   CHECK(choose_trace(scratch.file("f.hlt"), 2).path == scratch.file("f.2.0.hlt"));
+}
+
+TEST_CASE("a trace is found by what it holds, whatever its name") {
+  ScratchDirectory scratch;
+  TraceBuilder::Identity root, child;
+  root.pid = 1;
+  root.uuid_byte = 1;
+  child.pid = 2;
+  child.uuid_byte = 2;
+  child.parent_uuid_byte = 1;
+  child.is_root = false;
+  TraceBuilder().begin(root).close().write(scratch.file("run.1"));
+  TraceBuilder().begin(child).close().write(scratch.file("run.1.2.0.hlt"));
+  const std::vector<uint8_t> text = {'n', 'o', 't', 'e', 's'};
+  write_bytes(scratch.file("notes.hlt"), text, text.size());
+  REQUIRE(::mkfifo(scratch.file("pipe.hlt").c_str(), 0600) == 0);
+  const auto images = list_run(scratch.path());
+  REQUIRE(images.size() == 2);
+  CHECK(images[0].path == scratch.file("run.1"));
+  CHECK(choose_trace(scratch.path(), {}).path == scratch.file("run.1"));
+  CHECK(choose_trace(scratch.file("run.1"), 2).path == scratch.file("run.1.2.0.hlt"));
+  CHECK_THROWS_AS(choose_trace(scratch.file("run.1"), 3), TraceError);
+  CHECK(newest_run(scratch.path()) == scratch.file("run.1"));
 }
