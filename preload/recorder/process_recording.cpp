@@ -34,7 +34,8 @@ void Workshop::give_back(const std::vector<uint32_t>& indexes) {
 ProcessRecording::ProcessRecording(Workshop& workshop, uint32_t block_index, uint32_t root_pid)
     : shop_(workshop), process_(*reinterpret_cast<SessionProcess*>(workshop.session.block(block_index))),
       block_index_(block_index), slot_(process_.header.process_slot), generation_(process_.generation),
-      definitions_(workshop.session, process_) {
+      started_(process_.started), definitions_(workshop.session, process_) {
+  translate_start();
   locate();
   is_root_ = located_ && watch_.pid() != 0 && watch_.pid() == root_pid;
 }
@@ -48,19 +49,28 @@ void ProcessRecording::locate() {
   if (!located_)
     return;
   process_.global_pid.store(*pid, std::memory_order_relaxed);
-  // When its image began, by our clocks: its own may be those of a time namespace.
-  uint64_t began_ns = 0;
+  watch_.open(*pid, clocks_agree_ ? started_.boottime_ns : 0);
+}
+
+// Its own clocks may be those of a time namespace; its ticks and CLOCK_REALTIME are everybody's.
+void ProcessRecording::translate_start() {
+  constexpr uint64_t kReadingApartNs = 10'000'000;
+  const ClockPair& created = shop_.session.header().created;
   const ClockPair now = read_clock_pair();
-  const uint64_t ticks = process_.started.ticks;
-  if (static_cast<ClockKind>(process_.clock_kind) != ClockKind::logical && ticks > session.created.ticks &&
-      ticks < now.ticks) {
-    const double share = static_cast<double>(ticks - session.created.ticks) /
-                         static_cast<double>(now.ticks - session.created.ticks);
-    began_ns =
-        session.created.boottime_ns +
-        static_cast<uint64_t>(share * static_cast<double>(now.boottime_ns - session.created.boottime_ns));
-  }
-  watch_.open(*pid, began_ns);
+  const uint64_t ticks = started_.ticks;
+  clocks_agree_ = static_cast<ClockKind>(process_.clock_kind) != ClockKind::logical &&
+                  ticks > created.ticks && ticks < now.ticks;
+  if (!clocks_agree_)
+    return;
+  const double share =
+      static_cast<double>(ticks - created.ticks) / static_cast<double>(now.ticks - created.ticks);
+  const auto translate = [share](uint64_t from, uint64_t to, uint64_t& own) {
+    const uint64_t ours = from + static_cast<uint64_t>(share * static_cast<double>(to - from));
+    if (std::max(own, ours) - std::min(own, ours) > kReadingApartNs)
+      own = ours;
+  };
+  translate(created.monotonic_ns, now.monotonic_ns, started_.monotonic_ns);
+  translate(created.boottime_ns, now.boottime_ns, started_.boottime_ns);
 }
 
 // Where its pid cannot be found out nobody tells us of its end: then only a long silence of a process that

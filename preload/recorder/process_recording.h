@@ -68,6 +68,8 @@ class ProcessRecording {
   uint32_t slot() const { return slot_; }
   uint32_t generation() const { return generation_; }
   bool is_root() const { return is_root_; }
+  // When the shim attached, by the recorder's clocks.
+  const ClockPair& started() const { return started_; }
   const Tally& tally() const { return tally_; }
   Tally& tally() { return tally_; }
   TraceFile* trace() { return trace_.get(); }
@@ -163,6 +165,7 @@ class ProcessRecording {
     uint64_t sequence, floor, since_ns;
   };
 
+  void translate_start();
   void locate();
   EventBlock* event_block(uint32_t index) const;
   uint64_t low_water(uint64_t pass_ticks);
@@ -186,6 +189,8 @@ class ProcessRecording {
   SessionProcess& process_;
   const uint32_t block_index_, slot_, generation_;
   bool is_root_ = false;
+  ClockPair started_;
+  bool clocks_agree_ = false; // its ticks are ours, so that started_ is known to be by our clocks
   std::unique_ptr<TraceFile> trace_;
   int open_error_ = 0;
   ProcessWatch watch_;

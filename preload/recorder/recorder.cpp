@@ -254,13 +254,12 @@ void Recorder::note_mark(ProcessRecording& r) {
   const std::string& name = r.tally().mark;
   if (const std::string sampled = std::exchange(r.tally().sampled_mark, {}); !name.empty() && sampled == name)
     return;
-  const SessionProcess& p = r.process();
-  const ClockPair now = read_clock_pair();
-  const bool counts = static_cast<ClockKind>(p.clock_kind) != ClockKind::logical;
+  const ClockPair &started = r.started(), now = read_clock_pair();
+  const bool counts = static_cast<ClockKind>(r.process().clock_kind) != ClockKind::logical;
   if (name.starts_with("heapledger: ") ||
-      (counts && ticks > p.started.ticks && now.monotonic_ns > p.started.monotonic_ns &&
-       static_cast<double>(now.ticks - ticks) / static_cast<double>(now.ticks - p.started.ticks) *
-               static_cast<double>(now.monotonic_ns - p.started.monotonic_ns) >
+      (counts && ticks > started.ticks && now.monotonic_ns > started.monotonic_ns &&
+       static_cast<double>(now.ticks - ticks) / static_cast<double>(now.ticks - started.ticks) *
+               static_cast<double>(now.monotonic_ns - started.monotonic_ns) >
            static_cast<double>(kFreshMarkNs)))
     return;
   sampler_.ask(r.generation(), {.cause = SampleCause::mark, .name = name, .optional = true});
@@ -268,7 +267,7 @@ void Recorder::note_mark(ProcessRecording& r) {
 
 void Recorder::watch_memory_of(ProcessRecording& r) {
   if (r.watch().pid() != 0 && !sampler_.has(r.generation()) && !r.watch().ended())
-    sampler_.add(r.generation(), r.watch(), r.process(), r.process().started.monotonic_ns);
+    sampler_.add(r.generation(), r.watch(), r.process(), r.started().monotonic_ns);
 }
 
 // Which may change at any time.
@@ -304,7 +303,7 @@ ProcessRecording* Recorder::younger_image(ProcessRecording& r) const {
 
 // The longer a process lives, the more of its counters go into one chunk; `all`: it ends.
 void Recorder::write_usage(ProcessRecording& r, bool all) {
-  const uint64_t age_ns = now_ns_ - std::min(now_ns_, r.process().started.monotonic_ns);
+  const uint64_t age_ns = now_ns_ - std::min(now_ns_, r.started().monotonic_ns);
   if (!all && now_ns_ < r.next_usage_ns())
     return;
   r.next_usage_ns() = now_ns_ + std::clamp(age_ns / 100, 2000 * kMs, 30'000 * kMs);

@@ -60,7 +60,7 @@ bool ProcessRecording::write_header() {
   h.fork_ticks = process_.fork_ticks;
   std::memcpy(h.parent_uuid, process_.parent_uuid, sizeof(h.parent_uuid));
   std::memcpy(h.boot_id, session.boot_id, sizeof(h.boot_id));
-  h.started = process_.started;
+  h.started = started_;
 
   std::vector<uint8_t> payload;
   put_bytes(payload, h);
@@ -87,13 +87,19 @@ bool ProcessRecording::write_header() {
 }
 
 bool ProcessRecording::write_clock() {
-  const ClockPair pairs[2] = {process_.started, read_clock_pair()};
+  std::vector<ClockPair> pairs = {started_};
+  // A process may end within a microsecond: the rate of its clock is that since the session began.
+  if (clocks_agree_)
+    pairs.push_back(shop_.session.header().created);
+  pairs.push_back(read_clock_pair());
   std::vector<uint8_t> payload;
   for (const ClockPair& pair : pairs)
     put_bytes(payload, pair);
-  return trace_->append(
-      {.kind = ChunkKind::clock, .first_ticks = pairs[0].ticks, .last_ticks = pairs[1].ticks, .count = 2},
-      payload);
+  return trace_->append({.kind = ChunkKind::clock,
+                         .first_ticks = started_.ticks,
+                         .last_ticks = pairs.back().ticks,
+                         .count = pairs.size()},
+                        payload);
 }
 
 bool ProcessRecording::write_maps() {

@@ -165,5 +165,28 @@ class Containers(RunningTest):
         self.finish()
 
 
+def time_namespace(offset_s, *command):
+    return ["unshare", "--time", "--fork", "--monotonic", offset_s, "--boottime", offset_s, *command]
+
+
+@unittest.skipUnless(run(time_namespace(1, "true")).status == 0, "no right to make a time namespace")
+class TimeNamespaces(harness.TestCase):
+    """The program's clocks are not the recorder's: ahead, or behind."""
+
+    def test_times_are_told(self):
+        uptime = int(float(open("/proc/uptime").read().split()[0]))
+        for offset in (1_000_000, -(uptime // 2)):
+            with self.subTest(offset=offset):
+                began = time.monotonic_ns()
+                recorded = self.record(*time_namespace(offset, "sleep", "0.3"), name=f"t{offset}.hlt")
+                took = time.monotonic_ns() - began
+                self.assertEqual(recorded.status, 0, recorded.explain())
+                infos = [self.assert_nothing_lost(trace) for trace in (recorded.trace, *recorded.children())]
+                self.assertEqual([info["problems"] for info in infos], [[]] * len(infos))
+                [slept] = [info for info in infos if info["command"] == "sleep 0.3"]
+                self.assertTrue(300e6 < slept["duration_ns"] < took, (slept["duration_ns"], took))
+                self.assertGreater(slept["sampling"]["taken"]["statm"], 0)
+
+
 if __name__ == "__main__":
     harness.main()

@@ -140,6 +140,12 @@ class Trees(harness.TestCase):
         run([HEAPLEDGER, "record", "-q", "-o", self.scratch / "t.%p.hlt", "--", "/bin/true"])
         self.assertEqual({name: (self.scratch / name).read_bytes() for name in names}, before)
 
+    def test_the_clock_of_a_process_of_a_moment_is_known(self):
+        recorded = self.record("/bin/sh", "-c", "i=0; while [ $i -lt 100 ]; do (:); i=$((i+1)); done")
+        infos = [self.assert_nothing_lost(trace) for trace in (recorded.trace, *recorded.children())]
+        self.assertEqual(len(infos), 101)
+        self.assertEqual([info["problems"] for info in infos], [[]] * 101)
+
 
 class ExecChains(harness.TestCase):
     def test_every_image_of_a_chain_has_a_trace_and_the_users_preloads(self):
