@@ -160,8 +160,11 @@ void RunningProcess::find_slot(uint32_t pid) {
       continue;
     auto* const slot = reinterpret_cast<SessionProcess*>(base_ + block_offset(entry - 1));
     if (slot->header.kind.load(std::memory_order_acquire) != static_cast<uint32_t>(BlockKind::process) ||
-        slot->pid != own_pid ||
-        (knows_space && slot->pid_namespace != 0 && slot->pid_namespace != space.st_ino))
+        slot->pid != own_pid)
+      continue;
+    if (slot->pid_namespace == kOtherPidNamespace
+            ? slot->global_pid.load(std::memory_order_relaxed) != pid
+            : knows_space && slot->pid_namespace != 0 && slot->pid_namespace != space.st_ino)
       continue;
     const auto state = static_cast<ProcessState>(slot->state.load(std::memory_order_acquire));
     if (state != ProcessState::running && state != ProcessState::ending)

@@ -261,6 +261,10 @@ constexpr uint64_t own_memory_bytes(uint64_t word) {
   return (word & kOwnMemoryMostPages) * kOwnMemoryPageBytes;
 }
 
+// A pid namespace that is not the session creator's, but which one the process could not find out: without
+// /proc.
+constexpr uint64_t kOtherPidNamespace = ~uint64_t{0};
+
 // One process image (exec makes a new one): a block of kind `process`.
 struct SessionProcess {
   BlockHeader header;
@@ -273,7 +277,7 @@ struct SessionProcess {
   uint8_t uuid[16];                 // of this image's trace
   uint8_t parent_uuid[16];          // of the trace it was forked or executed from; zeros: none
   uint64_t fork_ticks;              // moment of fork in the parent's clock; 0: not a fork child
-  uint64_t pid_namespace;           // inode; 0 unknown
+  uint64_t pid_namespace;           // inode; 0 unknown; kOtherPidNamespace
   std::atomic<uint32_t> global_pid; // filled by the recorder: pid in the recorder's namespace
   uint8_t usable_predictor;         // UsablePredictor
   uint8_t clock_kind;               // ClockKind in use by this process

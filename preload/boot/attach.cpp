@@ -107,11 +107,17 @@ Origin find_origin(uint64_t own_namespace) {
     const SessionProcess* const slot = static_cast<const SessionProcess*>(g_process.view.block(entry - 1));
     if (slot == nullptr ||
         slot->header.kind.load(std::memory_order_acquire) != static_cast<uint32_t>(BlockKind::process) ||
-        slot->pid_namespace != own_namespace ||
         slot->state.load(std::memory_order_relaxed) == static_cast<uint32_t>(ProcessState::drained)) {
       continue;
     }
     const bool same = slot->pid == pid;
+    // Without /proc, a chroot's often: it was this one if that is about to call exec and has our parent.
+    const bool unknown = own_namespace == 0 || own_namespace == kOtherPidNamespace;
+    if (unknown && same
+            ? slot->state.load(std::memory_order_relaxed) != static_cast<uint32_t>(ProcessState::execing) ||
+                  slot->parent_pid != parent
+            : slot->pid_namespace != own_namespace)
+      continue;
     // Pids are re-used: of several candidates the newest image counts; our own pid before the parent's.
     if ((same || slot->pid == parent) &&
         (same > origin.same_pid || (same == origin.same_pid && slot->generation > newest))) {
@@ -193,7 +199,10 @@ bool try_attach() {
     return false;
   SessionHeader* const session = g_process.view.header();
   g_process.flags = session->flags;
-  const uint64_t own_namespace = own_pid_namespace();
+  uint64_t own_namespace = own_pid_namespace();
+  // Pid 1, where the session's creator knew its own namespace.
+  if (own_namespace == 0 && session->pid_namespace != 0 && sys::raw_syscall(SYS_getppid) == 0)
+    own_namespace = kOtherPidNamespace;
   const Origin origin = find_origin(own_namespace);
   // Not to follow means: of all that attach, the first process alone, and what it becomes by exec.
   const bool is_first = session->next_process_serial.load(std::memory_order_relaxed) == 0 || origin.same_pid;
@@ -202,7 +211,7 @@ bool try_attach() {
   if (!claim_process_slot(nullptr, 0, 0))
     return false;
   SessionProcess* const slot = g_process.slot;
-  slot->pid_namespace = own_namespace;
+  slot->pid_namespace = origin.same_pid ? origin.slot->pid_namespace : own_namespace;
   if (origin.slot != nullptr) {
     slot->parent_slot = origin.index;
     memcpy(slot->parent_uuid, origin.slot->uuid, 16);

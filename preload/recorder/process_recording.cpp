@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "platform/clock.h"
+#include "process_search.h"
 
 namespace hl {
 
@@ -31,25 +32,46 @@ void Workshop::give_back(const std::vector<uint32_t>& indexes) {
   session.wake_waiters();
 }
 
-ProcessRecording::ProcessRecording(Workshop& workshop, uint32_t block_index, uint32_t root_pid)
+ProcessRecording::ProcessRecording(Workshop& workshop, uint32_t block_index)
     : shop_(workshop), process_(*reinterpret_cast<SessionProcess*>(workshop.session.block(block_index))),
       block_index_(block_index), slot_(process_.header.process_slot), generation_(process_.generation),
       started_(process_.started), definitions_(workshop.session, process_) {
   translate_start();
-  locate();
-  is_root_ = located_ && watch_.pid() != 0 && watch_.pid() == root_pid;
 }
 
-void ProcessRecording::locate() {
+// What it was forked or executed from, while that is recorded.
+const SessionProcess* ProcessRecording::origin() const {
+  if (process_.parent_slot >= kMaxProcesses)
+    return nullptr;
+  const uint32_t entry = shop_.session.process_entry(process_.parent_slot).load(std::memory_order_acquire);
+  if (entry == 0 || entry > shop_.session.blocks_available())
+    return nullptr;
+  const auto* const found = reinterpret_cast<const SessionProcess*>(shop_.session.block(entry - 1));
+  return std::memcmp(found->uuid, process_.parent_uuid, sizeof found->uuid) == 0 ? found : nullptr;
+}
+
+void ProcessRecording::locate(uint32_t root_pid, std::vector<uint32_t> other_pids) {
   const SessionHeader& session = shop_.session.header();
   std::optional<uint32_t> pid = process_.pid;
-  if (process_.pid_namespace != 0 && process_.pid_namespace != session.pid_namespace)
-    pid = find_global_pid(process_.pid, process_.pid_namespace);
+  if (process_.pid_namespace != session.pid_namespace) {
+    const SessionProcess* const from = origin();
+    const uint32_t origin_pid = from == nullptr ? 0 : from->global_pid.load(std::memory_order_relaxed);
+    if (process_.image_number != 0 && origin_pid != 0)
+      pid = origin_pid; // exec keeps it
+    else
+      pid = find_process({.pid = process_.pid,
+                          .pid_namespace = process_.pid_namespace,
+                          .born_before_ns = clocks_agree_ ? started_.boottime_ns : 0,
+                          .parent = origin_pid,
+                          .session_path = session.path,
+                          .others = std::move(other_pids)});
+  }
   located_ = pid.has_value();
   if (!located_)
     return;
   process_.global_pid.store(*pid, std::memory_order_relaxed);
   watch_.open(*pid, clocks_agree_ ? started_.boottime_ns : 0);
+  is_root_ = *pid != 0 && *pid == root_pid;
 }
 
 // Its own clocks may be those of a time namespace; its ticks and CLOCK_REALTIME are everybody's.
@@ -438,7 +460,8 @@ void ProcessRecording::return_drained() {
 }
 
 void ProcessRecording::reclaim_dead_threads() {
-  if (process_.pid_namespace != 0 && process_.pid_namespace != shop_.session.header().pid_namespace)
+  // Only in our own namespace are its threads' numbers those of /proc.
+  if (!located_ || process_.pid_namespace != shop_.session.header().pid_namespace)
     return;
   for (OpenBlock& b : blocks_) {
     const uint32_t committed = event_block(b.index)->committed_bytes.load(std::memory_order_relaxed);
@@ -475,8 +498,6 @@ uint64_t ProcessRecording::lost_events() const {
 }
 
 void ProcessRecording::housekeep(uint64_t now_ns) {
-  if (!located_)
-    locate();
   if (last_commit_ns_ == 0 || tally_.events != events_at_housekeeping_)
     last_commit_ns_ = now_ns;
   events_at_housekeeping_ = tally_.events;
@@ -534,10 +555,15 @@ bool ProcessRecording::finish(const ProcessEnd& end) {
 
 void ProcessRecording::release_blocks() {
   SessionFile& session = shop_.session;
+  // Its silence alone told of its end: should it live, it must not write into what others were given.
+  const bool may_live = !located_ && process_.state.load(std::memory_order_acquire) !=
+                                         static_cast<uint32_t>(ProcessState::ending);
   process_.state.store(static_cast<uint32_t>(ProcessState::drained), std::memory_order_release);
   uint32_t mine = block_index_ + 1;
   session.process_entry(slot_).compare_exchange_strong(mine, 0, std::memory_order_acq_rel);
   blocks_.clear();
+  if (may_live)
+    return;
   std::vector<uint32_t> returned;
   for (uint32_t i = 0; i < session.blocks_available(); i++) {
     if (i == block_index_ || !session.is_taken(i))

@@ -61,8 +61,13 @@ using TraceNames = std::function<std::string(uint32_t attempt)>;
 
 class ProcessRecording {
  public:
-  // `block_index`: its process block; `root_pid`: 0 if not known. Call open_trace() next.
-  ProcessRecording(Workshop& workshop, uint32_t block_index, uint32_t root_pid);
+  // `block_index`: its process block. Call locate() and open_trace() next.
+  ProcessRecording(Workshop& workshop, uint32_t block_index);
+
+  // Finds it among the processes of the machine; again later, where that is not possible yet. `root_pid`: of
+  // the program asked for, 0 if not known; `other_pids`: of processes that it is not.
+  void locate(uint32_t root_pid, std::vector<uint32_t> other_pids);
+  bool located() const { return located_; }
 
   const SessionProcess& process() const { return process_; }
   uint32_t slot() const { return slot_; }
@@ -166,7 +171,7 @@ class ProcessRecording {
   };
 
   void translate_start();
-  void locate();
+  const SessionProcess* origin() const;
   EventBlock* event_block(uint32_t index) const;
   uint64_t low_water(uint64_t pass_ticks);
   void drain_block(OpenBlock& block);

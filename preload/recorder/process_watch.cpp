@@ -29,7 +29,8 @@ static_assert(sizeof(PidfdInfo) == 64);
 constexpr uint64_t kPidfdInfoExit = 1u << 3;
 constexpr unsigned long kPidfdGetInfo = _IOWR(0xff, 11, PidfdInfo);
 
-// Field `number` of /proc/PID/stat, counted from 1 as in proc(5); "" unknown.
+} // namespace
+
 std::string stat_field(uint32_t pid, int number) {
   const std::string stat = read_small_file("/proc/" + std::to_string(pid) + "/stat");
   size_t at = stat.rfind(')'); // the second field, the name, may hold anything
@@ -40,14 +41,11 @@ std::string stat_field(uint32_t pid, int number) {
   return stat.substr(at + 1, stat.find_first_of(" \n", at + 1) - at - 1);
 }
 
-// Start time in ns since boot; 0 unknown.
 uint64_t start_of(uint32_t pid) {
   constexpr int kStartTime = 22;
   return std::strtoull(stat_field(pid, kStartTime).c_str(), nullptr, 10) *
          (1'000'000'000u / static_cast<uint64_t>(sysconf(_SC_CLK_TCK)));
 }
-
-} // namespace
 
 std::string read_small_file(const std::string& path) {
   std::string text;
@@ -82,8 +80,7 @@ void ProcessWatch::open(uint32_t pid, uint64_t born_before_ns) {
   fd_ = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
   ended_ = fd_ < 0 && (pid == 0 || kill(static_cast<pid_t>(pid), 0) != 0);
   // The descriptor is held while the start time is read: it cannot change between the two.
-  constexpr uint64_t kClockTickNs = 20'000'000;
-  if (!ended_ && born_before_ns != 0 && start_of(pid) > born_before_ns + kClockTickNs)
+  if (!ended_ && born_before_ns != 0 && start_of(pid) > born_before_ns + kStartsApartNs)
     ended_ = true;
 }
 
@@ -135,38 +132,6 @@ std::string ProcessWatch::maps() const {
       text = read_small_file(directory + "/task/" + entry->d_name + "/maps");
   closedir(tasks);
   return text;
-}
-
-std::optional<uint32_t> find_global_pid(uint32_t pid, uint64_t inode) {
-  DIR* const proc = opendir("/proc");
-  if (proc == nullptr)
-    return std::nullopt;
-  uint32_t found = 0;
-  bool some_hidden = false;
-  while (const dirent* entry = readdir(proc)) {
-    const uint32_t candidate = static_cast<uint32_t>(std::strtoul(entry->d_name, nullptr, 10));
-    if (candidate == 0)
-      continue;
-    const std::string directory = "/proc/" + std::to_string(candidate);
-    // The innermost number is what it calls itself. Its namespace may be hidden where its status is not.
-    const std::string status = read_small_file(directory + "/status");
-    const size_t at = status.find("\nNSpid:");
-    if (at == std::string::npos)
-      continue;
-    const size_t end = status.find('\n', at + 1);
-    const size_t last = status.find_last_of("\t ", end);
-    if (std::strtoul(status.c_str() + last + 1, nullptr, 10) != pid)
-      continue;
-    struct stat info;
-    if (stat((directory + "/ns/pid").c_str(), &info) != 0)
-      some_hidden |= errno == EACCES;
-    else if (info.st_ino == inode)
-      found = candidate;
-  }
-  closedir(proc);
-  if (found == 0 && some_hidden)
-    return std::nullopt;
-  return found;
 }
 
 } // namespace hl

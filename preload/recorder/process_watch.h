@@ -39,9 +39,12 @@ class ProcessWatch {
   bool ended_ = true;
 };
 
-// The pid, in our namespace, of the process that calls itself `pid` in pid namespace `inode`. 0: there is
-// none; nullopt: there may be one that we are not allowed to see.
-std::optional<uint32_t> find_global_pid(uint32_t pid, uint64_t inode);
+// Field `number` of /proc/PID/stat, counted from 1 as in proc(5); "" unknown.
+std::string stat_field(uint32_t pid, int number);
+// Start time of a process by CLOCK_BOOTTIME, to the clock tick; 0 unknown.
+uint64_t start_of(uint32_t pid);
+// By how much a start time may differ from other clocks' readings of it.
+inline constexpr uint64_t kStartsApartNs = 20'000'000;
 // A whole small file of /proc or /sys; empty where there is none.
 std::string read_small_file(const std::string& path);
 

@@ -108,6 +108,7 @@ bool Recorder::pass() {
     for (auto& r : recordings_) {
       if (r->trace() == nullptr)
         r->open_trace(names_of(*r));
+      search_for(*r);
       r->housekeep(now_ns_);
       watch_memory_of(*r);
       look_at_group_of(*r);
@@ -182,6 +183,27 @@ void Recorder::discover_blocks() {
   }
 }
 
+void Recorder::locate(ProcessRecording& r) {
+  std::vector<uint32_t> other_pids;
+  const SessionProcess& p = r.process();
+  for (const auto& other : recordings_)
+    if (other.get() != &r &&
+        (p.image_number == 0 || std::memcmp(other->process().uuid, p.parent_uuid, sizeof p.parent_uuid) != 0))
+      other_pids.push_back(other->watch().pid());
+  r.locate(root_pid_, std::move(other_pids));
+}
+
+// One that was hidden. A look at every process of the machine: in one percent of the time, or, when it is
+// being waited for, in ten.
+void Recorder::search_for(ProcessRecording& r) {
+  const uint64_t began_ns = sys::clock_ns(CLOCK_MONOTONIC);
+  if (r.located() || began_ns < next_search_ns_)
+    return;
+  locate(r);
+  const uint64_t ended_ns = sys::clock_ns(CLOCK_MONOTONIC);
+  next_search_ns_ = ended_ns + (root_ended_ ? 10 : 100) * (ended_ns - began_ns);
+}
+
 // false: not ready yet, or nothing that can be a process.
 bool Recorder::adopt_process(uint32_t index) {
   const auto& p = *reinterpret_cast<const SessionProcess*>(session_.block(index));
@@ -196,7 +218,8 @@ bool Recorder::adopt_process(uint32_t index) {
   if (root_pid_ == 0 && !any_seen_ && !supervised_)
     session_.header().root_pid.store(root_pid_ = p.pid, std::memory_order_relaxed);
   any_seen_ = true;
-  auto r = std::make_unique<ProcessRecording>(shop_, index, root_pid_);
+  auto r = std::make_unique<ProcessRecording>(shop_, index);
+  locate(*r);
   r->open_trace(names_of(*r));
   expected_.arrived(r->watch().pid());
   index_.add(*r, "started", false);

@@ -105,6 +105,8 @@ bool claim_process_slot(const SessionProcess* parent, uint32_t parent_slot, uint
     // A parent outside of the child's namespace shows as 0: the first process of a namespace that was
     // unshared or entered. Only then /proc is asked; a sandbox may forbid it.
     slot->pid_namespace = slot->parent_pid != 0 ? parent->pid_namespace : own_pid_namespace();
+    if (slot->pid_namespace == 0 && slot->parent_pid == 0)
+      slot->pid_namespace = kOtherPidNamespace;
     slot->heap_kind = parent->heap_kind;
     slot->module_epoch_source = parent->module_epoch_source;
     slot->usable_predictor = parent->usable_predictor;

@@ -3,7 +3,7 @@ import sys
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
-from harness import analyze, functions, program, total
+from harness import HEAPLEDGER, analyze, functions, program, total
 
 # image: (bytes of each block, blocks); half of the blocks are freed. The numbers of programs/children.c
 IMAGES = {"parent": (101, 20), "forked": (102, 30), "raw": (103, 40), "execed": (104, 50), "spawned": (105, 60),
@@ -65,6 +65,27 @@ class Children(harness.TestCase):
         self.assertEqual(recorded.stdout, alone.stdout)
         counts = [analyze("report", trace)["totals"]["allocation_calls"] for trace in recorded.children()]
         self.assertEqual(sorted(count for count in counts if count >= 500), [500, 500, 500])
+
+    def test_sandboxes_of_which_nothing_is_to_be_seen(self):
+        """Their blocks are not given to others while they live, and their end is noticed."""
+        empty = self.scratch / "empty"
+        empty.mkdir()
+        for user in ([], ["unshare", "--user", "--map-user=1000", "--map-group=1000"]):
+            with self.subTest(user=user):
+                trace = self.scratch / f"sandboxes{len(user)}.hlt"
+                recorded = harness.Recorded(harness.run([*user, HEAPLEDGER, "record", "-q", "-o", trace, "--",
+                                                         program("sandboxes"), empty]), trace)
+                if recorded.status == 77:
+                    self.skipTest("no right to make namespaces")
+                self.assertEqual(recorded.status, 0, recorded.explain())
+                *sandboxes, zygote, outside = [line.split() for line in recorded.stdout.decode().splitlines()]
+                self.assertEqual([words[:2] for words in sandboxes], [["sandbox", "4000"]] * 6)
+                self.assertEqual(zygote, ["zygote", "ended", "with", "0"])
+                traces = [*recorded.children(), trace]
+                infos = [self.assert_nothing_lost(trace) for trace in traces]
+                self.assertEqual([info["problems"] for info in infos], [[]] * len(infos))
+                counts = [analyze("report", trace)["totals"]["allocation_calls"] for trace in traces]
+                self.assertEqual(counts, [4000] * 6 + [int(outside[1])])
 
 
 if __name__ == "__main__":
