@@ -1,6 +1,7 @@
 // See supervise_command.h.
 #include "supervise_command.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -207,8 +208,9 @@ int supervise_command(int argc, char** argv) {
   if (end.exec_error != 0) {
     if (place.made_directory)
       rmdir(place.directory.c_str());
-    // In our place it needs a process, and some bytes of environment, less.
-    if (end.exec_error == EAGAIN || end.exec_error == ENOMEM || end.exec_error == E2BIG) {
+    // In our place it needs a process, some descriptors, and some bytes of environment, less.
+    constexpr int kOursToo[] = {EAGAIN, ENOMEM, E2BIG, EMFILE, ENFILE};
+    if (std::find(std::begin(kOursToo), std::end(kOursToo), end.exec_error) != std::end(kOursToo)) {
       supervisor.stand_down();
       return run_unrecorded(options, fmt::format("cannot start {}: {}", options.command.front(),
                                                  std::strerror(end.exec_error)));

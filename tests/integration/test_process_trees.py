@@ -321,6 +321,21 @@ class ChangedRights(harness.TestCase):
         self.assertEqual(seen, sorted(seen))
         self.assertEqual((seen[0], seen[-1]), (False, True))
 
+    def test_limits_on_descriptors(self):
+        seen = []
+        for most in range(4, 25):
+            def limit(most=most):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+            finished = run([HEAPLEDGER, "record", "-o", self.scratch / f"{most}.hlt", "--", "/bin/echo", "it ran"],
+                           preexec_fn=limit)
+            self.assertEqual((finished.status, finished.stdout), (0, b"it ran\n"), finished.explain())
+            recorded = b"; running unrecorded\n" not in finished.stderr
+            if recorded:
+                self.assert_nothing_lost(self.scratch / f"{most}.hlt")
+            seen.append(recorded)
+        self.assertEqual(seen, sorted(seen))
+        self.assertEqual((seen[0], seen[-1]), (False, True))
+
     @as_root
     def test_setuid_program_runs_unrecorded(self):
         # The loader ignores our library there, and says nothing.
