@@ -41,8 +41,10 @@ Verdict judge(const SoughtProcess& sought, uint32_t candidate) {
   struct stat space;
   if (known && stat((directory + "/ns/pid").c_str(), &space) == 0)
     return space.st_ino == sought.pid_namespace ? Verdict::certainly : Verdict::no;
+  // By its name alone: in another mount namespace the rest of its path may be another.
   const std::string maps = read_small_file(directory + "/maps");
-  if (!maps.empty() && maps.find(sought.session_path) == std::string::npos)
+  const std::string name = sought.session_path.substr(sought.session_path.rfind('/') + 1);
+  if (!maps.empty() && maps.find(name) == std::string::npos)
     return Verdict::no;
   return Verdict::perhaps;
 }
