@@ -206,11 +206,16 @@ bool Supervisor::start_application(const std::vector<std::string>& command,
     return false;
   }
   const std::vector<char*> argv = pointers_to(command);
+  const std::string self = std::to_string(getpid());
   started_ns_ = monotonic_ns();
   application_ = fork();
   if (application_ == 0) {
     for (const std::string& e : environment)
       putenv(const_cast<char*>(e.c_str()));
+    // A service manager's words for the process that it started, sd_listen_fds(3) and sd_watchdog_enabled(3).
+    for (const char* addressee : {"LISTEN_PID", "WATCHDOG_PID"})
+      if (const char* const pid = std::getenv(addressee); pid != nullptr && pid == self)
+        setenv(addressee, std::to_string(getpid()).c_str(), 1);
     restore_signals();
     execvp(argv[0], argv.data());
     const int error = errno;

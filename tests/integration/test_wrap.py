@@ -105,6 +105,13 @@ class InputAndOutput(WrapCase):
         self.assertEqual(sorted(keep), sorted(line for line in alone.stdout.splitlines()
                                               if not line.startswith((b"HEAPLEDGER_", b"_=", b"WRAP="))))
 
+    def test_words_of_a_service_manager_are_for_the_program(self):
+        """sd_listen_fds and sd_watchdog_enabled compare them with their own pid."""
+        ask = "echo $((LISTEN_PID == $$)) $((WATCHDOG_PID == $$)) $LISTEN_FDS"
+        script = f"LISTEN_FDS=1 LISTEN_PID=%s WATCHDOG_PID=%s exec $WRAP -q -- sh -c '{ask}'"
+        self.assertEqual(self.shell(script % ("$$", "$$")).stdout, b"1 1 1\n")
+        self.assertEqual(self.shell(script % ("1", "$$")).stdout, b"0 1 1\n", "another's stays another's")
+
     def test_other_preloads_stay(self):
         other = harness.PROGRAMS / "exit_order_library.so"
         finished = run([self.wrap, "sh", "-c", "echo $LD_PRELOAD"], env={**self.environment, "LD_PRELOAD": str(other)})
