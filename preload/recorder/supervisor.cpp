@@ -52,6 +52,26 @@ bool has_terminal() {
   return fd >= 0;
 }
 
+// What the starter opened for the application is its alone: who reads the other end waits until it has closed
+// it, not until it ends. Ours are closed on exec, the starter's are not. Standard error is where we speak.
+void leave_descriptors_to_application() {
+  const int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+  DIR* const directory = opendir("/proc/self/fd");
+  while (const dirent* entry = directory == nullptr ? nullptr : readdir(directory)) {
+    const int fd = std::atoi(entry->d_name);
+    if (entry->d_name[0] == '.' || fd == STDERR_FILENO || (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0)
+      continue;
+    if (fd > STDERR_FILENO)
+      close(fd);
+    else if (nothing >= 0)
+      dup2(nothing, fd);
+  }
+  if (directory != nullptr)
+    closedir(directory);
+  if (nothing >= 0)
+    close(nothing);
+}
+
 [[noreturn]] void be_witness(int out, pid_t supervisor) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != supervisor)
@@ -228,8 +248,10 @@ bool Supervisor::start_application(const std::vector<std::string>& command,
   while (application_ > 0 && read(ends[0], &error, sizeof(error)) < 0 && errno == EINTR) {
   }
   close(ends[0]);
-  if (error == 0)
+  if (error == 0) {
+    leave_descriptors_to_application();
     return true;
+  }
   if (application_ > 0)
     waitpid(application_, nullptr, 0);
   end_.exec_error = error;

@@ -1,5 +1,6 @@
 """wrap.sh and the end of a run: the program behaves as if it ran alone, and the record is where it was promised."""
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -74,6 +75,25 @@ class InputAndOutput(WrapCase):
         data = os.urandom(3_000_000)
         finished = self.shell('cat | "$WRAP" cat | "$WRAP" cat', stdin=data)
         self.assertEqual(finished.stdout == data, True, "3 MB through two recorded programs")
+
+    def test_what_the_program_closes_is_closed(self):
+        """Who waits for the end of its output, or for the word that it is ready, does not wait for ours."""
+        for close in ("exec >&-", "exec <&- >&-", "exec {given}>&-"):
+            with self.subTest(close=close):
+                output, given = os.pipe()
+                go_on, let_go_on = os.pipe()
+                script = f"{close.format(given=given)}; read word <&{go_on}; exit 7"
+                program = subprocess.Popen([self.wrap, "-q", "--", "sh", "-c", script], env=self.environment,
+                                           stdin=subprocess.DEVNULL, stdout=given if "{" not in close else None,
+                                           pass_fds=[go_on, *([given] if "{" in close else [])])
+                os.close(given)
+                ended, _, _ = select.select([output], [], [], 60)
+                self.assertEqual(ended and os.read(output, 1), b"", "its end, while it runs")
+                self.assertIsNone(program.poll())
+                os.write(let_go_on, b"go on\n")
+                self.assertEqual(program.wait(60), 7)
+                for descriptor in (output, go_on, let_go_on):
+                    os.close(descriptor)
 
     def test_input_that_the_program_does_not_read_is_left_for_the_next(self):
         finished = self.shell('"$WRAP" --quiet sh -c "read x; echo first: \\$x"; cat', stdin=b"one\ntwo\nthree\n")
