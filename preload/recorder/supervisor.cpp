@@ -396,7 +396,16 @@ void Supervisor::pass_on(const siginfo_t& info) {
   // The terminal signals the whole group; SIGCONT was for us, or the application has it already.
   if (info.si_code > 0 || signal == SIGCONT || group_got(signal, info.si_pid))
     return;
-  kill(application_, signal);
+  if (info.si_pid != application_) {
+    kill(application_, signal);
+    return;
+  }
+  // Its word to its parent, that it is ready for instance: to ours, who is its parent without us.
+  const pid_t parent = getppid();
+  if (parent > 0 && info.si_code == SI_QUEUE)
+    sigqueue(parent, signal, info.si_value);
+  else if (parent > 0)
+    kill(parent, signal);
 }
 
 void Supervisor::wait_for_events(int timeout_ms) {
@@ -412,6 +421,7 @@ void Supervisor::wait_for_events(int timeout_ms) {
     info.si_signo = static_cast<int>(seen.ssi_signo);
     info.si_code = seen.ssi_code;
     info.si_pid = static_cast<pid_t>(seen.ssi_pid);
+    info.si_value.sival_ptr = reinterpret_cast<void*>(seen.ssi_ptr);
     pass_on(info);
   }
   read_control();

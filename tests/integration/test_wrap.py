@@ -172,6 +172,18 @@ class Signals(WrapCase):
         self.assertIn(b"got 1\n", process.stdout.read())
         self.assertEqual(process.wait(30), 0)
 
+    def test_a_word_to_its_parent_reaches_ours(self):
+        """Who starts it waits for the signal; it dies of none."""
+        script = "trap 'echo got USR1' USR1; $WRAP -q -- sh -c 'kill -USR1 $PPID; sleep 0.5; echo alive; exit 3'; echo $?"
+        self.assertEqual(self.shell(script).stdout, b"alive\ngot USR1\n3\n")
+        queue = ("import ctypes, os, time; ctypes.CDLL(None).sigqueue(os.getppid(), 36, ctypes.c_void_p(4711)); "
+                 "time.sleep(0.5); print('alive')")
+        started = ("import signal, subprocess, sys; signal.pthread_sigmask(signal.SIG_BLOCK, [36]); "
+                   "process = subprocess.Popen(sys.argv[1:]); info = signal.sigtimedwait([36], 60); "
+                   "print(info.si_signo, process.wait(), flush=True)")
+        finished = run([harness.PYTHON, "-c", started, self.wrap, "-q", "--", harness.PYTHON, "-c", queue], env=self.environment)
+        self.assertEqual(finished.stdout, b"alive\n36 0\n", finished.explain())
+
     def test_sigterm_that_kills(self):
         process = self.start("echo ready; exec sleep 60")
         process.send_signal(signal.SIGTERM)
