@@ -226,7 +226,9 @@ bool Supervisor::start_application(const std::vector<std::string>& command,
     return false;
   }
   const std::vector<char*> argv = pointers_to(command);
-  const std::string self = std::to_string(getpid());
+  const pid_t self = getpid();
+  int starters_end = 0; // the signal that whoever started us wants us to get when it dies; fork forgets it
+  prctl(PR_GET_PDEATHSIG, &starters_end);
   started_ns_ = monotonic_ns();
   application_ = fork();
   if (application_ == 0) {
@@ -234,9 +236,14 @@ bool Supervisor::start_application(const std::vector<std::string>& command,
       putenv(const_cast<char*>(e.c_str()));
     // A service manager's words for the process that it started, sd_listen_fds(3) and sd_watchdog_enabled(3).
     for (const char* addressee : {"LISTEN_PID", "WATCHDOG_PID"})
-      if (const char* const pid = std::getenv(addressee); pid != nullptr && pid == self)
+      if (const char* const pid = std::getenv(addressee); pid != nullptr && pid == std::to_string(self))
         setenv(addressee, std::to_string(getpid()).c_str(), 1);
     restore_signals();
+    if (starters_end != 0) {
+      prctl(PR_SET_PDEATHSIG, starters_end);
+      if (getppid() != self)
+        raise(starters_end);
+    }
     execvp(argv[0], argv.data());
     const int error = errno;
     const ssize_t told = write(ends[1], &error, sizeof(error));

@@ -184,6 +184,21 @@ class Signals(WrapCase):
         finished = run([harness.PYTHON, "-c", started, self.wrap, "-q", "--", harness.PYTHON, "-c", queue], env=self.environment)
         self.assertEqual(finished.stdout, b"alive\n36 0\n", finished.explain())
 
+    def test_the_end_of_who_started_it(self):
+        """PR_SET_PDEATHSIG, which also a signal that cannot be passed on may be."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with self.subTest(signal=number):
+                starter = ("import ctypes, subprocess, sys; "
+                           f"subprocess.run(sys.argv[1:], preexec_fn=lambda: ctypes.CDLL(None).prctl(1, {number:d}))")
+                process = subprocess.Popen([harness.PYTHON, "-c", starter, self.wrap, "-q", "--", "sh", "-c",
+                                            "echo ready; exec sleep 600"], env=self.environment, stdout=subprocess.PIPE)
+                self.addCleanup(process.stdout.close)
+                self.assertEqual(process.stdout.readline(), b"ready\n")
+                process.kill()
+                ended, _, _ = select.select([process.stdout], [], [], 60)
+                self.assertEqual(ended and process.stdout.read(), b"", "the program holds it no more")
+                process.wait()
+
     def test_sigterm_that_kills(self):
         process = self.start("echo ready; exec sleep 60")
         process.send_signal(signal.SIGTERM)
