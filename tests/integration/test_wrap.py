@@ -191,7 +191,7 @@ class Signals(WrapCase):
                 starter = ("import ctypes, subprocess, sys; "
                            f"subprocess.run(sys.argv[1:], preexec_fn=lambda: ctypes.CDLL(None).prctl(1, {number:d}))")
                 process = subprocess.Popen([harness.PYTHON, "-c", starter, self.wrap, "-q", "--", "sh", "-c",
-                                            "echo ready; exec sleep 600"], env=self.environment, stdout=subprocess.PIPE)
+                                            "echo ready; exec sleep 100"], env=self.environment, stdout=subprocess.PIPE)
                 self.addCleanup(process.stdout.close)
                 self.assertEqual(process.stdout.readline(), b"ready\n")
                 process.kill()
