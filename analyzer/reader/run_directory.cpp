@@ -25,32 +25,36 @@ std::string command_of(const TraceMetadata& metadata) {
   return command.empty() ? metadata.executable : command;
 }
 
-// A trace is told by its first bytes: -o takes any name.
-bool begins_as_trace(const InputFile& file, TracePreamble& preamble) {
-  return file.read_struct(0, preamble) && preamble.magic == kTraceMagic;
+// A trace is told by its first bytes: -o takes any name. What is no regular file is not even opened.
+std::optional<InputFile> open_trace_file(const fs::directory_entry& entry, TracePreamble& preamble) {
+  std::error_code error;
+  if (!entry.is_regular_file(error))
+    return {};
+  try {
+    InputFile file(entry.path().string());
+    if (file.read_struct(0, preamble) && preamble.magic == kTraceMagic)
+      return file;
+  } catch (const TraceError&) {
+    // Not ours to read.
+  }
+  return {};
 }
 
 bool is_trace(const fs::directory_entry& entry) {
-  std::error_code error;
-  if (!entry.is_regular_file(error)) // not even opened
-    return false;
-  try {
-    TracePreamble preamble;
-    return begins_as_trace(InputFile(entry.path().string()), preamble);
-  } catch (const TraceError&) {
-    return false;
-  }
+  TracePreamble preamble;
+  return open_trace_file(entry, preamble).has_value();
 }
 
 // nullopt: not a trace that tells who it is.
-std::optional<RunImage> identify(const std::string& path) {
+std::optional<RunImage> identify(const fs::directory_entry& entry) {
+  TracePreamble preamble;
+  const std::optional<InputFile> opened = open_trace_file(entry, preamble);
+  if (!opened)
+    return {};
+  const InputFile& file = *opened;
   try {
-    const InputFile file(path);
-    TracePreamble preamble;
-    if (!begins_as_trace(file, preamble))
-      return {};
     RunImage image;
-    image.path = path;
+    image.path = file.path();
     image.file_bytes = file.size();
     std::memcpy(image.uuid.data(), preamble.uuid, 16);
     ProblemLog ignored;
@@ -169,9 +173,9 @@ std::vector<RunImage> list_family(const fs::path& root) {
   const std::string stem = (root.extension() == ".hlt" ? root.stem() : root.filename()).string() + ".";
   for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
     const std::string name = entry->path().filename().string();
-    if ((name != root.filename().string() && name.rfind(stem, 0) != 0) || !is_trace(*entry))
+    if (name != root.filename().string() && name.rfind(stem, 0) != 0)
       continue;
-    if (auto image = identify(entry->path().string()))
+    if (auto image = identify(*entry))
       images.push_back(std::move(*image));
   }
   return parents_first(std::move(images));
@@ -234,9 +238,8 @@ std::vector<RunImage> list_run(const std::string& directory) {
   for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
     if (is_session_name(entry->path().filename().string())) {
       sessions.push_back(entry->path().string());
-    } else if (is_trace(*entry)) {
-      if (auto image = identify(entry->path().string()))
-        images.push_back(std::move(*image));
+    } else if (auto image = identify(*entry)) {
+      images.push_back(std::move(*image));
     }
   }
   for (const std::string& session : sessions)
@@ -271,13 +274,13 @@ std::string newest_run(const std::string& directory) {
     const std::string name = entry->path().filename().string();
     std::error_code ignored;
     const bool is_run = entry->is_directory(ignored) && name.rfind("heapledger-", 0) == 0;
-    if (!is_run && !is_trace(*entry))
+    if (!is_run && !entry->is_regular_file(ignored))
       continue;
     const auto written = is_run ? recorded_time(entry->path()) : fs::last_write_time(entry->path(), ignored);
     if (!newest.empty() && written <= newest_time)
       continue;
     if (is_run ? list_run(entry->path().string()).empty() : [&] {
-          const auto image = identify(entry->path().string());
+          const auto image = identify(*entry);
           return !image || !image->is_root;
         }())
       continue;

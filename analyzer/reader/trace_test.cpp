@@ -66,6 +66,22 @@ uint64_t events_readable(const std::string& path) {
   }
 }
 
+struct RootAndChild {
+  TraceBuilder::Identity root, child;
+};
+
+// Pids 1 and 2.
+RootAndChild root_and_child() {
+  TraceBuilder::Identity root, child;
+  root.pid = 1;
+  root.uuid_byte = 1;
+  child.pid = 2;
+  child.uuid_byte = 2;
+  child.parent_uuid_byte = 1;
+  child.is_root = false;
+  return {root, child};
+}
+
 } // namespace
 
 TEST_CASE("a closed trace is read back: identity, stacks, modules, events in order") {
@@ -389,13 +405,7 @@ TEST_CASE("a run directory: the root by default, any process by pid, the newest 
   ScratchDirectory scratch;
   const std::string run = scratch.file("heapledger-app-20260101-000000-1");
   std::filesystem::create_directory(run);
-  TraceBuilder::Identity root, child;
-  root.pid = 1;
-  root.uuid_byte = 1;
-  child.pid = 2;
-  child.uuid_byte = 2;
-  child.parent_uuid_byte = 1;
-  child.is_root = false;
+  auto [root, child] = root_and_child();
   TraceBuilder().begin(child).close().write(run + "/a.hlt");
   TraceBuilder().begin(root).close().write(run + "/b.hlt");
   const auto images = list_run(run);
@@ -419,13 +429,7 @@ TEST_CASE("a run directory: the root by default, any process by pid, the newest 
 
 TEST_CASE("a trace is found by what it holds, whatever its name") {
   ScratchDirectory scratch;
-  TraceBuilder::Identity root, child;
-  root.pid = 1;
-  root.uuid_byte = 1;
-  child.pid = 2;
-  child.uuid_byte = 2;
-  child.parent_uuid_byte = 1;
-  child.is_root = false;
+  const auto [root, child] = root_and_child();
   TraceBuilder().begin(root).close().write(scratch.file("run.1"));
   TraceBuilder().begin(child).close().write(scratch.file("run.1.2.0.hlt"));
   const std::vector<uint8_t> text = {'n', 'o', 't', 'e', 's'};
