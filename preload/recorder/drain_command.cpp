@@ -8,7 +8,6 @@
 #include <exception>
 #include <string>
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/prctl.h>
@@ -19,6 +18,7 @@
 #include <fmt/format.h>
 
 #include "control_channel.h"
+#include "own_descriptors.h"
 #include "recorder.h"
 #include "session_fault.h"
 #include "session_file.h"
@@ -107,14 +107,10 @@ void leave_descriptors(int keep) {
   }
   if (fd >= 0)
     close(fd);
-  if (DIR* const directory = opendir("/proc/self/fd")) {
-    while (const dirent* entry = readdir(directory)) {
-      const int open_fd = std::atoi(entry->d_name);
-      if (open_fd > 2 && open_fd != keep && open_fd != dirfd(directory))
-        close(open_fd);
-    }
-    closedir(directory);
-  }
+  visit_own_descriptors([keep](int open_fd) {
+    if (open_fd > 2 && open_fd != keep)
+      close(open_fd);
+  });
 }
 
 void leave_standard_streams() {

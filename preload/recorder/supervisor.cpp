@@ -7,7 +7,6 @@
 #include <cstring>
 #include <ctime>
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
@@ -18,6 +17,8 @@
 #include <unistd.h>
 
 #include <fmt/format.h>
+
+#include "own_descriptors.h"
 
 namespace hl {
 
@@ -56,18 +57,14 @@ bool has_terminal() {
 // it, not until it ends. Ours are closed on exec, the starter's are not. Standard error is where we speak.
 void leave_descriptors_to_application() {
   const int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
-  DIR* const directory = opendir("/proc/self/fd");
-  while (const dirent* entry = directory == nullptr ? nullptr : readdir(directory)) {
-    const int fd = std::atoi(entry->d_name);
-    if (entry->d_name[0] == '.' || fd == STDERR_FILENO || (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0)
-      continue;
+  visit_own_descriptors([nothing](int fd) {
+    if (fd == STDERR_FILENO || (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0)
+      return;
     if (fd > STDERR_FILENO)
       close(fd);
     else if (nothing >= 0)
       dup2(nothing, fd);
-  }
-  if (directory != nullptr)
-    closedir(directory);
+  });
   if (nothing >= 0)
     close(nothing);
 }
@@ -78,14 +75,10 @@ void leave_descriptors_to_application() {
     _exit(0); // killed before we asked to be told
   prctl(PR_SET_NAME, "hl-witness");
   // It must keep nothing open: whoever reads the application's output waits for its end.
-  if (DIR* const directory = opendir("/proc/self/fd")) {
-    while (const dirent* entry = readdir(directory)) {
-      const int fd = std::atoi(entry->d_name);
-      if (fd != out && fd != dirfd(directory) && (fd > 0 || std::strcmp(entry->d_name, "0") == 0))
-        close(fd);
-    }
-    closedir(directory);
-  }
+  visit_own_descriptors([out](int fd) {
+    if (fd != out)
+      close(fd);
+  });
   sigset_t all;
   sigfillset(&all);
   for (;;) {
