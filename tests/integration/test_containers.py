@@ -171,7 +171,7 @@ def time_namespace(offset_s, *command):
 
 @unittest.skipUnless(run(time_namespace(1, "true")).status == 0, "no right to make a time namespace")
 class TimeNamespaces(harness.TestCase):
-    """The program's clocks are not the recorder's: ahead, or behind."""
+    """The program's clocks are not the recorder's: ahead, or behind. It sleeps for what is to be told of it."""
 
     def test_times_are_told(self):
         uptime = int(float(open("/proc/uptime").read().split()[0]))

@@ -173,7 +173,7 @@ class Signals(WrapCase):
         self.assertEqual(process.wait(30), 0)
 
     def test_a_word_to_its_parent_reaches_ours(self):
-        """Who starts it waits for the signal; it dies of none."""
+        """Who starts it waits for the signal. The program stays for a moment: what came back to it would end it then."""
         script = "trap 'echo got USR1' USR1; $WRAP -q -- sh -c 'kill -USR1 $PPID; sleep 0.5; echo alive; exit 3'; echo $?"
         self.assertEqual(self.shell(script).stdout, b"alive\ngot USR1\n3\n")
         queue = ("import ctypes, os, time; ctypes.CDLL(None).sigqueue(os.getppid(), 36, ctypes.c_void_p(4711)); "
