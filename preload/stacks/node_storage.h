@@ -13,6 +13,12 @@
 
 namespace hl {
 
+struct StackKey {
+  uint32_t parent, module;
+  uint64_t pc; // with kNodeExactPc, kNodeGuessed
+};
+static_assert(sizeof(StackKey) == 16);
+
 class NodeStorage {
  public:
   // Returns node block number `position` of this process, taking one from the pool if there is none yet; the
@@ -35,6 +41,14 @@ class NodeStorage {
       return nullptr;
     NodeBlock* block = blocks_[index / kNodesPerBlock].load(std::memory_order_acquire);
     return block ? &block->nodes[index % kNodesPerBlock] : nullptr;
+  }
+
+  // Is it the node with this key?
+  bool holds(StackId id, const StackKey& key) const {
+    const StackNode* const there = node(id);
+    // Relaxed pc: whoever led here did so by an acquire that made the filled node visible.
+    return there != nullptr && there->pc.load(std::memory_order_relaxed) == key.pc &&
+           there->parent == key.parent && there->module == key.module;
   }
 
   // How many nodes with lower ids lie before that of `id` without a gap.
