@@ -7,8 +7,8 @@
 #include <climits>
 #include <csignal>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
+#include <optional>
 #include <sstream>
 
 #include <fcntl.h>
@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "heapledger/trace_format.h"
+#include "scan/process_status.h"
 
 namespace hl {
 namespace {
@@ -51,21 +52,6 @@ void on_session_gone(int) {
   ::_exit(g_status_then);
 }
 
-// What the process calls itself in its own pid namespace.
-uint32_t innermost_pid(uint32_t pid) {
-  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
-  for (std::string line; std::getline(status, line);) {
-    if (!line.starts_with("NSpid:"))
-      continue;
-    std::istringstream words(line.substr(6));
-    uint32_t last = pid;
-    for (uint32_t next = 0; words >> next;)
-      last = next;
-    return last;
-  }
-  return pid;
-}
-
 // The process's directory in /proc, or that of a thread where the main thread has ended before the others.
 std::string directory_with_memory(uint32_t pid) {
   std::string directory = "/proc/" + std::to_string(pid);
@@ -74,11 +60,9 @@ std::string directory_with_memory(uint32_t pid) {
   };
   if (has_memory(directory))
     return directory;
-  std::error_code error;
-  for (std::filesystem::directory_iterator entry(directory + "/task", error), end; !error && entry != end;
-       entry.increment(error))
-    if (has_memory(entry->path().string()))
-      return entry->path().string();
+  for (const uint32_t tid : tasks_of(pid))
+    if (const std::string task = directory + "/task/" + std::to_string(tid); has_memory(task))
+      return task;
   return directory;
 }
 
@@ -151,7 +135,8 @@ void RunningProcess::map_session(uint32_t pid) {
 void RunningProcess::find_slot(uint32_t pid) {
   const auto* const table = reinterpret_cast<std::atomic<uint32_t>*>(base_ + kProcessTableOffset);
   const uint64_t blocks = (mapped_bytes_ - kBlocksOffset) / kBlockBytes;
-  const uint32_t own_pid = innermost_pid(pid);
+  const std::optional<TaskStatus> status = task_status(pid, pid);
+  const uint32_t own_pid = status ? status->own_tid : pid; // as it calls itself in its own namespace
   struct stat space;
   const bool knows_space = ::stat(("/proc/" + std::to_string(pid) + "/ns/pid").c_str(), &space) == 0;
   for (uint32_t i = 0; i < kMaxProcesses; i++) {
