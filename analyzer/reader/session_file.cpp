@@ -231,7 +231,7 @@ void SessionFile::load_metadata(const Image& image, TraceMetadata& out) const {
     header.module_epoch_source = process.module_epoch_source;
     header.is_root = process.generation == images_.front().generation() ? 1 : 0;
     header.session_flags = header_->flags;
-    header.pid_namespace = process.pid_namespace == kOtherPidNamespace ? 0 : process.pid_namespace;
+    header.pid_namespace = known_pid_namespace(process.pid_namespace);
     header.fork_ticks = process.fork_ticks;
     std::memcpy(header.parent_uuid, process.parent_uuid, sizeof header.parent_uuid);
     std::memcpy(header.boot_id, header_->boot_id, sizeof header.boot_id);

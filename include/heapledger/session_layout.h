@@ -264,6 +264,10 @@ constexpr uint64_t own_memory_bytes(uint64_t word) {
 // A pid namespace that is not the session creator's, but which one the process could not find out: without
 // /proc.
 constexpr uint64_t kOtherPidNamespace = ~uint64_t{0};
+// Of SessionProcess::pid_namespace; 0: which one it is is not known.
+constexpr uint64_t known_pid_namespace(uint64_t pid_namespace) {
+  return pid_namespace == kOtherPidNamespace ? 0 : pid_namespace;
+}
 
 // One process image (exec makes a new one): a block of kind `process`.
 struct SessionProcess {

@@ -112,7 +112,7 @@ Origin find_origin(uint64_t own_namespace) {
     }
     const bool same = slot->pid == pid;
     // Without /proc, a chroot's often: it was this one if that is about to call exec and has our parent.
-    const bool unknown = own_namespace == 0 || own_namespace == kOtherPidNamespace;
+    const bool unknown = known_pid_namespace(own_namespace) == 0;
     if (unknown && same
             ? slot->state.load(std::memory_order_relaxed) != static_cast<uint32_t>(ProcessState::execing) ||
                   slot->parent_pid != parent

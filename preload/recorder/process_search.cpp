@@ -36,7 +36,7 @@ Verdict judge(const SoughtProcess& sought, uint32_t candidate) {
   const uint64_t born_ns = start_of(candidate);
   if (born_ns == 0 || (sought.born_before_ns != 0 && born_ns > sought.born_before_ns + kStartsApartNs))
     return Verdict::no;
-  const bool known = sought.pid_namespace != 0 && sought.pid_namespace != kOtherPidNamespace;
+  const bool known = known_pid_namespace(sought.pid_namespace) != 0;
   const std::string directory = "/proc/" + std::to_string(candidate);
   struct stat space;
   if (known && stat((directory + "/ns/pid").c_str(), &space) == 0)

@@ -56,7 +56,7 @@ bool ProcessRecording::write_header() {
   h.module_epoch_source = process_.module_epoch_source;
   h.is_root = is_root_ ? 1 : 0;
   h.session_flags = session.flags;
-  h.pid_namespace = process_.pid_namespace == kOtherPidNamespace ? 0 : process_.pid_namespace;
+  h.pid_namespace = known_pid_namespace(process_.pid_namespace);
   h.fork_ticks = process_.fork_ticks;
   std::memcpy(h.parent_uuid, process_.parent_uuid, sizeof(h.parent_uuid));
   std::memcpy(h.boot_id, session.boot_id, sizeof(h.boot_id));
