@@ -36,7 +36,7 @@ build_packages="g++ cmake ninja-build libunwind-dev libxxhash-dev libzstd-dev do
 test_packages="clang lld clang-format clang-tidy libclang-rt-14-dev llvm-14 heaptrack valgrind libc6-dbg
   gdb tmux git make sqlite3 redis-server redis-tools z3 libjemalloc2 libtcmalloc-minimal4
   libmimalloc2.0 procps dwz patch python3-jsonschema python3-junitparser libxml2-utils
-  btrfs-progs xfsprogs e2fsprogs quota bindfs musl-tools googletest"
+  btrfs-progs xfsprogs e2fsprogs quota bindfs musl-tools googletest fakechroot"
 
 missing=""
 add_missing() {

@@ -61,7 +61,7 @@ std::string directory_with_memory(uint32_t pid) {
   if (has_memory(directory))
     return directory;
   for (const uint32_t tid : tasks_of(pid))
-    if (const std::string task = directory + "/task/" + std::to_string(tid); has_memory(task))
+    if (std::string task = directory + "/task/" + std::to_string(tid); has_memory(task))
       return task;
   return directory;
 }

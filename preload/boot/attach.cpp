@@ -1,8 +1,8 @@
 // Attaching: find the session, map it, claim a slot, say who we are. See attach.h.
 //
 // Runs once, usually inside the very first malloc of the process, when constructors of other libraries, and
-// perhaps ours, have not run: so only raw system calls, dl_iterate_phdr (a recursive lock that a thread which
-// is loading libraries already holds) and our own tables. /proc is read here and never again.
+// perhaps ours, have not run: so only raw system calls, glibc's dl_iterate_phdr (a recursive lock that a
+// thread which is loading libraries already holds) and our own tables. /proc is read here and never again.
 #include "boot/attach.h"
 
 #include <elf.h>
@@ -131,7 +131,7 @@ Origin find_origin(uint64_t own_namespace) {
 // Without /proc the kernel's word of how the program was started is all there is; relative, it would only be
 // true by chance.
 size_t started_program(char* to, size_t room) {
-  const char* const path = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
+  const char* const path = reinterpret_cast<const char*>(auxiliary_value(AT_EXECFN));
   if (path == nullptr || *path != '/')
     return 0;
   const size_t bytes = strnlen(path, room);

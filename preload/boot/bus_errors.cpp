@@ -129,7 +129,9 @@ extern "C" [[gnu::visibility("hidden")]] const void* hl_on_bus_error(int signal,
   if (is_fault(*info) && g_process.restricted.load(std::memory_order_relaxed)) {
     // A filter may forbid what the usual end takes. A fault that comes while its signal is blocked takes
     // none.
-    sigaddset(&static_cast<ucontext_t*>(context)->uc_sigmask, SIGBUS);
+    // Not sigaddset, which a program may define for itself.
+    auto* const mask = reinterpret_cast<uint64_t*>(&static_cast<ucontext_t*>(context)->uc_sigmask);
+    *mask |= uint64_t{1} << (SIGBUS - 1);
     return nullptr;
   }
   on_fatal_signal(signal, info, context);

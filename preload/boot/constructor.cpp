@@ -4,13 +4,12 @@
 #include "boot/fatal_signals.h"
 #include "boot/launch.h"
 #include "boot/own_environment.h"
+#include "boot/symbol_lookup.h"
 #include "emit/extended_events.h"
 #include "platform/syscalls.h"
 #include "runtime/leak_request.h"
 #include "runtime/process.h"
 #include "runtime/stack_capture.h"
-
-extern "C" [[gnu::weak]] int on_exit(void (*)(int, void*), void*);
 
 namespace hl {
 
@@ -43,7 +42,9 @@ void at_exit(int status, void*) {
   }
   announce_session();
   start_reference_unwinder();
-  on_exit(at_exit, nullptr);
+  using OnExit = int(void (*)(int, void*), void*);
+  if (auto* const on_exit = reinterpret_cast<OnExit*>(find_glibc_symbol("on_exit").address))
+    on_exit(at_exit, nullptr);
   watch_fatal_signals();
 }
 

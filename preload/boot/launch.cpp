@@ -5,7 +5,6 @@
 // wait()). Everywhere else the double clone of platform/spawn.h keeps it out of the application's sight.
 #include "boot/launch.h"
 
-#include <link.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -34,38 +33,25 @@ char g_directory[1024];
 char g_name[128];
 char* g_environment[kMaxEnvironment + 1];
 
-struct OwnPath {
-  uintptr_t address;
-  bool found;
-};
-
-int find_own_path(dl_phdr_info* object, size_t, void* data) {
-  OwnPath& own = *static_cast<OwnPath*>(data);
-  for (int i = 0; i < object->dlpi_phnum; ++i) {
-    const ElfW(Phdr)& p = object->dlpi_phdr[i];
-    if (p.p_type != PT_LOAD || own.address - (object->dlpi_addr + p.p_vaddr) >= p.p_memsz)
-      continue;
-    // PREFIX/lib/libheapledger.so -> PREFIX/bin/heapledger-recorder; or all in one directory.
-    const char* const slash = object->dlpi_name != nullptr ? strrchr(object->dlpi_name, '/') : nullptr;
-    if (slash == nullptr)
-      return 1;
-    for (const char* tail : {"/../bin/heapledger-recorder", "/heapledger-recorder"}) {
-      Text text(g_recorder_path, sizeof g_recorder_path);
-      text.add(object->dlpi_name);
-      const size_t directory = static_cast<size_t>(slash - object->dlpi_name);
-      if (text.truncated() || directory + strlen(tail) >= sizeof g_recorder_path)
-        return 1;
-      strcpy(g_recorder_path + directory, tail);
-      constexpr int kExecutable = 1;
-      if (!sys::failed(
-              sys::raw_syscall(SYS_faccessat, AT_FDCWD, sys::pointer_arg(g_recorder_path), kExecutable))) {
-        own.found = true;
-        return 1;
-      }
-    }
-    return 1;
+// PREFIX/lib/libheapledger.so -> PREFIX/bin/heapledger-recorder; or all in one directory. False: not there.
+bool find_recorder() {
+  const char* const own = own_path();
+  const char* const slash = own != nullptr ? strrchr(own, '/') : nullptr;
+  if (slash == nullptr)
+    return false;
+  for (const char* tail : {"/../bin/heapledger-recorder", "/heapledger-recorder"}) {
+    Text text(g_recorder_path, sizeof g_recorder_path);
+    text.add(own);
+    const size_t directory = static_cast<size_t>(slash - own);
+    if (text.truncated() || directory + strlen(tail) >= sizeof g_recorder_path)
+      return false;
+    strcpy(g_recorder_path + directory, tail);
+    constexpr int kExecutable = 1;
+    if (!sys::failed(
+            sys::raw_syscall(SYS_faccessat, AT_FDCWD, sys::pointer_arg(g_recorder_path), kExecutable)))
+      return true;
   }
-  return 0;
+  return false;
 }
 
 void find_name_and_directory() {
@@ -74,7 +60,7 @@ void find_name_and_directory() {
                                   sys::pointer_arg(exe), sizeof exe - 1);
   exe[sys::failed(n) ? 0 : n] = '\0';
   // Without /proc there is the kernel's word of how the program was started.
-  const char* const started = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
+  const char* const started = reinterpret_cast<const char*>(auxiliary_value(AT_EXECFN));
   const char* const path = !sys::failed(n) ? exe : started != nullptr ? started : "program";
   const char* const slash = strrchr(path, '/');
   Text(g_name, sizeof g_name).add(slash != nullptr ? slash + 1 : path);
@@ -93,9 +79,7 @@ bool recorder_is_safe_here() {
 
 // Starts the recorder and waits for it to say where the session is.
 bool launch_recorder(char* path, size_t room) {
-  OwnPath own{reinterpret_cast<uintptr_t>(&find_own_path), false};
-  dl_iterate_phdr(find_own_path, &own);
-  if (!own.found)
+  if (!find_recorder())
     return false;
   int ends[2] = {-1, -1};
   if (sys::failed(sys::raw_syscall(SYS_pipe2, sys::pointer_arg(ends), O_CLOEXEC)))

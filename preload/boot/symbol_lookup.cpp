@@ -19,7 +19,7 @@ const link_map* first_object() {
   return &_dl_debug_addr != nullptr && _dl_debug_addr != nullptr ? _dl_debug_addr->r_map : nullptr;
 }
 
-enum class Where { everywhere, after_us, in_us };
+enum class Where { everywhere, after_us, in_us, in_glibc };
 
 struct Search {
   const char* name;
@@ -136,23 +136,32 @@ const ElfW(Sym) * find_in(const SymbolTables& t, const Search& search) {
   return nullptr;
 }
 
-const ElfW(Dyn) * dynamic_section(const dl_phdr_info* object) {
-  for (int i = 0; i < object->dlpi_phnum; ++i) {
-    const ElfW(Phdr)& p = object->dlpi_phdr[i];
-    if (p.p_type == PT_DYNAMIC)
-      return reinterpret_cast<const ElfW(Dyn)*>(object->dlpi_addr + p.p_vaddr);
-  }
-  return nullptr;
+const char* name_of(const link_map& object) {
+  return object.l_name != nullptr ? file_name_of(object.l_name) : "";
+}
+
+// libpthread was a library of its own before 2.34.
+bool is_of_glibc(const link_map& object) {
+  static constexpr const char* kStarts[] = {"libc.so.6", "libc-2.",         "ld-linux-",
+                                            "ld-2.",     "libpthread.so.0", "libpthread-2."};
+  for (const char* start : kStarts)
+    if (begins_with(name_of(object), start))
+      return true;
+  return false;
 }
 
 // The objects in the order of look-up, as the loader shows them to debuggers. Not by dl_iterate_phdr: the
-// sanitizers of compilers interpose that, and are asked for memory before they are ready for it. So without
+// sanitizers of compilers interpose that, and are asked for memory before they are ready for it; fakechroot
+// interposes it and writes where it must not. So without
 // the loader's lock: what was loaded at start stands first, holds nearly all that is looked for, and is never
 // unloaded.
 FoundSymbol search_for(const char* name, Where where) {
   const Search search{name, gnu_hash_of(name)};
   for (const link_map* object = first_object(); object != nullptr; object = object->l_next) {
-    if (where != Where::everywhere) {
+    if (where == Where::in_glibc) {
+      if (!is_of_glibc(*object))
+        continue;
+    } else if (where != Where::everywhere) {
       const bool is_ours = object->l_ld == _DYNAMIC;
       if (is_ours && where == Where::after_us)
         where = Where::everywhere; // from the next one on
@@ -167,34 +176,11 @@ FoundSymbol search_for(const char* name, Where where) {
     uintptr_t address = object->l_addr + symbol->st_value;
     if (ELF64_ST_TYPE(symbol->st_info) == STT_GNU_IFUNC)
       address = reinterpret_cast<uintptr_t (*)()>(address)();
-    const char* const base = object->l_name != nullptr ? file_name_of(object->l_name) : "";
+    const char* const base = name_of(*object);
     return {reinterpret_cast<void*>(address), is_same(base, "libc.so.6") || begins_with(base, "libc-2."),
             object->l_addr};
   }
   return {};
-}
-
-struct ImportSearch {
-  uintptr_t object;
-  const char* name;
-  bool found;
-};
-
-int visit_imports(dl_phdr_info* object, size_t, void* data) {
-  ImportSearch& search = *static_cast<ImportSearch*>(data);
-  const ElfW(Dyn)* const dynamic = dynamic_section(object);
-  if (object->dlpi_addr != search.object || dynamic == nullptr)
-    return 0;
-  const SymbolTables t = read_tables(object->dlpi_addr, dynamic);
-  if (t.symbols == nullptr || t.strings == nullptr)
-    return 1;
-  // What an object needs is not hashed by DT_GNU_HASH and comes before what is.
-  const uint32_t end = t.gnu_hash != nullptr ? t.gnu_hash[1] : t.sysv_hash != nullptr ? t.sysv_hash[1] : 0;
-  for (uint32_t index = 1; index < end && !search.found; ++index) {
-    const ElfW(Sym)& symbol = t.symbols[index];
-    search.found = symbol.st_shndx == SHN_UNDEF && is_same(t.strings + symbol.st_name, search.name);
-  }
-  return 1;
 }
 
 } // namespace
@@ -215,10 +201,34 @@ FoundSymbol find_symbol(const char* name) {
   return search_for(name, Where::everywhere);
 }
 
+FoundSymbol find_glibc_symbol(const char* name) {
+  return search_for(name, Where::in_glibc);
+}
+
+const char* own_path() {
+  for (const link_map* o = first_object(); o != nullptr; o = o->l_next)
+    if (o->l_ld == _DYNAMIC)
+      return o->l_name;
+  return nullptr;
+}
+
 bool object_imports(uintptr_t object, const char* name) {
-  ImportSearch search{object, name, false};
-  dl_iterate_phdr(visit_imports, &search);
-  return search.found;
+  const link_map* there = first_object();
+  while (there != nullptr && (there->l_addr != object || there->l_ld == nullptr))
+    there = there->l_next;
+  if (there == nullptr)
+    return false;
+  const SymbolTables t = read_tables(there->l_addr, there->l_ld);
+  if (t.symbols == nullptr || t.strings == nullptr)
+    return false;
+  // What an object needs is not hashed by DT_GNU_HASH and comes before what is.
+  const uint32_t end = t.gnu_hash != nullptr ? t.gnu_hash[1] : t.sysv_hash != nullptr ? t.sysv_hash[1] : 0;
+  for (uint32_t index = 1; index < end; ++index) {
+    const ElfW(Sym)& symbol = t.symbols[index];
+    if (symbol.st_shndx == SHN_UNDEF && is_same(t.strings + symbol.st_name, name))
+      return true;
+  }
+  return false;
 }
 
 } // namespace hl

@@ -24,6 +24,11 @@ FoundSymbol find_next_symbol(const char* name);
 FoundSymbol find_own_symbol(const char* name);
 // In any loaded object, main program first.
 FoundSymbol find_symbol(const char* name);
+// In glibc itself, whoever else defines it: a program may have an on_exit of its own, and a preloaded library
+// a dl_iterate_phdr that does more than ours may ask for.
+FoundSymbol find_glibc_symbol(const char* name);
+// The path from which the library that this is linked into was loaded; nullptr: not known.
+const char* own_path();
 // The object loaded at `object` needs `name` from another one.
 bool object_imports(uintptr_t object, const char* name);
 

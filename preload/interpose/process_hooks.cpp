@@ -99,15 +99,22 @@ void record_child_exec(int error, const char* path, const EntryRegisters& caller
   record_extended(ExtendedKind::child_exec, payload, &caller, caller.rsp);
 }
 
+short flags_of(const posix_spawnattr_t& attributes) {
+  using GetFlags = int(const posix_spawnattr_t*, short*);
+  short flags = 0;
+  if (auto* const get = reinterpret_cast<GetFlags*>(find_glibc_symbol("posix_spawnattr_getflags").address))
+    get(&attributes, &flags);
+  return flags;
+}
+
 // After posix_spawn: its child has our rights, unless it was to leave those of our executable.
 void record_if_unfindable(const char* path, const posix_spawnattr_t* attributes,
                           const EntryRegisters& caller) {
   if (!owns_memory())
     return;
   int error = why_unfindable();
-  short flags = 0;
-  if (error == 0 && attributes != nullptr && posix_spawnattr_getflags(attributes, &flags) == 0 &&
-      (flags & POSIX_SPAWN_RESETIDS) != 0 && !g_process.restricted.load(std::memory_order_relaxed)) {
+  if (error == 0 && attributes != nullptr && (flags_of(*attributes) & POSIX_SPAWN_RESETIDS) != 0 &&
+      !g_process.restricted.load(std::memory_order_relaxed)) {
     // Asks for the real user and group.
     const long result = sys::raw_syscall(SYS_faccessat, AT_FDCWD,
                                          sys::pointer_arg(g_process.view.header()->path), R_OK | W_OK);

@@ -55,13 +55,13 @@ void start_stack_capture() {
   memcpy(g_executable, g_process.slot->text, bytes);
   g_executable[bytes] = '\0';
   g_walk.modules.executable_path = g_executable;
-  g_walk.modules.main_headers = reinterpret_cast<const void*>(getauxval(AT_PHDR));
-  g_walk.modules.main_header_count = static_cast<uint32_t>(getauxval(AT_PHNUM));
+  g_walk.modules.main_headers = reinterpret_cast<const void*>(auxiliary_value(AT_PHDR));
+  g_walk.modules.main_header_count = static_cast<uint32_t>(auxiliary_value(AT_PHNUM));
   g_walk.modules.storage = {publish_module, retire_module, restore_module, nullptr};
-  g_walk.modules.dl_find_object = reinterpret_cast<DlFindObject>(find_symbol("_dl_find_object").address);
-  const bool counted =
-      g_walk.epoch.find_load_counter(find_symbol("_rtld_global").address,
-                                     reinterpret_cast<uint64_t>(find_symbol("dl_iterate_phdr").address));
+  g_walk.modules.dl_find_object =
+      reinterpret_cast<DlFindObject>(find_glibc_symbol("_dl_find_object").address);
+  const bool counted = g_walk.epoch.find_load_counter(find_glibc_symbol("_rtld_global").address,
+                                                      find_glibc_symbol("dl_iterate_phdr").address);
   g_process.slot->module_epoch_source = counted ? 1 : 0;
   g_epoch_at_attach = g_walk.epoch.now();
   connect_to_slot();

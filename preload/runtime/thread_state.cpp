@@ -79,8 +79,8 @@ uint64_t own_stack_high(uint32_t tid) {
 } // namespace
 
 void prepare_thread_exit() {
-  KeyCreate* const create = reinterpret_cast<KeyCreate*>(find_symbol("pthread_key_create").address);
-  g_set_specific = reinterpret_cast<SetSpecific*>(find_symbol("pthread_setspecific").address);
+  KeyCreate* const create = reinterpret_cast<KeyCreate*>(find_glibc_symbol("pthread_key_create").address);
+  g_set_specific = reinterpret_cast<SetSpecific*>(find_glibc_symbol("pthread_setspecific").address);
   g_has_exit_key = create != nullptr && g_set_specific != nullptr && create(&g_exit_key, on_thread_exit) == 0;
 }
 

@@ -37,14 +37,15 @@ int look(dl_phdr_info* info, size_t bytes, void* data) {
 
 } // namespace
 
-bool ModuleEpoch::find_load_counter(const void* rtld_global, uint64_t dl_iterate_phdr_code) {
+bool ModuleEpoch::find_load_counter(const void* rtld_global, const void* dl_iterate_phdr) {
   load_counter_ = nullptr;
-  if (rtld_global == nullptr)
+  if (rtld_global == nullptr || dl_iterate_phdr == nullptr)
     return false;
   Surroundings around{};
   around.object = reinterpret_cast<uint64_t>(rtld_global);
-  around.code = dl_iterate_phdr_code;
-  dl_iterate_phdr(look, &around);
+  around.code = reinterpret_cast<uint64_t>(dl_iterate_phdr);
+  using Iterate = int(int (*)(dl_phdr_info*, size_t, void*), void*);
+  reinterpret_cast<Iterate*>(around.code)(look, &around);
   if (around.object_end == 0 || around.code_end == 0 || around.adds == 0)
     return false;
   uint64_t bytes = around.object_end - around.object;

@@ -29,9 +29,9 @@ class ModuleEpoch {
   void bump() { bumps_.fetch_add(1, std::memory_order_relaxed); }
 
   // In the constructor only (dl_iterate_phdr takes the loader's lock). Addresses of ld.so's `_rtld_global`
-  // and of dl_iterate_phdr's code, not of a PLT entry: from a lookup by name. True if the counter was found
-  // beyond doubt.
-  bool find_load_counter(const void* rtld_global, uint64_t dl_iterate_phdr_code);
+  // and of glibc's dl_iterate_phdr itself, not of a PLT entry: from a lookup by name; its code is read and
+  // called. True if the counter was found beyond doubt.
+  bool find_load_counter(const void* rtld_global, const void* dl_iterate_phdr);
 
   bool uses_load_counter() const { return load_counter_ != nullptr; }
 

@@ -2,6 +2,7 @@
 import os
 import re
 import resource
+import shutil
 import sys
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
@@ -28,6 +29,31 @@ class Wait(harness.TestCase):
             preloaded = run([program("wait_sees_nothing"), *arguments],
                             env=harness.clean_environment(LD_PRELOAD=SHIM, HEAPLEDGER_DIR=self.scratch))
             self.assertEqual((preloaded.status, preloaded.stdout), (alone.status, alone.stdout), arguments)
+
+
+class OwnNames(harness.TestCase):
+    def test_functions_of_a_program_that_are_named_like_libc_s(self):
+        exported = run(["readelf", "-W", "--dyn-syms", program("own_libc_names")]).stdout.decode()
+        for name in ("on_exit", "strlen", "dl_iterate_phdr"):
+            self.assertRegex(exported, rf"FUNC +GLOBAL +DEFAULT +[0-9]+ {name}\n", "nobody could call it: nothing is tested")
+        recorded = self.assert_same_output([program("own_libc_names")])
+        self.assertEqual((recorded.status, recorded.stdout), (0, b""))
+        for trace in (recorded.trace, *recorded.children()):
+            self.assert_nothing_lost(trace)
+
+    def test_nor_by_a_shim_without_a_supervisor(self):
+        preloaded = run([program("own_libc_names")],
+                        env=harness.clean_environment(LD_PRELOAD=SHIM, HEAPLEDGER_DIR=self.scratch))
+        self.assertEqual((preloaded.status, preloaded.stdout), (0, b""))
+
+    @require("fakechroot")
+    def test_a_preloaded_library_that_takes_the_loader_s_functions(self):
+        # Its dl_iterate_phdr writes into the program's own read-only words once a root is set.
+        root = self.scratch / "root"
+        (root / "bin").mkdir(parents=True)
+        shutil.copy("/bin/ls", root / "bin/ls")
+        recorded = self.assert_same_output(["fakechroot", "/usr/sbin/chroot", str(root), "/bin/ls", "/"])
+        self.assertEqual((recorded.status, recorded.stdout), (0, b"bin\n"))
 
 
 class ForbiddenClock(harness.TestCase):

@@ -19,6 +19,17 @@ class ShimBinary(unittest.TestCase):
         # musl takes itself for it, and would find no ld-linux-x86-64.so.2.
         self.assertEqual(needed, {"libc.so.6"})
 
+    def test_calls_nothing_that_a_program_may_define(self):
+        imported = set()
+        for line in readelf("--dyn-syms").splitlines():
+            words = line.split()
+            if len(words) >= 8 and words[6] == "UND":
+                imported.add(words[7].split("@")[0])
+        # Variables, errno, and what the C compiler's start files name.
+        self.assertEqual(imported - {"_ITM_deregisterTMCloneTable", "_ITM_registerTMCloneTable", "__gmon_start__",
+                                     "__cxa_finalize"},
+                         {"__environ", "environ", "__errno_location", "__libc_stack_end", "_r_debug", "_dl_debug_addr"})
+
     def test_symbol_versions_up_to_glibc_2_17(self):
         versions = {tuple(map(int, version.split("."))) for version in re.findall(r"GLIBC_(\d+(?:\.\d+)+)", readelf("-V"))}
         self.assertTrue(versions)

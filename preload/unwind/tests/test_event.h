@@ -82,7 +82,7 @@ struct Environment {
     // libc's own: a sanitizer's runtime interposes it.
     void* const libc = dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD);
     context.epoch.find_load_counter(dlvsym(RTLD_DEFAULT, "_rtld_global", "GLIBC_PRIVATE"),
-                                    reinterpret_cast<uint64_t>(dlsym(libc, "dl_iterate_phdr")));
+                                    dlsym(libc, "dl_iterate_phdr"));
   }
 
   // Frames of a stack, innermost first, as stored.
