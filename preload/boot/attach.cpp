@@ -192,7 +192,7 @@ bool has_sanitizer() {
 bool try_attach() {
   resolve_real_functions();
   if (!loader_is_glibc() || has_sanitizer()) {
-    hl_stands_aside = 1;
+    stand_aside();
     return false;
   }
   if (!map_session() || !prepare_fork_word())

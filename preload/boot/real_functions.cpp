@@ -9,7 +9,9 @@ namespace hl {
 
 constinit RealFunctions g_real{};
 extern "C" {
-constinit uint8_t hl_stands_aside; // NOLINT(readability-identifier-naming): the assembler's
+// NOLINTBEGIN(readability-identifier-naming): the assembler's
+constinit uint8_t hl_aside_cfree, hl_aside_free_sized, hl_aside_free_aligned_sized, hl_stands_aside;
+// NOLINTEND(readability-identifier-naming)
 }
 
 namespace {
@@ -20,22 +22,36 @@ constinit std::atomic<bool> g_resolving;
 // not hold its own address.
 void* volatile g_own_address = const_cast<void**>(&g_own_address);
 
+// A function of no allocator: neither of glibc nor where malloc is.
+bool is_something_else(const FoundSymbol& found, const FoundSymbol& malloc) {
+  return found.address != nullptr && !found.in_libc && found.object != malloc.object;
+}
+
 bool is_relocated() {
   return g_own_address == const_cast<void**>(&g_own_address);
 }
 } // namespace
+
+void stand_aside() {
+  hl_aside_cfree = hl_aside_free_sized = hl_aside_free_aligned_sized = hl_stands_aside = 1;
+}
 
 void resolve_real_functions() {
   if (!is_relocated())
     return;
   if (g_resolving.exchange(true, std::memory_order_acquire))
     return;
+  const FoundSymbol next_malloc = find_next_symbol("malloc");
 #define HL_HOOK(symbol, arguments) g_real.symbol = find_next_symbol(#symbol).address;
+#undef HL_HOOK_OF_ALLOCATORS
+#define HL_HOOK_OF_ALLOCATORS(symbol, arguments)                                                             \
+  HL_HOOK(symbol, arguments)                                                                                 \
+  hl_aside_##symbol |= is_something_else(find_next_symbol(#symbol), next_malloc);
 #include "interpose/hooks.def"
 #undef HL_HOOK
   g_real.malloc_usable_size = find_next_symbol("malloc_usable_size").address;
-  g_real.heap_is_glibc = find_next_symbol("malloc").in_libc && find_next_symbol("free").in_libc &&
-                         find_next_symbol("realloc").in_libc;
+  g_real.heap_is_glibc =
+      next_malloc.in_libc && find_next_symbol("free").in_libc && find_next_symbol("realloc").in_libc;
   const FoundSymbol own = find_own_symbol("malloc"), first = find_symbol("malloc");
   g_real.own_malloc = own.address;
   if (own.address != nullptr && first.address != own.address)
@@ -55,10 +71,9 @@ void resolve_real_functions() {
     g_real.heap_kind = 1;
   } else {
     // Of the object whose malloc comes first: another allocator may be linked in and not be used.
-    const FoundSymbol used = find_next_symbol("malloc");
     for (const auto& mark : marks) {
       const FoundSymbol found = find_next_symbol(mark.symbol);
-      if (found.address != nullptr && found.object == used.object)
+      if (found.address != nullptr && found.object == next_malloc.object)
         g_real.heap_kind = mark.kind;
     }
   }

@@ -22,9 +22,10 @@ struct RealFunctions {
 
 extern RealFunctions g_real;
 
-// Not 0: the entry stubs jump to the real functions, as if this library were not there. Set before the process
-// has threads.
-extern "C" uint8_t hl_stands_aside;
+// Not 0: the entry stub of that function, and of all others, jumps to the real function, as if this library were
+// not there. Set before the process has threads.
+extern "C" uint8_t hl_aside_cfree, hl_aside_free_sized, hl_aside_free_aligned_sized, hl_stands_aside;
+void stand_aside();
 
 // Looks everything up once. Re-entered by allocations of dlsym: those see ready == false and null entries.
 void resolve_real_functions();

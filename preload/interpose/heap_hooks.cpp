@@ -34,14 +34,25 @@ HL_BODY void hl_hook_free(void* p, const EntryRegisters* caller) {
   free_body(real_or(g_real.free, g_real.free), p, *caller);
 }
 
-// The other ways to free end in the same real function, so that none is recorded twice.
+// The other ways to free end in the same real function, so that none is recorded twice. A function of that
+// name which is no allocator's comes here only before it is known for that; its stub jumps to it afterwards.
 HL_BODY void hl_hook_cfree(void* p, const EntryRegisters* caller) {
+  void* const own = real(g_real.cfree);
+  if (hl_aside_cfree != 0 && own != nullptr)
+    return real_as<void(void*)>(own)(p);
   hl_hook_free(p, caller);
 }
-HL_BODY void hl_hook_free_sized(void* p, size_t, const EntryRegisters* caller) {
+HL_BODY void hl_hook_free_sized(void* p, size_t size, const EntryRegisters* caller) {
+  void* const own = real(g_real.free_sized);
+  if (hl_aside_free_sized != 0 && own != nullptr)
+    return real_as<void(void*, size_t)>(own)(p, size);
   hl_hook_free(p, caller);
 }
-HL_BODY void hl_hook_free_aligned_sized(void* p, size_t, size_t, const EntryRegisters* caller) {
+HL_BODY void hl_hook_free_aligned_sized(void* p, size_t alignment, size_t size,
+                                        const EntryRegisters* caller) {
+  void* const own = real(g_real.free_aligned_sized);
+  if (hl_aside_free_aligned_sized != 0 && own != nullptr)
+    return real_as<void(void*, size_t, size_t)>(own)(p, alignment, size);
   hl_hook_free(p, caller);
 }
 
