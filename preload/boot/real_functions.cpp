@@ -10,7 +10,12 @@ namespace hl {
 constinit RealFunctions g_real{};
 extern "C" {
 // NOLINTBEGIN(readability-identifier-naming): the assembler's
-constinit uint8_t hl_aside_cfree, hl_aside_free_sized, hl_aside_free_aligned_sized, hl_stands_aside;
+#define HL_HOOK(symbol, arguments)
+#define HL_HOOK_BESIDE(symbol, arguments, companion) constinit uint8_t hl_aside_##symbol;
+#include "interpose/hooks.def"
+#undef HL_HOOK_BESIDE
+#undef HL_HOOK
+constinit uint8_t hl_stands_aside;
 // NOLINTEND(readability-identifier-naming)
 }
 
@@ -22,9 +27,10 @@ constinit std::atomic<bool> g_resolving;
 // not hold its own address.
 void* volatile g_own_address = const_cast<void**>(&g_own_address);
 
-// A function of no allocator: neither of glibc nor where malloc is.
-bool is_something_else(const FoundSymbol& found, const FoundSymbol& malloc) {
-  return found.address != nullptr && !found.in_libc && found.object != malloc.object;
+// Another library's, that means something else by this name.
+bool is_unrelated(const char* symbol, const char* companion) {
+  const FoundSymbol found = find_next_symbol(symbol);
+  return found.address != nullptr && !found.in_glibc && found.object != find_next_symbol(companion).object;
 }
 
 bool is_relocated() {
@@ -33,7 +39,12 @@ bool is_relocated() {
 } // namespace
 
 void stand_aside() {
-  hl_aside_cfree = hl_aside_free_sized = hl_aside_free_aligned_sized = hl_stands_aside = 1;
+#define HL_HOOK(symbol, arguments)
+#define HL_HOOK_BESIDE(symbol, arguments, companion) hl_aside_##symbol = 1;
+#include "interpose/hooks.def"
+#undef HL_HOOK_BESIDE
+#undef HL_HOOK
+  hl_stands_aside = 1;
 }
 
 void resolve_real_functions() {
@@ -43,11 +54,11 @@ void resolve_real_functions() {
     return;
   const FoundSymbol next_malloc = find_next_symbol("malloc");
 #define HL_HOOK(symbol, arguments) g_real.symbol = find_next_symbol(#symbol).address;
-#undef HL_HOOK_OF_ALLOCATORS
-#define HL_HOOK_OF_ALLOCATORS(symbol, arguments)                                                             \
+#define HL_HOOK_BESIDE(symbol, arguments, companion)                                                         \
   HL_HOOK(symbol, arguments)                                                                                 \
-  hl_aside_##symbol |= is_something_else(find_next_symbol(#symbol), next_malloc);
+  hl_aside_##symbol |= is_unrelated(#symbol, #companion);
 #include "interpose/hooks.def"
+#undef HL_HOOK_BESIDE
 #undef HL_HOOK
   g_real.malloc_usable_size = find_next_symbol("malloc_usable_size").address;
   g_real.heap_is_glibc =

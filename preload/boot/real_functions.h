@@ -22,9 +22,18 @@ struct RealFunctions {
 
 extern RealFunctions g_real;
 
-// Not 0: the entry stub of that function, and of all others, jumps to the real function, as if this library were
-// not there. Set before the process has threads.
-extern "C" uint8_t hl_aside_cfree, hl_aside_free_sized, hl_aside_free_aligned_sized, hl_stands_aside;
+// Not 0: the entry stubs jump to the real functions, as if this library were not there: those of the
+// functions that have a word of their own (HL_HOOK_BESIDE), and all others. Set before the process has
+// threads.
+extern "C" {
+#define HL_HOOK(symbol, arguments)
+#undef HL_HOOK_BESIDE
+#define HL_HOOK_BESIDE(symbol, arguments, companion) extern uint8_t hl_aside_##symbol;
+#include "interpose/hooks.def"
+#undef HL_HOOK_BESIDE
+#undef HL_HOOK
+extern uint8_t hl_stands_aside;
+}
 void stand_aside();
 
 // Looks everything up once. Re-entered by allocations of dlsym: those see ready == false and null entries.

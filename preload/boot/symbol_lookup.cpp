@@ -178,7 +178,7 @@ FoundSymbol search_for(const char* name, Where where) {
       address = reinterpret_cast<uintptr_t (*)()>(address)();
     const char* const base = name_of(*object);
     return {reinterpret_cast<void*>(address), is_same(base, "libc.so.6") || begins_with(base, "libc-2."),
-            object->l_addr};
+            is_of_glibc(*object), object->l_addr};
   }
   return {};
 }

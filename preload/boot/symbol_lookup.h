@@ -12,6 +12,7 @@ namespace hl {
 struct FoundSymbol {
   void* address;    // nullptr: not found
   bool in_libc;     // the object is named libc.so.6
+  bool in_glibc;    // that, or another part of glibc
   uintptr_t object; // load address of the object, which identifies it
 };
 

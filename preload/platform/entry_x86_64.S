@@ -9,7 +9,7 @@
 #define HL_HOOK(symbol, arguments) \
   HL_STUB symbol, hl_hook_##symbol, arguments, , hl_stands_aside, _ZN2hl6g_realE+8*row ; \
   .set row, row + 1 ;
-#define HL_HOOK_OF_ALLOCATORS(symbol, arguments) \
+#define HL_HOOK_BESIDE(symbol, arguments, companion) \
   HL_STUB symbol, hl_hook_##symbol, arguments, , hl_aside_##symbol, _ZN2hl6g_realE+8*row ; \
   .set row, row + 1 ;
 #include "interpose/hooks.def"

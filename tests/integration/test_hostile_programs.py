@@ -46,7 +46,7 @@ class OwnNames(harness.TestCase):
                         env=harness.clean_environment(LD_PRELOAD=SHIM, HEAPLEDGER_DIR=self.scratch))
         self.assertEqual((preloaded.status, preloaded.stdout), (0, b""))
 
-    def test_functions_of_a_library_that_are_named_like_some_that_free(self):
+    def test_functions_of_a_library_that_are_named_like_some_that_are_hooked(self):
         recorded = self.assert_same_output([program("unrelated_caller")])
         self.assertEqual((recorded.status, recorded.stdout.splitlines()[-1]), (0, b"17"))
         self.assert_nothing_lost(recorded.trace)

@@ -1,5 +1,5 @@
-// A program with functions of its own under names of libc's, which are therefore exported: whoever calls libc's
-// by name gets these. Each complains when another than main() calls it.
+// A program with functions of its own under names of libc's, which are therefore exported: whoever calls
+// libc's by name gets these. Each complains when another than main() calls it.
 #include <stddef.h>
 
 extern char** environ;
@@ -111,10 +111,10 @@ char* strrchr(const char* s, int c) {
 }
 
 // What these do for the program has nothing to do with what they are in libc.
-#define QUITE_ANOTHER(name)                                                                                   \
-  int name(void) {                                                                                            \
-    complain(#name);                                                                                          \
-    return 7;                                                                                                 \
+#define QUITE_ANOTHER(name)                                                                                  \
+  int name(void) {                                                                                           \
+    complain(#name);                                                                                         \
+    return 7;                                                                                                \
   }
 QUITE_ANOTHER(on_exit)
 QUITE_ANOTHER(getauxval)
@@ -140,8 +140,9 @@ QUITE_ANOTHER(kill)
 int main(void) {
   by_main = 1;
   const int sum = on_exit() + getauxval() + dl_iterate_phdr() + sigaddset() + posix_spawnattr_getflags() +
-                  pthread_key_create() + pthread_setspecific() + getenv() + getpid() + gettid() + open() + read() +
-                  close() + syscall() + clock_gettime() + sched_yield() + nanosleep() + dlsym() + raise() + kill();
+                  pthread_key_create() + pthread_setspecific() + getenv() + getpid() + gettid() + open() +
+                  read() + close() + syscall() + clock_gettime() + sched_yield() + nanosleep() + dlsym() +
+                  raise() + kill();
   by_main = 0;
   char* block = malloc(100);
   block = realloc(block, 1000);
