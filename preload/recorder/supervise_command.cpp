@@ -68,7 +68,7 @@ std::string not_recorded(const std::string& application, const std::string& sani
                          const std::string& path) {
   const std::string why =
       sanitizer.empty()
-          ? "did not load the shim (is it static, set-user-id, or built with a sanitizer or for musl?)"
+          ? "did not load the shim (is it static, 32-bit, set-user-id, or built with a sanitizer or for musl?)"
           : "is built with " + sanitizer;
   if (images == 0)
     return fmt::format("heapledger: nothing was recorded: {} {}\n", application, why);
