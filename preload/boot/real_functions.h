@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include "boot/symbol_lookup.h"
+
 namespace hl {
 
 struct RealFunctions {
@@ -44,6 +46,12 @@ inline void* real(void* const& entry) {
   if (entry == nullptr && !g_real.ready) [[unlikely]]
     resolve_real_functions();
   return entry;
+}
+
+// The same where a library that was loaded later may define it, for the code at `caller`.
+inline void* real_for(void* const& entry, const char* symbol, uint64_t caller) {
+  void* const found = real(entry);
+  return found != nullptr ? found : find_late_symbol(caller, symbol).address;
 }
 
 // The real function `symbol`, typed like `F`; nullptr when the process has none.

@@ -1,8 +1,11 @@
 // Symbol lookup through DT_GNU_HASH or DT_HASH: see symbol_lookup.h.
 #include "boot/symbol_lookup.h"
 
+#include <atomic>
 #include <link.h>
 #include <stdint.h>
+
+#include "platform/dl_find_object.h"
 
 // Of glibc's loader, and of musl's, each of which has one. Not to be there must not keep us from being
 // loaded: a preloaded library that cannot be loaded is the end of a program of musl's.
@@ -150,6 +153,18 @@ bool is_of_glibc(const link_map& object) {
   return false;
 }
 
+FoundSymbol find_in_object(const link_map& object, const Search& search) {
+  const ElfW(Sym)* const symbol = find_in(read_tables(object.l_addr, object.l_ld), search);
+  if (symbol == nullptr)
+    return {};
+  uintptr_t address = object.l_addr + symbol->st_value;
+  if (ELF64_ST_TYPE(symbol->st_info) == STT_GNU_IFUNC)
+    address = reinterpret_cast<uintptr_t (*)()>(address)();
+  const char* const base = name_of(object);
+  return {reinterpret_cast<void*>(address), is_same(base, "libc.so.6") || begins_with(base, "libc-2."),
+          is_of_glibc(object), object.l_addr};
+}
+
 // The objects in the order of look-up, as the loader shows them to debuggers. Not by dl_iterate_phdr: the
 // sanitizers of compilers interpose that, and are asked for memory before they are ready for it; fakechroot
 // interposes it and writes where it must not. So without
@@ -170,15 +185,8 @@ FoundSymbol search_for(const char* name, Where where) {
     }
     if (object->l_ld == nullptr)
       continue;
-    const ElfW(Sym)* const symbol = find_in(read_tables(object->l_addr, object->l_ld), search);
-    if (symbol == nullptr)
-      continue;
-    uintptr_t address = object->l_addr + symbol->st_value;
-    if (ELF64_ST_TYPE(symbol->st_info) == STT_GNU_IFUNC)
-      address = reinterpret_cast<uintptr_t (*)()>(address)();
-    const char* const base = name_of(*object);
-    return {reinterpret_cast<void*>(address), is_same(base, "libc.so.6") || begins_with(base, "libc-2."),
-            is_of_glibc(*object), object->l_addr};
+    if (const FoundSymbol found = find_in_object(*object, search); found.address != nullptr)
+      return found;
   }
   return {};
 }
@@ -203,6 +211,27 @@ FoundSymbol find_symbol(const char* name) {
 
 FoundSymbol find_glibc_symbol(const char* name) {
   return search_for(name, Where::in_glibc);
+}
+
+FoundSymbol find_late_symbol(uint64_t code, const char* name) {
+  // Relaxed: whoever stores it, stores the same.
+  static constinit std::atomic<void*> known{nullptr};
+  void* address = known.load(std::memory_order_relaxed);
+  if (address == nullptr) {
+    address = find_glibc_symbol("_dl_find_object").address;
+    known.store(address, std::memory_order_relaxed);
+  }
+  const auto find_object = reinterpret_cast<DlFindObject>(address);
+  DlFindObjectResult object{};
+  if (find_object != nullptr && find_object(reinterpret_cast<void*>(code), &object) == 0) {
+    const auto* const own = static_cast<const link_map*>(object.link_map);
+    if (own != nullptr && own->l_ld != nullptr && own->l_ld != _DYNAMIC) {
+      const FoundSymbol found = find_in_object(*own, {name, gnu_hash_of(name)});
+      if (found.address != nullptr)
+        return found;
+    }
+  }
+  return find_next_symbol(name);
 }
 
 const char* own_path() {

@@ -28,6 +28,9 @@ FoundSymbol find_symbol(const char* name);
 // In glibc itself, whoever else defines it: a program may have an on_exit of its own, and a preloaded library
 // a dl_iterate_phdr that does more than ours may ask for.
 FoundSymbol find_glibc_symbol(const char* name);
+// Where no object loaded at the start defines it: what the dynamic linker, without us, has bound in the code
+// at `code`. That of its own object, or else the first there is.
+FoundSymbol find_late_symbol(uint64_t code, const char* name);
 // The path from which the library that this is linked into was loaded; nullptr: not known.
 const char* own_path();
 // The object loaded at `object` needs `name` from another one.

@@ -1,12 +1,20 @@
 // Hooks on allocators that export a prefixed family (jemalloc je_, tcmalloc tc_, mimalloc mi_) beside or
-// instead of malloc. A family that the process has not loaded falls back to the plain functions, as a program
-// that calls it could not have started without it.
+// instead of malloc. Where a plugin brings one along, each call looks for it anew: plugins come and go.
 #include "interpose/heap_bodies.h"
 
 using namespace hl;
 
 #define HL_BODY extern "C" [[gnu::visibility("hidden")]]
-#define HL_REAL(prefix, function) real_or(g_real.prefix##function, g_real.function)
+#define HL_REAL(prefix, function)                                                                            \
+  family_function(g_real.prefix##function, #prefix #function, g_real.function, *caller)
+
+namespace {
+// The plain function is for the process that has none of that name at all.
+void* family_function(void* const& entry, const char* symbol, void* plain, const EntryRegisters& caller) {
+  void* const found = real_for(entry, symbol, caller.rip);
+  return found != nullptr ? found : plain;
+}
+} // namespace
 
 #define HL_FAMILY(prefix)                                                                                    \
   HL_BODY void* hl_hook_##prefix##malloc(size_t size, const EntryRegisters* caller) {                        \
@@ -56,12 +64,12 @@ HL_BODY void hl_hook_mi_cfree(void* p, const EntryRegisters* caller) {
 }
 
 HL_BODY void* hl_hook_mi_zalloc(size_t size, const EntryRegisters* caller) {
-  void* const real = real_or(g_real.mi_zalloc, nullptr);
+  void* const real = real_for(g_real.mi_zalloc, "mi_zalloc", caller->rip);
   return real != nullptr ? malloc_body(real, size, *caller) : hl_hook_mi_calloc(1, size, caller);
 }
 // (size, alignment), the other way round than aligned_alloc.
 HL_BODY void* hl_hook_mi_malloc_aligned(size_t size, size_t alignment, const EntryRegisters* caller) {
-  void* const real = real_or(g_real.mi_malloc_aligned, nullptr);
+  void* const real = real_for(g_real.mi_malloc_aligned, "mi_malloc_aligned", caller->rip);
   if (real == nullptr)
     return aligned_body(g_real.memalign, alignment, size, *caller);
   return allocate(EventKind::aligned, size, alignment, *caller,

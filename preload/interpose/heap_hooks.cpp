@@ -42,18 +42,22 @@ HL_BODY void hl_hook_cfree(void* p, const EntryRegisters* caller) {
     return real_as<void(void*)>(own)(p);
   hl_hook_free(p, caller);
 }
-HL_BODY void hl_hook_free_sized(void* p, size_t size, const EntryRegisters* caller) {
-  void* const own = real(g_real.free_sized);
-  if (hl_aside_free_sized != 0 && own != nullptr)
-    return real_as<void(void*, size_t)>(own)(p, size);
+// Not glibc's today: that of a plugin may be anything, so all arguments that registers hold are passed on.
+HL_BODY long hl_hook_free_sized(void* p, long a, long b, long c, long d, long e,
+                                const EntryRegisters* caller) {
+  if (!g_real.free_sized || hl_aside_free_sized != 0)
+    if (void* const own = real_for(g_real.free_sized, "free_sized", caller->rip))
+      return real_as<long(void*, long, long, long, long, long)>(own)(p, a, b, c, d, e);
   hl_hook_free(p, caller);
+  return 0;
 }
-HL_BODY void hl_hook_free_aligned_sized(void* p, size_t alignment, size_t size,
+HL_BODY long hl_hook_free_aligned_sized(void* p, long a, long b, long c, long d, long e,
                                         const EntryRegisters* caller) {
-  void* const own = real(g_real.free_aligned_sized);
-  if (hl_aside_free_aligned_sized != 0 && own != nullptr)
-    return real_as<void(void*, size_t, size_t)>(own)(p, alignment, size);
+  if (!g_real.free_aligned_sized || hl_aside_free_aligned_sized != 0)
+    if (void* const own = real_for(g_real.free_aligned_sized, "free_aligned_sized", caller->rip))
+      return real_as<long(void*, long, long, long, long, long)>(own)(p, a, b, c, d, e);
   hl_hook_free(p, caller);
+  return 0;
 }
 
 HL_BODY void* hl_hook_memalign(size_t alignment, size_t size, const EntryRegisters* caller) {

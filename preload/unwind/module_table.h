@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "platform/dl_find_object.h"
 #include "platform/maps_reader.h"
 #include "unwind/cfi_decoder.h"
 
@@ -44,17 +45,6 @@ struct ModuleStorage {
   void (*restore)(void* context, uint32_t id) = nullptr;
   void* context = nullptr;
 };
-
-// Layout of glibc's struct dl_find_object on x86-64, declared here because old headers lack it.
-struct DlFindObjectResult {
-  unsigned long long flags;
-  void* map_start;
-  void* map_end;
-  void* link_map;
-  void* eh_frame; // PT_GNU_EH_FRAME
-  unsigned long long reserved[7];
-};
-using DlFindObject = int (*)(void* address, DlFindObjectResult* result);
 
 enum class Presence : uint32_t {
   mapped = 0,

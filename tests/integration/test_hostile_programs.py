@@ -51,6 +51,14 @@ class OwnNames(harness.TestCase):
         self.assertEqual((recorded.status, recorded.stdout.splitlines()[-1]), (0, b"17"))
         self.assert_nothing_lost(recorded.trace)
 
+    def test_a_plugin_with_an_allocator_of_its_own(self):
+        recorded = self.assert_same_output([program("plugin_host"), str(harness.PROGRAMS / "allocator_plugin.so")])
+        self.assertEqual((recorded.status, recorded.stdout.split(b"\n")[0]), (0, b"je_malloc: mine"))
+        self.assert_nothing_lost(recorded.trace)
+        sites = sites_through(recorded.report(), "use_plugin")
+        own = [site for site in sites if site["bytes_requested"] == 1234]
+        self.assertEqual((total(own, "allocation_calls"), total(own, "exit_blocks")), (1, 0))
+
     @require("fakechroot")
     def test_a_preloaded_library_that_takes_the_loader_s_functions(self):
         # Its dl_iterate_phdr writes into the program's own read-only words once a root is set.
