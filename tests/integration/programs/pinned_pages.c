@@ -2,7 +2,9 @@
 // the heap's resident pages itself (pagemap), before and after malloc_trim(0), and takes a snapshot at both
 // moments.
 //
-//   pinned_pages      prints: resident pages before, after, pages with a survivor on them
+//   pinned_pages      prints: resident pages before, after, pages with a survivor on them, resident pages
+//                     before on large pages without one (where the heap's end happens to reach over a
+//                     boundary)
 #include <fcntl.h>
 #include <inttypes.h>
 #include <malloc.h>
@@ -16,6 +18,7 @@
 #include "pinned_blocks.h"
 
 enum {
+  kLargePage = 2 << 20,
   kEvery = 256,
   kKept = 100 /* of each; not the first: the allocator's own chunk is near */,
 };
@@ -23,10 +26,10 @@ enum {
 static uint64_t entries[16384]; // of pagemap: 64 MiB of heap
 static char* heap_start;
 
-static int resident_pages(int pagemap) {
-  const size_t pages = (size_t)((char*)sbrk(0) - heap_start) / kPage;
+static int resident_pages(int pagemap, const char* start) {
+  const size_t pages = (char*)sbrk(0) <= start ? 0 : (size_t)((char*)sbrk(0) - start) / kPage;
   if (pages > sizeof entries / sizeof *entries ||
-      pread(pagemap, entries, pages * 8, (off_t)((uintptr_t)heap_start / kPage * 8)) != (ssize_t)(pages * 8))
+      pread(pagemap, entries, pages * 8, (off_t)((uintptr_t)start / kPage * 8)) != (ssize_t)(pages * 8))
     _exit(3);
   int resident = 0;
   for (size_t i = 0; i < pages; ++i)
@@ -54,11 +57,12 @@ int main(void) {
     if (i % kEvery != kKept)
       free(blocks[i]);
   heapledger_snapshot_here("before", 0);
-  const int before = resident_pages(pagemap);
+  const int before = resident_pages(pagemap, heap_start);
+  const int apart = resident_pages(pagemap, (char*)((last_page * kPage / kLargePage + 1) * kLargePage));
   malloc_trim(0);
-  const int after = resident_pages(pagemap);
+  const int after = resident_pages(pagemap, heap_start);
   heapledger_snapshot_here("after", 0);
   char line[100];
-  const int bytes = snprintf(line, sizeof line, "%d %d %d\n", before, after, pinned);
+  const int bytes = snprintf(line, sizeof line, "%d %d %d %d\n", before, after, pinned, apart);
   return write(STDOUT_FILENO, line, (size_t)bytes) == bytes ? 0 : 4;
 }
