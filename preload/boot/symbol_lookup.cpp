@@ -167,9 +167,8 @@ FoundSymbol find_in_object(const link_map& object, const Search& search) {
 
 // The objects in the order of look-up, as the loader shows them to debuggers. Not by dl_iterate_phdr: the
 // sanitizers of compilers interpose that, and are asked for memory before they are ready for it; fakechroot
-// interposes it and writes where it must not. So without
-// the loader's lock: what was loaded at start stands first, holds nearly all that is looked for, and is never
-// unloaded.
+// interposes it and writes where it must not. So without the loader's lock: what was loaded at start stands
+// first, holds nearly all that is looked for, and is never unloaded.
 FoundSymbol search_for(const char* name, Where where) {
   const Search search{name, gnu_hash_of(name)};
   for (const link_map* object = first_object(); object != nullptr; object = object->l_next) {
