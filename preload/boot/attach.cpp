@@ -84,11 +84,15 @@ bool session_path(char* path) {
   return found;
 }
 
-// The slot this image continues (exec keeps the pid) or was started from (the parent's), if the tree has it.
+// The image that this one continues (exec keeps the pid) or was started from (the parent's), if the tree has
+// it.
 struct Origin {
-  const SessionProcess* slot = nullptr;
-  uint32_t index = 0;
+  uint32_t generation = 0; // 0: the tree has neither
+  uint32_t index = 0;      // of its slot
   bool same_pid = false;
+  uint32_t image_number = 0;
+  uint64_t pid_namespace = 0;
+  uint8_t uuid[16] = {};
 };
 
 Origin find_origin(uint64_t own_namespace) {
@@ -99,7 +103,6 @@ Origin find_origin(uint64_t own_namespace) {
   // Each takes the first free place, so none lies beyond the number of all that ever came; a parent came long
   // ago.
   const uint32_t came = g_process.view.header()->next_process_serial.load(std::memory_order_relaxed);
-  uint32_t newest = 0;
   for (uint32_t i = 0; i < kMaxProcesses && i < came; ++i) {
     const uint32_t entry = table[i].load(std::memory_order_acquire);
     if (entry == 0 || entry > g_process.view.header()->blocks_available.load(std::memory_order_acquire))
@@ -120,9 +123,13 @@ Origin find_origin(uint64_t own_namespace) {
       continue;
     // Pids are re-used: of several candidates the newest image counts; our own pid before the parent's.
     if ((same || slot->pid == parent) &&
-        (same > origin.same_pid || (same == origin.same_pid && slot->generation > newest))) {
-      origin = {slot, i, same};
-      newest = slot->generation;
+        (same > origin.same_pid || (same == origin.same_pid && slot->generation > origin.generation))) {
+      Origin candidate{slot->generation, i, same, slot->image_number, slot->pid_namespace, {}};
+      memcpy(candidate.uuid, slot->uuid, sizeof candidate.uuid);
+      // A parent may end, and its block be given to another, at any moment.
+      std::atomic_thread_fence(std::memory_order_acquire);
+      if (table[i].load(std::memory_order_relaxed) == entry && slot->generation == candidate.generation)
+        origin = candidate;
     }
   }
   return origin;
@@ -211,11 +218,11 @@ bool try_attach() {
   if (!claim_process_slot(nullptr, 0, 0))
     return false;
   SessionProcess* const slot = g_process.slot;
-  slot->pid_namespace = origin.same_pid ? origin.slot->pid_namespace : own_namespace;
-  if (origin.slot != nullptr) {
+  slot->pid_namespace = origin.same_pid ? origin.pid_namespace : own_namespace;
+  if (origin.generation != 0) {
     slot->parent_slot = origin.index;
-    memcpy(slot->parent_uuid, origin.slot->uuid, 16);
-    slot->image_number = origin.same_pid ? origin.slot->image_number + 1 : 0;
+    memcpy(slot->parent_uuid, origin.uuid, 16);
+    slot->image_number = origin.same_pid ? origin.image_number + 1 : 0;
   }
   g_process.predictor = g_real.heap_is_glibc ? UsablePredictor::glibc64 : UsablePredictor::requested;
   slot->usable_predictor = static_cast<uint8_t>(g_process.predictor);

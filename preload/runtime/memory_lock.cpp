@@ -59,9 +59,8 @@ void unlock_own(int flags) {
   g_future_memory_locked.store((flags & MCL_FUTURE) != 0, std::memory_order_relaxed);
   g_process.view.unlock();
   sys::raw_syscall(SYS_munlock, sys::pointer_arg(__bss_start), _end - __bss_start);
-  const OwnMemoryTable table = own_memory_table(g_own_memory_slot.load(std::memory_order_relaxed));
-  for (uint32_t i = 0; i < table.entries; ++i)
-    if (const uint64_t word = table.words[i].load(std::memory_order_relaxed); word != 0)
+  for (const std::atomic<uint64_t>& entry : g_own_memory)
+    if (const uint64_t word = entry.load(std::memory_order_relaxed); word != 0)
       sys::raw_syscall(SYS_munlock, static_cast<long>(own_memory_start(word)),
                        static_cast<long>(own_memory_bytes(word)));
 }

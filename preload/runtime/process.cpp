@@ -65,6 +65,24 @@ bool publish_slot(SessionProcess* slot, uint32_t block_index) {
   return false;
 }
 
+// A forked child's text is its parent's: not written again, for that would copy pages.
+void bequeath(const SessionProcess& slot) {
+  Inheritance& to = g_process.inheritance;
+  memcpy(to.uuid, slot.uuid, sizeof to.uuid);
+  to.pid_namespace = slot.pid_namespace;
+  to.heap_kind = slot.heap_kind;
+  to.module_epoch_source = slot.module_epoch_source;
+  to.usable_predictor = slot.usable_predictor;
+  if (slot.fork_ticks != 0)
+    return;
+  to.exe_bytes = slot.exe_bytes;
+  to.argv_bytes = slot.argv_bytes;
+  to.cwd_bytes = slot.cwd_bytes;
+  if (to.text_bytes() > sizeof to.text) // the slot is in memory that others may write to
+    to.exe_bytes = to.argv_bytes = to.cwd_bytes = 0;
+  memcpy(to.text, slot.text, to.text_bytes());
+}
+
 } // namespace
 
 bool borrows_memory() {
@@ -83,7 +101,7 @@ uint64_t own_pid_namespace() {
   return inode;
 }
 
-bool claim_process_slot(const SessionProcess* parent, uint32_t parent_slot, uint64_t fork_ticks) {
+bool claim_process_slot(const Inheritance* parent, uint32_t parent_slot, uint64_t fork_ticks) {
   SessionHeader* const session = g_process.view.header();
   BlockPool pool = g_process.view.pool();
   const uint32_t index = take_definition_block();
@@ -113,9 +131,9 @@ bool claim_process_slot(const SessionProcess* parent, uint32_t parent_slot, uint
     slot->exe_bytes = parent->exe_bytes;
     slot->argv_bytes = parent->argv_bytes;
     slot->cwd_bytes = parent->cwd_bytes;
-    memcpy(slot->text, parent->text, sizeof slot->text);
+    memcpy(slot->text, parent->text, parent->text_bytes());
   }
-  move_own_memory(slot, parent);
+  show_own_memory_in(slot);
   slot->fork_ticks = fork_ticks;
   slot->started = read_clock_pair();
   slot->clock_kind = static_cast<uint8_t>(session->clock);
@@ -127,13 +145,14 @@ bool claim_process_slot(const SessionProcess* parent, uint32_t parent_slot, uint
     slot->header.kind.store(static_cast<uint32_t>(BlockKind::free), std::memory_order_release);
     pool.give_back(index, false);
     g_process.slot = nullptr;
-    g_own_memory_slot.store(nullptr, std::memory_order_relaxed);
+    show_own_memory_in(nullptr);
     return unrecorded(session);
   }
   return true;
 }
 
 void show_recorder(SessionProcess* slot) {
+  bequeath(*slot);
   // Release: pairs with the recorder's acquire of the state.
   slot->state.store(static_cast<uint32_t>(ProcessState::running), std::memory_order_release);
   // It sleeps on this word. A process that lives for less than its sleep would else be reaped unseen, and its
@@ -146,7 +165,7 @@ void adopt_forked_child(uint64_t fork_ticks) {
   // One thread adopts; others of the child, and handlers nested in this, let their events pass meanwhile.
   if (!g_process.fork_word->compare_exchange_strong(expected, kAdopting, std::memory_order_acquire))
     return;
-  const SessionProcess* const parent = g_process.slot;
+  show_own_memory_in(nullptr);
   const uint32_t parent_slot = g_process.slot_index;
 
   if (ThreadState* const t = t_local.state; t != nullptr) {
@@ -171,8 +190,8 @@ void adopt_forked_child(uint64_t fork_ticks) {
   // What is counted until then is counted nowhere: the parent's slot is the parent's.
   g_process.slot = nullptr;
   const bool follow = (g_process.flags & kSessionNoFollow) == 0;
-  if (!follow ||
-      !claim_process_slot(parent, parent_slot, fork_ticks != 0 ? fork_ticks : EventWriter::now(false))) {
+  if (!follow || !claim_process_slot(&g_process.inheritance, parent_slot,
+                                     fork_ticks != 0 ? fork_ticks : EventWriter::now(false))) {
     g_process.phase.store(Phase::off, std::memory_order_release);
     return; // the word stays kAdopting: nobody is attached here
   }

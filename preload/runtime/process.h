@@ -19,6 +19,17 @@ enum class Phase : uint32_t {
   off = 3, // for good: no session, or it could not be mapped
 };
 
+// What a forked child takes over of its parent. In this process's own memory, which a child inherits: by the
+// time the child looks, the parent may have ended, and its slot in the session have been given to another.
+struct Inheritance {
+  uint8_t uuid[16]; // of this process's trace
+  uint64_t pid_namespace;
+  uint8_t heap_kind, module_epoch_source, usable_predictor;
+  uint32_t exe_bytes, argv_bytes, cwd_bytes;
+  char text[kProcessTextBytes]; // as in SessionProcess
+  uint32_t text_bytes() const { return exe_bytes + argv_bytes + cwd_bytes; }
+};
+
 struct Process {
   std::atomic<Phase> phase{};
   // In a page that the kernel clears on fork (MADV_WIPEONFORK): `generation` in the process that attached,
@@ -44,6 +55,7 @@ struct Process {
   std::atomic<uint64_t> waited_until_ns{}; // CLOCK_MONOTONIC up to which waiting has been counted
   std::atomic<uint64_t> definitions_waited_ns{}; // in all; bounded by wait_budget_ns
   std::atomic<bool> dropping{};                  // the budget is spent; drop until the pool has drained
+  Inheritance inheritance{};
 };
 
 inline constexpr uint32_t kAdopting = 0xffffffff;
@@ -70,11 +82,12 @@ inline void count_loss(LossCause cause, uint64_t n = 1) {
 // The inode of the caller's pid namespace, 0 if /proc does not tell.
 uint64_t own_pid_namespace();
 
-// Claims a process slot in the mapped session and fills g_process.slot. `fork_ticks` nonzero: a forked
-// child of the process whose slot is `parent`. Returns false when the table or the file is full.
-bool claim_process_slot(const SessionProcess* parent, uint32_t parent_slot, uint64_t fork_ticks);
+// Claims a process slot in the mapped session and fills g_process.slot. `parent`: of the process that this is
+// a forked child of, whose slot was `parent_slot`; else null. Returns false when the table or the file is
+// full.
+bool claim_process_slot(const Inheritance* parent, uint32_t parent_slot, uint64_t fork_ticks);
 
-// The slot is described: from now on the recorder records it.
+// The slot is described: from now on the recorder records it, and forked children take over what it says.
 void show_recorder(SessionProcess* slot);
 
 // In a forked child, before anything else of ours runs: own slot, no blocks, no memo, new stack tree.

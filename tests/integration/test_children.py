@@ -52,6 +52,21 @@ class Children(harness.TestCase):
         for trace in recorded.children():
             self.assertEqual(analyze("info", trace)["pid"], int(trace.name.split(".")[1]), trace.name)
 
+    def test_a_child_noticed_late_is_its_own_parents(self):
+        recorded = self.record(program("late_child"))
+        pids = {line.split()[0].decode(): int(line.split()[1]) for line in recorded.stdout.splitlines()}
+        infos = {trace: analyze("info", trace) for trace in [recorded.trace, *recorded.children()]}
+        middle = [info for info in infos.values() if info["pid"] == pids["middle"]]
+        late = [(trace, info) for trace, info in infos.items() if info["pid"] == pids["late"]]
+        self.assertEqual((len(middle), len(late)), (1, 1))
+        trace, info = late[0]
+        self.assertEqual(info["parent_uuid"], middle[0]["uuid"])
+        self.assertEqual((info["arguments"], info["executable"]), (middle[0]["arguments"], middle[0]["executable"]))
+        self.assertEqual(info["ended"]["code"], 0)
+        sites = [site for site in analyze("report", trace)["sites"] if "allocate_late" in functions(site)]
+        self.assertEqual(total(sites, "allocation_calls"), 50)
+        self.assertEqual(sum(info["arguments"][1:2] == ["filler"] for info in infos.values()), 8)
+
     def test_no_follow_records_the_root_alone(self):
         recorded = self.record(program("children"), options=["--no-follow"])
         self.assertEqual(recorded.children(), [])
