@@ -65,6 +65,15 @@ enum class LeakPolicy : uint32_t {
   all = 3,
 };
 
+// What recorders have counted: one that dies leaves it to its successor. Written by the recorder alone.
+struct RunTotals {
+  std::atomic<uint64_t> lost, lost_disk_full; // events of images whose recording is over
+  std::atomic<uint32_t> images;               // that were recorded
+  std::atomic<uint32_t> unrecorded;           // programs that could not open the session file
+  char unrecorded_path[256];                  // executable of the newest of them, NUL-terminated
+};
+enum CountedOfImage : uint32_t { kImageCounted = 1, kEndCounted = 2 };
+
 struct SessionHeader {
   uint64_t magic; // written last by the creator (release)
   uint32_t version;
@@ -106,6 +115,7 @@ struct SessionHeader {
   uint64_t scan_wait_ns;             // a process that asked for a scan waits at most so long for a recorder
                                      // whose heartbeat stands still
   uint32_t sample_budget_millionths; // of one processor, for samples of memory; 0: none but on request. Fixed
+  RunTotals totals;
 };
 static_assert(sizeof(SessionHeader) <= 4096);
 enum class RecorderState : uint32_t { none = 0, running = 1, finished = 2, failed = 3 };
@@ -311,6 +321,7 @@ struct SessionProcess {
   std::atomic<uint32_t> sample_answer;                 // SampleAnswer: of the newest request at the desk
   std::atomic<uint64_t> own_memory_unlisted;           // bytes that found no entry below
   std::atomic<uint64_t> own_memory[kOwnMemoryEntries]; // 0: free; ranges do not overlap
+  std::atomic<uint32_t> counted; // CountedOfImage: what of it is in RunTotals; the recorder's alone
 };
 static_assert(sizeof(SessionProcess) <= kBlockBytes);
 

@@ -13,9 +13,9 @@ namespace hl {
 
 enum class ControlKind : uint32_t {
   // supervisor -> recorder
-  root_started = 1, // pid
-  root_ended = 2,   // pid, status (of wait), user_ns, system_ns, peak_rss_bytes
-  reaped = 3,       // pid, status: an orphan
+  root_started = 1, // child: pid alone
+  root_ended = 2,   // child
+  reaped = 3,       // child: an orphan
   // recorder -> supervisor
   ready = 10,  // the session file may be used
   failed = 11, // text: why not
@@ -26,12 +26,18 @@ enum class ControlKind : uint32_t {
   session_lost = 15, // its memory is gone (the disk failed, the file was cut): no recorder can go on
 };
 
+// What the kernel tells a process of its child.
+struct ChildStatus {
+  int32_t pid = 0;
+  int32_t status = 0; // of wait()
+  uint64_t user_ns = 0, system_ns = 0, peak_rss_bytes = 0;
+  uint64_t at_ns = 0; // when that was, CLOCK_MONOTONIC
+};
+
 struct ControlMessage {
   ControlKind kind{};
-  int32_t pid = 0;
-  int32_t status = 0;
   uint32_t good = 0;
-  uint64_t user_ns = 0, system_ns = 0, peak_rss_bytes = 0;
+  ChildStatus child;
   uint64_t events = 0, allocations = 0, frees = 0, bytes_requested = 0, lost = 0, lost_disk_full = 0;
   uint64_t trace_bytes = 0, recorder_cpu_ns = 0, recorder_rss_bytes = 0, waits = 0, waited_ns = 0;
   uint32_t processes = 0;       // images recorded so far

@@ -43,6 +43,7 @@ constexpr char kUsage[] =
     "  --zstd-level N       default 1\n"
     "  --control FD         socket to the supervisor\n"
     "  --restarts N         how often a recorder of this session died before\n"
+    "  --cpu-before-ns N    CPU time that those took\n"
     "  --detach             go to the background; return when SESSION is ready\n";
 
 struct Options {
@@ -92,6 +93,8 @@ bool parse(int argc, char** argv, Options& o) {
         o.recorder.control_fd = static_cast<int>(number);
       else if (is_number && word == "--restarts")
         o.recorder.restarts = static_cast<uint32_t>(number);
+      else if (is_number && word == "--cpu-before-ns")
+        o.recorder.cpu_before_ns = number;
       else
         return false;
     }

@@ -38,6 +38,7 @@ struct Workshop {
   EventColumnsEncoder encoder;
   int zstd_level;
   uint32_t restarts;
+  uint64_t cpu_before_ns; // of this recorder's predecessors
   std::vector<uint64_t> known_blocks =
       std::vector<uint64_t>((kMaxBlocks + 63) / 64); // bitmap: need no further look
 
@@ -81,6 +82,7 @@ class ProcessRecording {
   ProcessWatch& watch() { return watch_; }
   ScanDesk& scan_desk() { return process_.scans; }
   SessionProcess& process_for_marks() { return process_; }
+  std::atomic<uint32_t>& counted() { return process_.counted; }
   // Of its memory cgroup: the caller looks.
   GroupOomKills& group_oom_kills() { return group_oom_kills_; }
   // When its counters are written next, CLOCK_MONOTONIC: the caller's note.

@@ -28,6 +28,7 @@ constexpr long kLetRunNs = 200'000;
 constexpr uint64_t kWorthwhileBytes = 768 * 1024; // of blocks: about 100 k events, one good chunk
 constexpr uint64_t kFreshMarkNs = 250 * kMs;
 constexpr uint64_t kFirstProcessTimeoutNs = 10'000 * kMs;
+constexpr uint32_t kManyMessages = 16;
 constexpr uint32_t kSpareBlocks = 64;
 constexpr uint32_t kMostKept = 64; // images whose definitions stay in the session file
 
@@ -38,7 +39,8 @@ Recorder::Recorder(SessionFile& session, const RecorderSettings& settings)
                                                     .codec = ChunkCodec(settings.zstd_level),
                                                     .encoder = {},
                                                     .zstd_level = settings.zstd_level,
-                                                    .restarts = settings.restarts},
+                                                    .restarts = settings.restarts,
+                                                    .cpu_before_ns = settings.cpu_before_ns},
       sampler_(session.header(), [this] { session_.wake_recorder(); }),
       scans_(session.header(), settings.scans, sampler_,
              [this](ProcessRecording& r) {
@@ -79,7 +81,7 @@ void Recorder::run() {
     session_.unlink_file();
   ControlMessage m;
   m.kind = ControlKind::finished;
-  m.processes = recorded_;
+  m.processes = session_.header().totals.images.load(std::memory_order_relaxed);
   m.good = kept_ == 0 ? 1 : 0;
   send_message(settings_.control_fd, m);
 }
@@ -127,17 +129,19 @@ bool Recorder::pass() {
 
 void Recorder::read_control() {
   bool closed = false;
+  uint32_t received = 0;
   while (const auto m = receive_message(settings_.control_fd, closed)) {
+    received++;
     switch (m->kind) {
     case ControlKind::root_started:
-      root_pid_ = static_cast<uint32_t>(m->pid);
+      root_pid_ = static_cast<uint32_t>(m->child.pid);
       session_.header().root_pid.store(root_pid_, std::memory_order_relaxed);
       break;
     case ControlKind::root_ended:
       root_ended_ = true;
       [[fallthrough]];
     case ControlKind::reaped:
-      reaped_[static_cast<uint32_t>(m->pid)] = {m->status, m->user_ns, m->system_ns, m->peak_rss_bytes};
+      reaped_[static_cast<uint32_t>(m->child.pid)] = m->child;
       break;
     default:
       break;
@@ -145,6 +149,10 @@ void Recorder::read_control() {
   }
   if (closed)
     root_ended_ = true;
+  // The channel was full, for we stood still: the supervisor has more ends to tell of, now that there is
+  // room.
+  if (received >= kManyMessages)
+    next_end_check_ns_ = now_ns_ + 20 * kMs;
 }
 
 ProcessRecording* Recorder::recording_of(const BlockHeader& block) {
@@ -226,8 +234,9 @@ bool Recorder::adopt_process(uint32_t index) {
   watch_memory_of(*r);
   if (r->is_root())
     look_at_group_of(*r);
+  if ((r->counted().fetch_or(kImageCounted, std::memory_order_relaxed) & kImageCounted) == 0)
+    session_.header().totals.images.fetch_add(1, std::memory_order_relaxed);
   recordings_.push_back(std::move(r));
-  recorded_++;
   next_housekeeping_ns_ = 0;
   return true;
 }
@@ -384,7 +393,9 @@ ProcessEnd Recorder::end_of(ProcessRecording& recording, bool replaced_by_exec) 
     end.how = WIFSIGNALED(status) ? 2 : 1;
     end.code = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
   };
-  if (const auto it = reaped_.find(recording.watch().pid()); it != reaped_.end()) {
+  // Not of one that had the pid before.
+  if (const auto it = reaped_.find(recording.watch().pid());
+      it != reaped_.end() && it->second.at_ns >= recording.started().monotonic_ns) {
     set_status(it->second.status);
     // Of the whole process: its last image's, then.
     if (!replaced_by_exec) {
@@ -441,14 +452,6 @@ void Recorder::finish(size_t index, bool replaced_by_exec, bool was_last) {
   const ProcessEnd end = end_of(*r, replaced_by_exec);
   const bool good = r->finish(end);
   expect_children(*r);
-  if (r->tally().unrecorded_children != 0) {
-    unrecorded_ += r->tally().unrecorded_children;
-    unrecorded_path_ = r->tally().unrecorded_child.path;
-  }
-  if (end.how == 3 && r->tally().unrecorded_errno != 0) {
-    unrecorded_++;
-    unrecorded_path_ = r->tally().unrecorded_path;
-  }
   // Events are drained in any case; stack nodes and modules that could not be written are kept, for the
   // analyzer reads trace and session file as one. Without any trace they would explain nothing.
   const bool keep = !good && r->trace() != nullptr && kept_ < kMostKept;
@@ -456,14 +459,37 @@ void Recorder::finish(size_t index, bool replaced_by_exec, bool was_last) {
     kept_++;
     r->uncount_what_stays();
   }
-  lost_ += r->lost_events();
-  lost_disk_full_ += r->lost_events(LossCause::disk_full);
+  count_end(*r, end, keep);
   index_.add(*r, "ended", good);
   if (r->is_root() && (was_last || !replaced_by_exec))
     note_root_complete(*r, end, good);
   // Last: from here on another process may take the block that process() is in.
   if (!keep)
     r->release_blocks();
+}
+
+// An image is counted once, whatever recorder dies at which moment; one that is kept is its successor's to
+// finish, and to count.
+void Recorder::count_end(ProcessRecording& r, const ProcessEnd& end, bool kept) {
+  RunTotals& totals = session_.header().totals;
+  const uint64_t lost = r.lost_events(), lost_disk_full = r.lost_events(LossCause::disk_full);
+  if (kept) {
+    kept_lost_ += lost;
+    kept_lost_disk_full_ += lost_disk_full;
+    return;
+  }
+  if ((r.counted().fetch_or(kEndCounted, std::memory_order_relaxed) & kEndCounted) != 0)
+    return;
+  totals.lost.fetch_add(lost, std::memory_order_relaxed);
+  totals.lost_disk_full.fetch_add(lost_disk_full, std::memory_order_relaxed);
+  const auto count_unrecorded = [&totals](uint32_t programs, const std::string& path) {
+    totals.unrecorded.fetch_add(programs, std::memory_order_relaxed);
+    std::strncpy(totals.unrecorded_path, path.c_str(), sizeof(totals.unrecorded_path) - 1);
+  };
+  if (r.tally().unrecorded_children != 0)
+    count_unrecorded(r.tally().unrecorded_children, r.tally().unrecorded_child.path);
+  if (end.how == 3 && r.tally().unrecorded_errno != 0)
+    count_unrecorded(1, r.tally().unrecorded_path);
 }
 
 void Recorder::note_root_complete(ProcessRecording& r, const ProcessEnd& end, bool good) {
@@ -474,14 +500,14 @@ void Recorder::note_root_complete(ProcessRecording& r, const ProcessEnd& end, bo
   };
   ControlMessage m;
   m.kind = ControlKind::root_complete;
-  m.pid = static_cast<int32_t>(r.watch().pid());
+  m.child.pid = static_cast<int32_t>(r.watch().pid());
   m.good = good ? 1 : 0;
   m.events = r.tally().events;
   m.allocations = r.tally().allocations;
   m.frees = r.tally().frees;
   m.bytes_requested = r.tally().bytes_requested;
   m.trace_bytes = r.trace() == nullptr ? 0 : r.trace()->bytes();
-  m.recorder_cpu_ns = ns(usage.ru_utime) + ns(usage.ru_stime);
+  m.recorder_cpu_ns = settings_.cpu_before_ns + ns(usage.ru_utime) + ns(usage.ru_stime);
   m.recorder_rss_bytes = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
   m.waits = r.process().waits.load(std::memory_order_relaxed);
   m.waited_ns = r.process().waited_ns.load(std::memory_order_relaxed);
@@ -501,18 +527,20 @@ void Recorder::note_root_complete(ProcessRecording& r, const ProcessEnd& end, bo
 }
 
 void Recorder::send_root_complete() {
-  root_complete_->processes = recorded_;
+  const RunTotals& totals = session_.header().totals;
+  root_complete_->processes = totals.images.load(std::memory_order_relaxed);
   // Of all that was recorded so far: a loss in a child is one too.
-  root_complete_->lost = lost_;
-  root_complete_->lost_disk_full = lost_disk_full_;
+  root_complete_->lost = totals.lost.load(std::memory_order_relaxed) + kept_lost_;
+  root_complete_->lost_disk_full =
+      totals.lost_disk_full.load(std::memory_order_relaxed) + kept_lost_disk_full_;
   for (const auto& r : recordings_) {
     root_complete_->lost += r->lost_events();
     root_complete_->lost_disk_full += r->lost_events(LossCause::disk_full);
   }
   root_complete_->still_recording = static_cast<uint32_t>(recordings_.size());
-  root_complete_->unrecorded = unrecorded_;
-  std::strncpy(root_complete_->unrecorded_path, unrecorded_path_.c_str(),
-               sizeof(root_complete_->unrecorded_path) - 1);
+  root_complete_->unrecorded = totals.unrecorded.load(std::memory_order_relaxed);
+  static_assert(sizeof totals.unrecorded_path == sizeof root_complete_->unrecorded_path);
+  std::memcpy(root_complete_->unrecorded_path, totals.unrecorded_path, sizeof totals.unrecorded_path);
   send_message(settings_.control_fd, *root_complete_);
   root_complete_.reset();
 }

@@ -34,6 +34,7 @@ struct RecorderSettings {
   uint32_t pool_bytes = 8u << 20;
   int control_fd = -1;
   uint32_t restarts = 0;
+  uint64_t cpu_before_ns = 0; // of the recorders of this session that died
   LeakScanSettings scans = {};
 };
 
@@ -50,11 +51,6 @@ class Recorder {
   uint64_t next_sleep_ns() const { return sleep_ns_; }
 
  private:
-  struct Ended {
-    int status;
-    uint64_t user_ns, system_ns, peak_rss_bytes;
-  };
-
   void read_control();
   void discover_blocks();
   bool adopt_process(uint32_t index);
@@ -77,6 +73,7 @@ class Recorder {
   void extend_ahead();
   void plan_sleep();
   void expect_children(ProcessRecording& recording);
+  void count_end(ProcessRecording& recording, const ProcessEnd& end, bool kept);
   void note_root_complete(ProcessRecording& recording, const ProcessEnd& end, bool good);
   void send_root_complete();
 
@@ -88,16 +85,13 @@ class Recorder {
   LeakScans scans_;
   RunIndex index_;
   ExpectedChildren expected_;
-  std::unordered_map<uint32_t, Ended> reaped_;
+  std::unordered_map<uint32_t, ChildStatus> reaped_; // by pid
   uint32_t root_pid_ = 0;
   bool root_ended_ = false; // or nobody supervises
   bool supervised_;
   uint32_t kept_ = 0; // images whose trace could not be closed: the session file stays for them
   bool any_seen_ = false;
-  uint32_t recorded_ = 0;
-  uint32_t unrecorded_ = 0; // images that could not open the session file
-  std::string unrecorded_path_;
-  uint64_t lost_ = 0, lost_disk_full_ = 0; // of images that have ended
+  uint64_t kept_lost_ = 0, kept_lost_disk_full_ = 0; // events: of the images whose trace could not be closed
   CgroupMount cgroups_;
   GroupOomKills own_group_; // of processes whose group is not known
   ProcessorChoice processor_;

@@ -66,10 +66,9 @@ std::string with_asan_option() {
 // When the application itself never showed up. `images`: how many others did.
 std::string not_recorded(const std::string& application, const std::string& sanitizer, uint32_t images,
                          const std::string& path) {
-  const std::string why =
-      sanitizer.empty()
-          ? "did not load the shim (is it static, 32-bit, set-user-id, or built with a sanitizer or for musl?)"
-          : "is built with " + sanitizer;
+  const std::string why = sanitizer.empty() ? "did not load the shim (is it static, 32-bit, set-user-id, or "
+                                              "built with a sanitizer or for musl?)"
+                                            : "is built with " + sanitizer;
   if (images == 0)
     return fmt::format("heapledger: nothing was recorded: {} {}\n", application, why);
   return fmt::format("heapledger: not recorded: {} {}\n{} process image{} that it started: beside or in {}\n",
@@ -230,8 +229,8 @@ int supervise_command(int argc, char** argv) {
     facts.recorder_restarts = end.recorder_restarts;
     facts.session_lost = end.session_lost;
     facts.session = recorder.session;
-    facts.path =
-        place.output.empty() ? place.directory : with_pid(place.output, std::to_string(facts.figures.pid));
+    facts.path = place.output.empty() ? place.directory
+                                      : with_pid(place.output, std::to_string(facts.figures.child.pid));
     if (end.finished && !end.figures)
       fputs(not_recorded(options.command.front(), sanitizer, end.images, facts.path).c_str(), stderr);
     else

@@ -141,7 +141,8 @@ bool Supervisor::spawn_recorder(bool first) {
   if (first)
     words.insert(words.end(), recorder_.create_arguments.begin(), recorder_.create_arguments.end());
   else
-    words.insert(words.end(), {"--restarts", std::to_string(end_.recorder_restarts)});
+    words.insert(words.end(), {"--restarts", std::to_string(end_.recorder_restarts), "--cpu-before-ns",
+                               std::to_string(recorders_cpu_ns_)});
   const std::vector<char*> argv = pointers_to(words);
   const pid_t child = fork();
   if (child < 0) {
@@ -259,16 +260,14 @@ bool Supervisor::start_application(const std::vector<std::string>& command,
 }
 
 void Supervisor::tell_recorder(ControlKind kind, pid_t pid, int status, const ::rusage* usage) {
-  ControlMessage m;
-  m.kind = kind;
-  m.pid = pid;
-  m.status = status;
+  ChildStatus child{.pid = pid, .status = status, .at_ns = monotonic_ns()};
   if (usage != nullptr) {
-    m.user_ns = ns_of(usage->ru_utime);
-    m.system_ns = ns_of(usage->ru_stime);
-    m.peak_rss_bytes = static_cast<uint64_t>(usage->ru_maxrss) * 1024;
+    child.user_ns = ns_of(usage->ru_utime);
+    child.system_ns = ns_of(usage->ru_stime);
+    child.peak_rss_bytes = static_cast<uint64_t>(usage->ru_maxrss) * 1024;
   }
-  send_message(control_fd_, m);
+  reports_.add(kind, child);
+  reports_.send(control_fd_);
 }
 
 void Supervisor::read_control() {
@@ -325,6 +324,7 @@ void Supervisor::reap() {
     if (pid == recorder_pid_) {
       read_control();
       recorder_pid_ = 0;
+      recorders_cpu_ns_ += ns_of(usage.ru_utime) + ns_of(usage.ru_stime);
       if (end_.finished || end_.session_lost)
         continue;
       if (++end_.recorder_restarts > kMostRestarts)
@@ -340,9 +340,8 @@ void Supervisor::reap() {
         nanosleep(&pause, nullptr);
       }
       if (spawn_recorder(false)) {
-        tell_recorder(ControlKind::root_started, application_, 0, nullptr);
-        if (application_over_)
-          tell_recorder(ControlKind::root_ended, application_, end_.status, nullptr);
+        reports_.begin_anew();
+        reports_.send(control_fd_);
       }
     } else if (pid == application_) {
       application_over_ = true;
@@ -409,8 +408,11 @@ void Supervisor::pass_on(const siginfo_t& info) {
 }
 
 void Supervisor::wait_for_events(int timeout_ms) {
-  pollfd p[2] = {{signal_fd_, POLLIN, 0}, {control_fd_, POLLIN, 0}};
+  const int wanted = reports_.all_sent() ? POLLIN : POLLIN | POLLOUT;
+  pollfd p[2] = {{signal_fd_, POLLIN, 0}, {control_fd_, static_cast<short>(wanted), 0}};
   poll(p, 2, timeout_ms);
+  if ((p[1].revents & POLLOUT) != 0)
+    reports_.send(control_fd_);
   if ((p[1].revents & POLLHUP) != 0 && (p[1].revents & POLLIN) == 0) {
     close(control_fd_); // the recorder is gone; SIGCHLD tells
     control_fd_ = -1;

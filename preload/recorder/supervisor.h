@@ -19,6 +19,7 @@
 #include <sys/types.h>
 
 #include "control_channel.h"
+#include "status_reports.h"
 
 struct rusage;
 
@@ -88,6 +89,8 @@ class Supervisor {
   int signal_fd_ = -1;
   int witness_fd_ = -1;
   std::vector<Sighting> sightings_; // not asked for yet
+  StatusReports reports_;
+  uint64_t recorders_cpu_ns_ = 0; // of those that died
   uint64_t last_spawn_ns_ = 0;
   uint64_t scanning_until_ns_ = 0; // the recorder is waited for until then: put off while it scans for leaks
   bool application_over_ = false;

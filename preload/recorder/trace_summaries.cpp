@@ -295,7 +295,7 @@ bool ProcessRecording::write_recorder_stats() {
   RecorderStatsPayload p{};
   p.payload_header_bytes = sizeof(p);
   p.restarts = shop_.restarts;
-  p.cpu_ns = ns(usage.ru_utime) + ns(usage.ru_stime);
+  p.cpu_ns = shop_.cpu_before_ns + ns(usage.ru_utime) + ns(usage.ru_stime);
   p.peak_rss_bytes = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
   p.events = tally_.events;
   p.raw_bytes = raw_bytes_;

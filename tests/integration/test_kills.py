@@ -1,5 +1,6 @@
 """Whatever kills the program, the recorder or both: the record holds every event up to the last completed call."""
 import os
+import re
 import signal
 import struct
 import sys
@@ -149,6 +150,101 @@ class Kills(RunningTest):
         info = analyze("info", self.trace)
         self.assertTrue(info["running"])
         self.assertFalse(info["complete"])
+
+
+class Successors(RunningTest):
+    """What a recorder knew of the whole run, its successor knows too."""
+
+    def start_tree(self, script, *options):
+        self.traces = self.scratch / "traces"
+        self.traces.mkdir()
+        self.start_recording("-o", self.traces / "%p.hlt", *options, "--", "sh", "-c", script, "sh", self.scratch,
+                             program("ends_somehow"))
+
+    def wait_until(self, what, condition):
+        deadline = time.monotonic() + 60
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, what)
+            time.sleep(0.01)
+
+    def infos(self):
+        return [analyze("info", path) for path in self.traces.glob("*.hlt")]
+
+    def kill_recorder(self):
+        recorder = recorder_below(self.process.pid)
+        os.kill(recorder, signal.SIGKILL)
+
+        def another_there():
+            below = processes_below(self.process.pid)
+            return any(name == RECORDER_NAME and pid != recorder for pid, name in below.items())
+        self.wait_until("nobody succeeds the recorder", another_there)
+
+    def test_images_and_losses_of_a_predecessor_count(self):
+        counts, go = self.scratch / "counts", self.scratch / "go"
+        counts.write_bytes(bytes(4096))
+        self.start_tree("""
+            "$2" "$1/counts" exit 1152921504606846976
+            touch "$1/first"
+            until [ -e "$1/go" ]; do sleep 0.02; done""", "--pool-size=1", "--on-overload=drop")
+
+        def calls():
+            return struct.unpack_from("<Q", counts.read_bytes(), 8)[0]
+        self.wait_until("the program does not start", lambda: calls() > 1000)
+        recorder = recorder_below(self.process.pid)
+        os.kill(recorder, signal.SIGSTOP)
+        last = calls() + 200000
+        with open(counts, "r+b") as file:
+            file.seek(24)
+            file.write(struct.pack("<Q", last))
+        self.wait_until("the program does not end", (self.scratch / "first").exists)
+        os.kill(recorder, signal.SIGCONT)
+
+        def closed():
+            return any(info["command"].startswith(str(program("ends_somehow"))) and info["complete"] for info in self.infos())
+        self.wait_until("its trace is not closed", closed)
+        self.kill_recorder()
+        time.sleep(0.2)
+        self.kill_recorder()
+        go.touch()
+        self.assertEqual(self.wait(), 0, self.errors)
+        infos = self.infos()
+        lost = sum(info["lost"]["events"] for info in infos)
+        self.assertGreater(lost, 10000)
+        said = re.sub(r"(?<=\d)\s(?=\d)", "", self.errors.decode())
+        self.assertIn(f"recorder restarted 2 times   lost {lost}", said)
+        self.assertIn(f"; {len(infos)} process images", said)
+        root = [info for info in infos if info["root"]]
+        self.assertEqual([info["recorder"]["restarts"] for info in root], [2])
+
+    def test_ends_that_a_stopped_recorder_could_not_be_told_of(self):
+        os.mkfifo(self.scratch / "gate")
+        orphans = 200
+        self.start_tree(f"""
+            i=0
+            while [ $i -lt {orphans} ]; do
+                (sh -c 'read line < "$1/gate"; exit $2' orphan "$1" $((i % 100)) &)
+                i=$((i + 1))
+            done
+            touch "$1/started"
+            until [ -e "$1/go" ]; do sleep 0.02; done
+            exit 77""", "--pool-size=64")
+        self.wait_until("they do not start", (self.scratch / "started").exists)
+        time.sleep(0.5)
+        recorder = recorder_below(self.process.pid)
+        os.kill(recorder, signal.SIGSTOP)
+        with open(self.scratch / "gate", "w"):
+            pass
+        (self.scratch / "go").touch()
+        self.wait_until("they do not end", lambda: "sh" not in processes_below(self.process.pid).values())
+        os.kill(recorder, signal.SIGCONT)
+        self.assertEqual(self.wait(), 77, self.errors)
+        ends = [info["ended"] for info in self.infos() if info["arguments"][3:4] == ["orphan"]]
+        self.assertEqual(sorted(end["code"] for end in ends), sorted(i % 100 for i in range(orphans)))
+        # The kernel's figures, which only a parent is told.
+        self.assertEqual([end for end in ends if end["peak_rss_bytes"] == 0], [])
+        root = [info["ended"] for info in self.infos() if info["root"]]
+        self.assertEqual([end["code"] for end in root], [77])
+        self.assertGreater(root[0]["peak_rss_bytes"], 0)
 
 
 if __name__ == "__main__":
