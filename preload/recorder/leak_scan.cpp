@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -52,6 +53,16 @@ std::string uuid_text(const uint8_t (&uuid)[16]) {
   for (const uint8_t byte : uuid)
     text += fmt::format("{:02x}", byte);
   return text;
+}
+
+// Why the scanner ended: it lives under the limits that the program was started with.
+std::string killed_text(int signal) {
+  const std::string text = fmt::format("the scanner was killed by signal {}", signal);
+  rlimit limit{};
+  if ((signal != SIGKILL && signal != SIGXCPU) || getrlimit(RLIMIT_CPU, &limit) != 0 ||
+      limit.rlim_cur == RLIM_INFINITY)
+    return text;
+  return text + fmt::format("; its CPU time is limited to {} s (ulimit -t)", limit.rlim_cur);
 }
 
 void wake_all(std::atomic<uint32_t>& word) {
@@ -378,8 +389,7 @@ void LeakScans::listen(ProcessRecording& r, Job& job, uint64_t now_ns) {
          fmt::format("given up after {} s", (now_ns - job.started_ns) / 1'000'000'000));
   else if (reaped < 0 || !WIFEXITED(status))
     fail(r, job, ScanFailure::scanner_failed,
-         reaped > 0 ? fmt::format("the scanner was killed by signal {}", WTERMSIG(status))
-                    : "the scanner is gone");
+         reaped > 0 ? killed_text(WTERMSIG(status)) : "the scanner is gone");
   else if (WEXITSTATUS(status) != 0)
     fail(r, job, ScanFailure::scanner_failed,
          fmt::format("the scanner ended with status {}", WEXITSTATUS(status)));

@@ -82,20 +82,26 @@ bool prepare_output(const RecordOptions& o, RunPlace& place, std::string& why) {
   const size_t slash = o.output.find_last_of('/');
   const std::string parent = slash == std::string::npos ? "." : slash == 0 ? "/" : o.output.substr(0, slash);
   const std::string name = slash == std::string::npos ? o.output : o.output.substr(slash + 1);
+  struct stat info;
+  if (name.empty() || (stat(o.output.c_str(), &info) == 0 && S_ISDIR(info.st_mode))) {
+    const std::string directory = name.empty() ? parent : o.output;
+    why = fmt::format("-o {} names a directory; -o {}/%p.hlt makes traces in it, --output-dir {} a new "
+                      "directory in it",
+                      o.output, directory == "/" ? "" : directory, directory);
+    return false;
+  }
   place.directory = absolute(parent);
-  if (place.directory.empty() || name.empty()) {
-    why = fmt::format("cannot write {}: {}", o.output,
-                      name.empty() ? "it is a directory" : std::strerror(errno));
+  if (place.directory.empty()) {
+    why = fmt::format("cannot write {}: {}", o.output, std::strerror(errno));
     return false;
   }
   place.output = (place.directory == "/" ? "" : place.directory) + "/" + name;
   if (place.output.find("%p") != std::string::npos)
     return true; // a pid's name is taken when the pid is known
-  struct stat info;
   if (lstat(place.output.c_str(), &info) != 0)
     return true;
   if (!S_ISREG(info.st_mode) && !S_ISLNK(info.st_mode)) {
-    why = place.output + " exists and is no regular file";
+    why = fmt::format("cannot write {}: it exists and is no regular file", place.output);
     return false;
   }
   if (S_ISREG(info.st_mode) && info.st_size == 0)

@@ -95,7 +95,17 @@ class Refused(Disks):
 
     def test_output_that_is_a_directory(self):
         recorded = run([HEAPLEDGER, "record", "-o", self.disk, "--", program("random_calls"), "2000"])
-        self.assert_unrecorded(recorded, b".*/disk exists and is no regular file")
+        self.assert_unrecorded(recorded, b"-o (.*/disk) names a directory; -o \\1/%p.hlt makes traces in it, .*")
+
+    def test_output_that_would_be_a_directory(self):
+        recorded = run([HEAPLEDGER, "record", "-o", f"{self.disk}/new/", "--", program("random_calls"), "2000"])
+        self.assert_unrecorded(recorded, b"-o (.*/disk/new)/ names a directory; -o \\1/%p.hlt makes .*")
+
+    def test_output_that_is_no_file(self):
+        pipe = self.scratch / "pipe"
+        os.mkfifo(pipe)
+        recorded = run([HEAPLEDGER, "record", "-o", pipe, "--", program("random_calls"), "2000"])
+        self.assert_unrecorded(recorded, b"cannot write .*/pipe: it exists and is no regular file")
 
     def test_quota_that_no_session_file_fits(self):
         recorded = run([HEAPLEDGER, "record", "-o", self.scratch / "t.hlt", "--", program("random_calls"), "2000"],
