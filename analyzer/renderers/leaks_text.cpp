@@ -336,7 +336,7 @@ std::string leaks_line(const LeaksAnswer& answer, const TextStyle& style) {
     return "";
   const std::vector<LeakGroup>& groups = answer.study.groups;
   const BlockSum lost = lost_of(report);
-  std::string text = lost.blocks == 0 ? "nothing lost" : "lost " + sum_text(lost, style);
+  std::string text = lost.blocks == 0 ? "no leaks found" : "lost " + sum_text(lost, style);
   if (const BlockSum& possible = report.of(LeakClass::possible); possible.blocks != 0)
     text += ", possibly " + sum_text(possible, style);
   const std::string reachable = ", reachable " + human_bytes(report.of(LeakClass::reachable).bytes, style);

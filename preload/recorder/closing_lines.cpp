@@ -71,7 +71,7 @@ std::string leaks_text(const ControlMessage& m) {
   const std::string lost = part(LeakClass::definite, "lost (definitely)") +
                            part(LeakClass::indirect, "with them") +
                            part(LeakClass::possible, "possibly lost");
-  return fmt::format("{}kept {}\n", lost.empty() ? "nothing lost, " : lost, bytes_text(m.class_bytes[3]));
+  return fmt::format("{}kept {}\n", lost.empty() ? "no leaks found, " : lost, bytes_text(m.class_bytes[3]));
 }
 
 } // namespace

@@ -57,7 +57,7 @@ std::string uuid_text(const uint8_t (&uuid)[16]) {
 
 // Why the scanner ended: it lives under the limits that the program was started with.
 std::string killed_text(int signal) {
-  const std::string text = fmt::format("the scanner was killed by signal {}", signal);
+  std::string text = fmt::format("the scanner was killed by signal {}", signal);
   rlimit limit{};
   if ((signal != SIGKILL && signal != SIGXCPU) || getrlimit(RLIMIT_CPU, &limit) != 0 ||
       limit.rlim_cur == RLIM_INFINITY)
