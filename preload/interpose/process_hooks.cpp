@@ -166,6 +166,27 @@ class ExecScope {
 
 } // namespace
 
+extern "C" int hl_call_with_words(void* function, const uint64_t* registers, const uint64_t* stack,
+                                  size_t count); // entry_x86_64.S
+
+namespace {
+
+// The arguments of the execl family: path, words, null, and `after` words more.
+int exec_words(void* function, const uint64_t* registers, const uint64_t* stack, size_t after,
+               const EntryRegisters& caller) {
+  constexpr size_t kInRegisters = 6;
+  size_t words = 1;
+  while ((words < kInRegisters ? registers[words] : stack[words - kInRegisters]) != 0)
+    ++words;
+  words += 1 + after;
+  ExecScope scope(reinterpret_cast<const char*>(registers[0]), caller);
+  const int result =
+      hl_call_with_words(function, registers, stack, words > kInRegisters ? words - kInRegisters : 0);
+  return scope.failed(result, errno);
+}
+
+} // namespace
+
 HL_BODY pid_t hl_hook_fork(const EntryRegisters* caller) {
   return fork_body(real(g_real.fork), *caller);
 }
@@ -244,6 +265,26 @@ HL_BODY int hl_hook_fexecve(int fd, char* const argv[], char* const envp[], cons
   ExecScope scope(nullptr, *caller);
   const int result = real_as<decltype(fexecve)>(real(g_real.fexecve))(fd, argv, envp);
   return scope.failed(result, errno);
+}
+
+HL_BODY int hl_hook_execveat(int directory, const char* path, char* const argv[], char* const envp[],
+                             int flags, const EntryRegisters* caller) {
+  ExecScope scope(path, *caller);
+  const int result = real_as<int(int, const char*, char* const[], char* const[], int)>(real(g_real.execveat))(
+      directory, path, argv, envp, flags);
+  return scope.failed(result, errno);
+}
+
+HL_BODY int hl_hook_execl(const uint64_t* registers, const uint64_t* stack, const EntryRegisters* caller) {
+  return exec_words(real(g_real.execl), registers, stack, 0, *caller);
+}
+
+HL_BODY int hl_hook_execlp(const uint64_t* registers, const uint64_t* stack, const EntryRegisters* caller) {
+  return exec_words(real(g_real.execlp), registers, stack, 0, *caller);
+}
+
+HL_BODY int hl_hook_execle(const uint64_t* registers, const uint64_t* stack, const EntryRegisters* caller) {
+  return exec_words(real(g_real.execle), registers, stack, 1, *caller);
 }
 
 HL_BODY void hl_hook_exit(int status, const EntryRegisters* caller) {

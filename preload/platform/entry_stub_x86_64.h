@@ -81,3 +81,41 @@
   .cfi_endproc
   .size \symbol, . - \symbol
   .endm
+
+/* The same for a function of a list of words: the body gets the six that are in registers, the ones on the stack,
+ * and the caller's registers. */
+#define HL_WORDS 48
+  .macro HL_STUB_WORDS symbol, body, aside, real
+  .globl \symbol
+  .type \symbol, @function
+  .p2align 4
+\symbol:
+  .cfi_startproc
+  endbr64
+  cmpb $0, \aside(%rip)
+  jne 2f
+3:
+  HL_SNAPSHOT
+  subq $HL_WORDS, %rsp
+  .cfi_adjust_cfa_offset HL_WORDS
+  movq %rdi, 0(%rsp)
+  movq %rsi, 8(%rsp)
+  movq %rdx, 16(%rsp)
+  movq %rcx, 24(%rsp)
+  movq %r8, 32(%rsp)
+  movq %r9, 40(%rsp)
+  movq %rsp, %rdi
+  leaq HL_WORDS+HL_STACK+8(%rsp), %rsi
+  leaq HL_WORDS+HL_REGISTERS(%rsp), %rdx
+  call \body
+  addq $HL_WORDS+HL_STACK, %rsp
+  .cfi_adjust_cfa_offset -HL_WORDS-HL_STACK
+  ret
+2:
+  movq \real(%rip), %r11
+  testq %r11, %r11
+  jz 3b
+  jmp *%r11
+  .cfi_endproc
+  .size \symbol, . - \symbol
+  .endm

@@ -12,8 +12,48 @@
 #define HL_HOOK_BESIDE(symbol, arguments, companion) \
   HL_STUB symbol, hl_hook_##symbol, arguments, , hl_aside_##symbol, _ZN2hl6g_realE+8*row ; \
   .set row, row + 1 ;
+#define HL_HOOK_WORDS(symbol) \
+  HL_STUB_WORDS symbol, hl_hook_##symbol, hl_stands_aside, _ZN2hl6g_realE+8*row ; \
+  .set row, row + 1 ;
 #include "interpose/hooks.def"
 #undef HL_HOOK
+
+/* int hl_call_with_words(void* function, const uint64_t registers[6], const uint64_t* stack, size_t count): calls it
+ * with six words in registers and `count` more on the stack. */
+  .globl hl_call_with_words
+  .hidden hl_call_with_words
+  .type hl_call_with_words, @function
+  .p2align 4
+hl_call_with_words:
+  .cfi_startproc
+  endbr64
+  pushq %rbp
+  .cfi_def_cfa_offset 16
+  .cfi_offset rbp, -16
+  movq %rsp, %rbp
+  .cfi_def_cfa_register rbp
+  movq %rdi, %r11
+  movq %rsi, %r10
+  movq %rdx, %rsi
+  leaq 1(%rcx), %rax
+  andq $-2, %rax
+  shlq $3, %rax
+  subq %rax, %rsp
+  movq %rsp, %rdi
+  rep movsq
+  movq 0(%r10), %rdi
+  movq 8(%r10), %rsi
+  movq 16(%r10), %rdx
+  movq 24(%r10), %rcx
+  movq 32(%r10), %r8
+  movq 40(%r10), %r9
+  xorl %eax, %eax
+  call *%r11
+  leave
+  .cfi_def_cfa rsp, 8
+  ret
+  .cfi_endproc
+  .size hl_call_with_words, . - hl_call_with_words
 
 /* vfork returns twice on one frame, so nothing of ours may stand on the stack when it runs: note the event,
  * then jump. The pointer is resolved by hl_before_vfork, which returns it. */

@@ -97,7 +97,8 @@ std::string closing_lines(const ClosingFacts& f) {
   if (m.waits != 0)
     out += fmt::format(", waited {}", duration_text(m.waited_ns));
   if (f.recorder_restarts != 0)
-    out += fmt::format(", recorder restarted {} times", f.recorder_restarts);
+    out += fmt::format(", recorder restarted {} time{}", f.recorder_restarts,
+                       f.recorder_restarts == 1 ? "" : "s");
   out += fmt::format("   lost {}", count_text(m.lost));
   if (m.lost_disk_full != 0)
     out += fmt::format(" ({} because the trace could not be written: {})", count_text(m.lost_disk_full),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
-from harness import HEAPLEDGER, analyze, as_root, pretend_to_be, program, run, sites_through, total
+from harness import HEAPLEDGER, analyze, as_root, dump_lines, pretend_to_be, program, run, sites_through, total
 
 
 def own_calls(trace, function="allocate"):
@@ -163,6 +163,13 @@ class ExecChains(harness.TestCase):
             self.assertEqual(own_calls(trace, "allocate_as_image"), (10 + 2 * number, 5 + number))
             self.assertEqual((info["ended"]["how"], info["ended"]["code"]), ("exec", -1) if number < 8 else ("exited", 0))
             self.assertEqual(info["parent_uuid"], images[number - 1][0]["uuid"] if number else None)
+            calls = [re.search(rb' kind=(exec\w*)(?: path=("[^"]*"))?', line) for line in dump_lines(trace)]
+            nowhere = ("exec", '"/nonexistent/program"')
+            failing = [nowhere, ("exec_failed", None), ("exec", '"no-such-program-anywhere"'), ("exec_failed", None),
+                       nowhere, ("exec_failed", None)]
+            program_path = '""' if number == 7 else f'"{program("exec_chain")}"'
+            self.assertEqual([tuple(word and word.decode() for word in call.groups()) for call in calls if call],
+                             failing + ([("exec", program_path)] if number < 8 else []), number)
         self.assertEqual(images[8][1], recorded.trace, "-o names the last image of the root")
 
     def test_no_follow_takes_ours_alone_out_of_the_childrens_environment(self):
