@@ -336,17 +336,26 @@ std::string leaks_line(const LeaksAnswer& answer, const TextStyle& style) {
     return "";
   const std::vector<LeakGroup>& groups = answer.study.groups;
   const BlockSum lost = lost_of(report);
-  std::string text = lost.blocks == 0 ? "no leaks found" : "lost " + sum_text(lost, style);
-  if (const BlockSum& possible = report.of(LeakClass::possible); possible.blocks != 0)
-    text += ", possibly " + sum_text(possible, style);
+  const std::string text = lost.blocks == 0 ? "no leaks found" : "lost " + sum_text(lost, style);
+  std::string possible, possible_bytes;
+  if (const BlockSum& sum = report.of(LeakClass::possible); sum.blocks != 0) {
+    possible = ", possibly " + sum_text(sum, style);
+    possible_bytes = ", possibly " + human_bytes(sum.bytes, style);
+  }
   const std::string reachable = ", reachable " + human_bytes(report.of(LeakClass::reachable).bytes, style);
-  std::string top;
-  if (!groups.empty() && groups.front().leak_class == LeakClass::definite)
-    top = "; top: " + human_bytes(groups.front().bytes(), style) + " " +
-          place_text(*groups.front().place, style);
-  // What is reachable is no news: it gives way to the rest.
-  text += display_width(text + reachable + top) <= style.width ? reachable + top : top;
-  return fit(text, style.width, style) + "\n";
+  std::string top, place, function;
+  if (!groups.empty() && groups.front().leak_class == LeakClass::definite) {
+    top = "; top: " + human_bytes(groups.front().bytes(), style) + " ";
+    place = place_text(*groups.front().place, style);
+    function = printable(short_function(groups.front().place->function));
+  }
+  // What is reachable is no news: it gives way to the rest, and the name of a place before other numbers.
+  for (const std::string& sums : {text + possible + reachable, text + possible, text + possible_bytes})
+    if (display_width(sums + top + place) <= style.width)
+      return sums + top + place + "\n";
+  const std::string numbers = text + possible_bytes + top;
+  const size_t used = display_width(numbers);
+  return numbers + fit(function, style.width > used ? style.width - used : 1, style) + "\n";
 }
 
 } // namespace hl

@@ -134,6 +134,13 @@ class RealScanner(harness.TestCase):
         self.assertRegex(recorded.stderr, rb"\nlost 11\.7 KiB in 12 blocks, .*; top: 11\.7 KiB lose ")
         self.assertIn(b"  heapledger leaks ", recorded.stderr)
 
+    def test_a_name_too_long_for_the_closing_line_gives_way_to_the_numbers(self):
+        recorded = run([harness.HEAPLEDGER, "record", "-o", self.scratch / "t.hlt", "--", program("long_name")])
+        line = [line for line in recorded.stderr.decode().splitlines() if line.startswith("lost ")][0]
+        self.assertRegex(line, r"\Alost 4\.88 KiB in 5 blocks; top: 4\.88 KiB "
+                               r"lose_in_a_function_whose_name_is\w*…\w*cut_it_short\Z")
+        self.assertLessEqual(len(line), 100)
+
 
 class Trouble(Scans):
     def test_a_scanner_that_fails_changes_nothing_for_the_program(self):
