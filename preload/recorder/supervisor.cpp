@@ -19,6 +19,7 @@
 #include <fmt/format.h>
 
 #include "own_descriptors.h"
+#include "process_watch.h"
 
 namespace hl {
 
@@ -69,6 +70,15 @@ void leave_descriptors_to_application() {
     close(nothing);
 }
 
+bool is_stopped(pid_t pid) {
+  constexpr int kState = 3;
+  const std::string state = stat_field(static_cast<uint32_t>(pid), kState);
+  return state == "T" || state == "t"; // t: and somebody traces it
+}
+
+// The witness is asked by these, and tells by the first what it has got so far.
+const int kMarker = SIGRTMAX, kWatch = SIGRTMAX - 1;
+
 [[noreturn]] void be_witness(int out, pid_t supervisor) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != supervisor)
@@ -81,10 +91,19 @@ void leave_descriptors_to_application() {
   });
   sigset_t all;
   sigfillset(&all);
+  pid_t watched = 0; // the application, while the supervisor stands still with it
   for (;;) {
     siginfo_t info;
-    if (sigwaitinfo(&all, &info) < 0)
+    constexpr timespec kLookAgain{0, 5'000'000};
+    if ((watched == 0 ? sigwaitinfo(&all, &info) : sigtimedwait(&all, &info, &kLookAgain)) < 0) {
+      if (watched != 0 && is_stopped(supervisor) && !is_stopped(watched))
+        kill(supervisor, SIGCONT);
       continue;
+    }
+    if (info.si_signo == kWatch && info.si_code == SI_QUEUE && info.si_pid == supervisor) {
+      watched = info.si_value.sival_int;
+      continue;
+    }
     const Sighting seen{info.si_signo, info.si_code <= 0 ? info.si_pid : 0};
     if (write(out, &seen, sizeof(seen)) != sizeof(seen))
       _exit(0);
@@ -301,12 +320,15 @@ void Supervisor::read_control() {
   }
 }
 
+// While we are stopped the witness sees to it that we go on when the application does.
+bool Supervisor::be_woken_by_witness(bool wanted) {
+  return witness_ > 0 && sigqueue(witness_, kWatch, {.sival_int = wanted ? application_ : 0}) == 0;
+}
+
 void Supervisor::stop_with_application() {
+  be_woken_by_witness(true);
   kill(getpid(), SIGSTOP);
-  // Continued. The shell continues the whole group; somebody who continued us alone means the application.
-  siginfo_t info{};
-  if (waitid(P_PID, static_cast<id_t>(application_), &info, WCONTINUED | WNOHANG) == 0 && info.si_pid == 0)
-    kill(application_, SIGCONT);
+  be_woken_by_witness(false);
 }
 
 void Supervisor::reap() {
@@ -315,9 +337,10 @@ void Supervisor::reap() {
   pid_t pid;
   while ((pid = wait4(-1, &status, WNOHANG | WUNTRACED, &usage)) > 0) {
     if (WIFSTOPPED(status)) {
-      // Only what a shell's job control stops is a shell's to continue.
+      // What a shell's job control stops, the shell continues. Whatever else: if somebody can wake us.
       const int by = WSTOPSIG(status);
-      if (pid == application_ && (by == SIGTSTP || by == SIGTTIN || by == SIGTTOU) && has_terminal())
+      const bool by_shell = (by == SIGTSTP || by == SIGTTIN || by == SIGTTOU) && has_terminal();
+      if (pid == application_ && (by_shell || (witness_ > 0 && is_stopped(application_))))
         stop_with_application();
       continue;
     }
@@ -365,7 +388,7 @@ bool Supervisor::group_got(int signal, pid_t sender) {
   // The kernel signals a group one by one; we may be quicker than it reaches the witness.
   const timespec moment{0, 1'000'000};
   nanosleep(&moment, nullptr);
-  if (sigqueue(witness_, SIGRTMAX, {}) != 0)
+  if (sigqueue(witness_, kMarker, {}) != 0)
     return false;
   const uint64_t until = monotonic_ns() + 500 * kMs;
   for (bool marked = false; !marked && monotonic_ns() < until;) {
@@ -373,7 +396,7 @@ bool Supervisor::group_got(int signal, pid_t sender) {
     poll(&p, 1, 100);
     Sighting seen;
     while (read(witness_fd_, &seen, sizeof(seen)) == sizeof(seen)) {
-      if (seen.signal == SIGRTMAX && seen.sender == getpid())
+      if (seen.signal == kMarker && seen.sender == getpid())
         marked = true;
       else if (seen.sender != 0 && sightings_.size() < 256) // 0: the terminal's, which nobody asks for
         sightings_.push_back(seen);
@@ -392,8 +415,8 @@ void Supervisor::pass_on(const siginfo_t& info) {
     hurry_ |= signal == SIGINT || signal == SIGTERM || signal == SIGHUP || signal == SIGQUIT;
     return;
   }
-  // The terminal signals the whole group; SIGCONT was for us, or the application has it already.
-  if (info.si_code > 0 || signal == SIGCONT || group_got(signal, info.si_pid))
+  // The terminal signals the whole group. The witness has let us alone go on, since the application does.
+  if (info.si_code > 0 || (signal == SIGCONT && info.si_pid == witness_) || group_got(signal, info.si_pid))
     return;
   if (info.si_pid != application_) {
     kill(application_, signal);

@@ -4,7 +4,8 @@
 // reaches it directly; we block every signal and pass on only what was sent to us alone. To tell the two
 // apart there is a witness: a child in the same group that also blocks everything and reports what it gets.
 // When the application stops (Ctrl-Z), we stop too, so that the shell takes the terminal back; `fg` continues
-// the group. We are a child subreaper: orphans of the application are reaped here.
+// the group, and the witness us when the application alone goes on. We are a child subreaper: orphans of the
+// application are reaped here.
 //
 // Nothing here may write to standard output or read standard input: both are the application's.
 #pragma once
@@ -77,6 +78,7 @@ class Supervisor {
   void read_control();
   void pass_on(const siginfo_t& signal);
   bool group_got(int signal, pid_t sender);
+  bool be_woken_by_witness(bool wanted);
   void stop_with_application();
   void tell_recorder(ControlKind kind, pid_t pid, int status, const ::rusage* usage);
   void wait_for_events(int timeout_ms);

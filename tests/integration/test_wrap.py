@@ -184,6 +184,46 @@ class Signals(WrapCase):
         finished = run([harness.PYTHON, "-c", started, self.wrap, "-q", "--", harness.PYTHON, "-c", queue], env=self.environment)
         self.assertEqual(finished.stdout, b"alive\n36 0\n", finished.explain())
 
+    def start_telling_its_pid(self, script):
+        process = subprocess.Popen([self.wrap, "-q", "--", harness.PYTHON, "-c",
+                                    "import os, signal, time; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]); "
+                                    "print(os.getpid(), flush=True)\n" + script],
+                                   env=self.environment, stdout=subprocess.PIPE)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.kill)
+        return process, int(process.stdout.readline())
+
+    def assert_seen_to_stop(self, process):
+        pid, status = os.waitpid(process.pid, os.WUNTRACED)
+        self.assertEqual((pid, os.WIFSTOPPED(status) and os.WSTOPSIG(status)), (process.pid, signal.SIGSTOP))
+
+    def test_who_started_it_sees_it_stop_and_lets_it_go_on(self):
+        process, _ = self.start_telling_its_pid("os.kill(os.getpid(), signal.SIGSTOP); print('on', flush=True); os._exit(7)")
+        self.assert_seen_to_stop(process)
+        process.send_signal(signal.SIGCONT)
+        self.assertEqual((process.stdout.readline(), process.wait(60)), (b"on\n", 7))
+
+    def test_somebody_else_stops_it_and_lets_it_go_on(self):
+        process, pid = self.start_telling_its_pid("while not signal.sigtimedwait([signal.SIGTERM], 9): pass\nos._exit(8)")
+        for _ in range(10):
+            os.kill(pid, signal.SIGSTOP)
+            self.assert_seen_to_stop(process)
+            os.kill(pid, signal.SIGCONT)
+            self.assertTrue(os.WIFCONTINUED(os.waitpid(process.pid, os.WCONTINUED)[1]))
+        for _ in range(1000):
+            os.kill(pid, signal.SIGSTOP)
+            os.kill(pid, signal.SIGCONT)
+        process.send_signal(signal.SIGCONT)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(60), 8)
+
+    def test_killed_while_it_is_stopped(self):
+        process, pid = self.start_telling_its_pid("time.sleep(1000)")
+        os.kill(pid, signal.SIGSTOP)
+        self.assert_seen_to_stop(process)
+        os.kill(pid, signal.SIGKILL)
+        self.assertEqual(process.wait(60), 128 + signal.SIGKILL)
+
     def test_the_end_of_who_started_it(self):
         """PR_SET_PDEATHSIG, which also a signal that cannot be passed on may be."""
         for number in (signal.SIGTERM, signal.SIGKILL):
