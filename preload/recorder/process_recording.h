@@ -76,6 +76,8 @@ class ProcessRecording {
   bool is_root() const { return is_root_; }
   // When the shim attached, by the recorder's clocks.
   const ClockPair& started() const { return started_; }
+  // Whether that is known to be so.
+  bool clocks_agree() const { return clocks_agree_; }
   const Tally& tally() const { return tally_; }
   Tally& tally() { return tally_; }
   TraceFile* trace() { return trace_.get(); }

@@ -101,6 +101,7 @@ bool Recorder::pass() {
   if (now_ns_ >= next_end_check_ns_) {
     notice_ends();
     next_end_check_ns_ = now_ns_ + 2 * kMs;
+    many_messages_since_ns_ = 0;
     // After all that ended with the root were closed too.
     if (root_complete_)
       send_root_complete();
@@ -150,8 +151,12 @@ void Recorder::read_control() {
   if (closed)
     root_ended_ = true;
   // The channel was full, for we stood still: the supervisor has more ends to tell of, now that there is
-  // room.
-  if (received >= kManyMessages)
+  // room. Or there are so many ends: then these cannot wait for long.
+  if (received < kManyMessages)
+    return;
+  if (many_messages_since_ns_ == 0)
+    many_messages_since_ns_ = now_ns_;
+  if (now_ns_ - many_messages_since_ns_ < 100 * kMs)
     next_end_check_ns_ = now_ns_ + 20 * kMs;
 }
 
@@ -395,7 +400,8 @@ ProcessEnd Recorder::end_of(ProcessRecording& recording, bool replaced_by_exec) 
   };
   // Not of one that had the pid before.
   if (const auto it = reaped_.find(recording.watch().pid());
-      it != reaped_.end() && it->second.at_ns >= recording.started().monotonic_ns) {
+      it != reaped_.end() &&
+      (!recording.clocks_agree() || it->second.at_ns >= recording.started().monotonic_ns)) {
     set_status(it->second.status);
     // Of the whole process: its last image's, then.
     if (!replaced_by_exec) {

@@ -97,7 +97,8 @@ class Recorder {
   ProcessorChoice processor_;
   uint64_t started_ns_ = 0;
   uint64_t now_ns_ = 0, next_drain_ns_ = 0, next_housekeeping_ns_ = 0, next_search_ns_ = 0,
-           next_end_check_ns_ = 0, next_scan_notice_ns_ = 0, next_mark_drain_ns_ = 0, idle_since_ns_ = 0;
+           next_end_check_ns_ = 0, many_messages_since_ns_ = 0, next_scan_notice_ns_ = 0,
+           next_mark_drain_ns_ = 0, idle_since_ns_ = 0;
   bool marks_wait_ = false; // of somebody, until next_mark_drain_ns_
   uint64_t sleep_ns_ = 1'000'000;
   uint64_t drained_bytes_ = 0;                  // of this pass

@@ -92,16 +92,20 @@ const int kMarker = SIGRTMAX, kWatch = SIGRTMAX - 1;
   sigset_t all;
   sigfillset(&all);
   pid_t watched = 0; // the application, while the supervisor stands still with it
+  uint32_t looks = 0;
   for (;;) {
     siginfo_t info;
-    constexpr timespec kLookAgain{0, 5'000'000};
-    if ((watched == 0 ? sigwaitinfo(&all, &info) : sigtimedwait(&all, &info, &kLookAgain)) < 0) {
+    // A stop may last for days: after a second it is looked at less often.
+    const timespec look_again{0, looks < 200 ? 5'000'000 : 50'000'000};
+    if ((watched == 0 ? sigwaitinfo(&all, &info) : sigtimedwait(&all, &info, &look_again)) < 0) {
+      looks++;
       if (watched != 0 && is_stopped(supervisor) && !is_stopped(watched))
         kill(supervisor, SIGCONT);
       continue;
     }
     if (info.si_signo == kWatch && info.si_code == SI_QUEUE && info.si_pid == supervisor) {
       watched = info.si_value.sival_int;
+      looks = 0;
       continue;
     }
     const Sighting seen{info.si_signo, info.si_code <= 0 ? info.si_pid : 0};
