@@ -9,10 +9,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <new>
+#include <optional>
 
 #include "scan/monotonic_time.h"
+#include "scan/process_status.h"
 
 namespace hl {
 namespace {
@@ -20,7 +23,7 @@ namespace {
 constexpr uint64_t kPage = kScanPageBytes;
 constexpr size_t kWindowPages = 4096;
 constexpr uint64_t kMs = 1'000'000;
-constexpr uint64_t kForkLimitNs = 10'000 * kMs, kAnswerLimitNs = 30'000 * kMs;
+constexpr uint64_t kForkLimitNs = 10'000 * kMs, kAnswerLimitNs = 30'000 * kMs, kSliceNs = 20 * kMs;
 // struct pthread of glibc, x86_64: it begins with a pointer to itself, has another one 16 bytes on, and the
 // thread's number further on, 0 once it has ended.
 constexpr uint64_t kSelfOffset = 16, kTidOffset = 720, kDescriptorAlignment = 64;
@@ -38,36 +41,28 @@ bool wait_for(std::atomic<uint32_t>& word, uint32_t wanted, const std::atomic<ui
       return true;
     if (failed.load(std::memory_order_acquire) != 0 || monotonic_ns() - began_ns > limit_ns)
       return false;
-    const timespec slice{0, static_cast<long>(20 * kMs)};
+    const timespec slice{0, static_cast<long>(kSliceNs)};
     ::syscall(SYS_futex, &word, FUTEX_WAIT, seen, &slice, nullptr, 0);
   }
 }
 
 } // namespace
 
-CopiedProcess::CopiedProcess(const std::string& session_path, const Uuid& trace_uuid)
-    : path_(session_path + kCopySuffix), pages_(kWindowPages) {
-  const std::string unfinished = path_ + ".new";
-  descriptor_ = ::open(unfinished.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  const bool room = descriptor_ >= 0 &&
-                    ::fallocate(descriptor_, 0, 0, static_cast<off_t>(kCopyDataOffset + kCopyDataBytes)) == 0;
-  void* const map = room
-                        ? ::mmap(nullptr, kCopyDataOffset, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_, 0)
-                        : MAP_FAILED;
-  if (map != MAP_FAILED) {
-    window_ = new (map) CopyWindow{};
-    window_->magic = kCopyMagic;
-    std::memcpy(window_->uuid, trace_uuid.data(), sizeof window_->uuid);
-  }
-  const bool shown = window_ != nullptr && ::rename(unfinished.c_str(), path_.c_str()) == 0;
-  const bool served = shown && wait_for(window_->ready, 1, window_->failed, kForkLimitNs);
-  ::unlink(shown ? path_.c_str() : unfinished.c_str()); // whoever serves it has it open
-  if (!served) {
+CopiedProcess::CopiedProcess(uint32_t pid, const std::string& session_path, const Uuid& trace_uuid,
+                             RecorderChannel& channel)
+    : pages_(kWindowPages) {
+  char path[kCopyPathBytes];
+  copy_window_path(path, session_path.c_str(), trace_uuid.data());
+  path_ = path;
+  make_window(pid, trace_uuid);
+  const std::string why = window_ == nullptr ? std::strerror(errno) : await_copy(channel);
+  ::unlink(path_.c_str()); // whoever serves it has it open
+  if (!why.empty()) {
     if (window_ != nullptr)
-      ::munmap(map, kCopyDataOffset);
+      ::munmap(static_cast<void*>(window_), kCopyDataOffset);
     if (descriptor_ >= 0)
       ::close(descriptor_);
-    throw ScanFailed(ScanFailure::refused, "no copy of it could be made to look at instead");
+    throw ScanFailed(ScanFailure::refused, "no copy of it could be made to look at instead (" + why + ")");
   }
   std::string text;
   std::vector<uint8_t> part(kCopyDataBytes);
@@ -76,6 +71,40 @@ CopiedProcess::CopiedProcess(const std::string& session_path, const Uuid& trace_
     text.append(reinterpret_cast<const char*>(part.data()), got);
   }
   maps_ = parse_maps(text);
+}
+
+void CopiedProcess::make_window(uint32_t pid, const Uuid& trace_uuid) {
+  // What a scanner that was killed left behind; nor would a link of somebody else's be followed.
+  ::unlink(path_.c_str());
+  descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (descriptor_ < 0 ||
+      ::fallocate(descriptor_, 0, 0, static_cast<off_t>(kCopyDataOffset + kCopyDataBytes)) != 0)
+    return;
+  // One that has given up its user's rights could not open it.
+  const std::optional<TaskStatus> status = task_status(pid, pid);
+  if (status && status->file_user != ::geteuid() && ::fchown(descriptor_, status->file_user, -1) != 0) {
+    // Then it says that it cannot.
+  }
+  void* const map = ::mmap(nullptr, kCopyDataOffset, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_, 0);
+  if (map == MAP_FAILED)
+    return;
+  window_ = new (map) CopyWindow{};
+  window_->magic = kCopyMagic;
+  std::memcpy(window_->uuid, trace_uuid.data(), sizeof window_->uuid);
+}
+
+std::string CopiedProcess::await_copy(RecorderChannel& channel) {
+  const uint64_t began_ns = monotonic_ns();
+  channel.ask_for_copy();
+  while (!wait_for(window_->ready, 1, window_->failed, kSliceNs)) {
+    if (const uint32_t error = window_->failed.load(std::memory_order_acquire); error != 0)
+      return std::string("fork: ") + std::strerror(static_cast<int>(error));
+    if (const int error = channel.copy_error(); error != 0)
+      return "the process cannot open " + path_ + ": " + std::strerror(error);
+    if (monotonic_ns() - began_ns > kForkLimitNs)
+      return "it did not answer within " + std::to_string(kForkLimitNs / kMs / 1000) + " s";
+  }
+  return "";
 }
 
 CopiedProcess::~CopiedProcess() {

@@ -13,14 +13,17 @@
 #include "scan/memory_image.h"
 #include "scan/page_runs.h"
 #include "scan/process_maps.h"
+#include "scan/recorder_channel.h"
 #include "scan/stopped_process.h"
 
 namespace hl {
 
 class CopiedProcess : public MemoryReader {
  public:
-  // Asks for the copy and waits until it is there. Throws ScanFailed (refused) if none comes.
-  CopiedProcess(const std::string& session_path, const Uuid& trace_uuid);
+  // Has process `pid` asked for the copy and waits until it is there. Throws ScanFailed (refused) if none
+  // comes.
+  CopiedProcess(uint32_t pid, const std::string& session_path, const Uuid& trace_uuid,
+                RecorderChannel& channel);
   ~CopiedProcess() override;
   CopiedProcess(const CopiedProcess&) = delete;
   CopiedProcess& operator=(const CopiedProcess&) = delete;
@@ -35,6 +38,9 @@ class CopiedProcess : public MemoryReader {
   uint64_t fork_ticks() const { return window_->fork_ticks == 0 ? UINT64_MAX : window_->fork_ticks; }
 
  private:
+  void make_window(uint32_t pid, const Uuid& trace_uuid);
+  // Why there is none; "": there is.
+  std::string await_copy(RecorderChannel& channel);
   uint64_t ask(CopyRequest kind, uint64_t address, uint64_t bytes);
   uint64_t fetch(CopyRequest kind, uint64_t address, uint8_t* to, uint64_t bytes);
   bool has_page(uint64_t page);

@@ -60,6 +60,9 @@ std::optional<TaskStatus> task_status(uint32_t pid, uint32_t tid) {
   if (status.own_tid == 0)
     status.own_tid = tid;
   status.tracer = static_cast<uint32_t>(number(field(text, "TracerPid:"), 10));
+  // Real, effective, saved, file system.
+  const std::string_view users = field(text, "Uid:");
+  status.file_user = static_cast<uint32_t>(number(users.substr(users.rfind('\t') + 1), 10));
   status.pending = number(field(text, "SigPnd:"), 16) | number(field(text, "ShdPnd:"), 16);
   status.blocked = number(field(text, "SigBlk:"), 16);
   status.ignored = number(field(text, "SigIgn:"), 16);

@@ -12,10 +12,11 @@ namespace hl {
 std::string read_small_file(const std::string& path);
 
 struct TaskStatus {
-  char state = '?';     // R S D Z X T t I
-  uint32_t own_tid = 0; // innermost number of NSpid
-  uint32_t tracer = 0;  // who traces it
-  uint64_t pending = 0; // signals, of the thread and of its process
+  char state = '?';       // R S D Z X T t I
+  uint32_t own_tid = 0;   // innermost number of NSpid
+  uint32_t tracer = 0;    // who traces it
+  uint32_t file_user = 0; // as whom it opens files
+  uint64_t pending = 0;   // signals, of the thread and of its process
   uint64_t blocked = 0;
   uint64_t caught = 0;  // have a handler
   uint64_t ignored = 0; // and sent all the same while it is traced

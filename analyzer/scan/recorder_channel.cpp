@@ -71,6 +71,8 @@ void RecorderChannel::take(const ScanMessage& message) {
     --unanswered_;
   if (message.kind == ScanMessageKind::sampled)
     sample_wanted_ = false;
+  if (message.kind == ScanMessageKind::no_copy)
+    copy_error_ = static_cast<int>(message.error);
 }
 
 void RecorderChannel::ask_for_sample(uint64_t ticks) {
@@ -85,6 +87,17 @@ void RecorderChannel::wait_for_sample() {
     if (receive(message, 1000))
       take(message);
   }
+}
+
+void RecorderChannel::ask_for_copy() {
+  send(ScanMessageKind::copy);
+}
+
+int RecorderChannel::copy_error() {
+  ScanMessage message;
+  while (receive(message, 0))
+    take(message);
+  return copy_error_;
 }
 
 void RecorderChannel::released(uint64_t pause_ns) {

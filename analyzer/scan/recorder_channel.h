@@ -22,6 +22,10 @@ class RecorderChannel {
   void ask_for_sample(uint64_t ticks);
   // Until it was read; gives up after ten seconds.
   void wait_for_sample();
+  // Has a thread that waits for the scan fork a copy; copy_error(): errno if it cannot, as far as it has said
+  // so.
+  void ask_for_copy();
+  int copy_error();
   // The process runs again, after it stood still for that long.
   void released(uint64_t pause_ns);
 
@@ -34,6 +38,7 @@ class RecorderChannel {
   int descriptor_;
   uint32_t unanswered_ = 0; // flushes
   bool sample_wanted_ = false;
+  int copy_error_ = 0;
   uint64_t last_sign_ns_ = 0;
 };
 

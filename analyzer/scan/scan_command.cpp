@@ -215,7 +215,8 @@ class Scan {
   void look_at_copy() {
     const uint64_t began_ns = monotonic_ns();
     patience_.emplace(arguments_.pid, arguments_.cause, kPauseLimitAtEndNs);
-    CopiedProcess copy(live_.trace().metadata().session_path, live_.trace().metadata().uuid);
+    CopiedProcess copy(arguments_.pid, live_.trace().metadata().session_path, live_.trace().metadata().uuid,
+                       channel_);
     if (is_end())
       prepare();
     channel_.flush();

@@ -1,7 +1,8 @@
 // How a forked copy of a process shows its memory to the leak scanner, where ptrace is refused: a file beside
-// the session file (its path + ".copy") that the scanner creates. A thread that waits for the scan looks for
-// it now and then, and forks; the copy runs nothing but the loop that serves this file
-// (preload/runtime/copy_server.cpp).
+// the session file (copy_window_path) that the scanner creates; the recorder then says so in the process's
+// slot (SessionProcess::copy_wanted). A thread that waits for the scan looks there now and then, and forks;
+// the copy runs nothing but the loop that serves this file (preload/runtime/copy_server.cpp). One that cannot
+// open it says so (copy_refused).
 //
 //   0       CopyWindow (one page): words of both sides, mapped by both
 //   4 KiB   kCopyDataBytes: what was asked for last. The copy write()s it there straight from the memory
@@ -14,11 +15,13 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+
+#include "heapledger/session_layout.h"
 
 namespace hl {
 
-inline constexpr char kCopySuffix[] = ".copy";
 inline constexpr uint64_t kCopyMagic = 0x3159504f434c48u; // "HLCOPY1"
 inline constexpr uint64_t kCopyDataOffset = 4096;
 inline constexpr uint64_t kCopyDataBytes = 4u << 20;
@@ -34,9 +37,7 @@ enum class CopyRequest : uint32_t {
 
 struct CopyWindow {
   uint64_t magic;
-  uint8_t uuid[16];            // of the trace of the process that is wanted
-  std::atomic<uint32_t> taken; // 1: a thread has found it and forks
-  uint32_t reserved0;
+  uint8_t uuid[16];             // of the trace of the process that is wanted
   uint64_t fork_ticks;          // when it forked; 0: the clock does not tell
   std::atomic<uint32_t> ready;  // 1: the copy serves (release); what follows it is filled in
   std::atomic<uint32_t> failed; // errno of what the copy could not do
@@ -53,5 +54,22 @@ struct CopyWindow {
   uint64_t answered_bytes; // from the start; fewer than asked for: the rest cannot be read
 };
 static_assert(sizeof(CopyWindow) <= kCopyDataOffset);
+
+inline constexpr size_t kCopyPathBytes = sizeof(SessionHeader::path) + 40;
+
+// "SESSION.copy-UUID", NUL-terminated: several processes may be scanned at once.
+inline void copy_window_path(char (&path)[kCopyPathBytes], const char* session_path, const uint8_t* uuid) {
+  constexpr char kSuffix[] = ".copy-", kDigits[] = "0123456789abcdef";
+  size_t at = 0;
+  for (; at + 1 < sizeof(SessionHeader::path) && session_path[at] != '\0'; ++at)
+    path[at] = session_path[at];
+  for (const char* c = kSuffix; *c != '\0'; ++c)
+    path[at++] = *c;
+  for (size_t i = 0; i < sizeof(CopyWindow::uuid); ++i) {
+    path[at++] = kDigits[uuid[i] >> 4];
+    path[at++] = kDigits[uuid[i] & 15];
+  }
+  path[at] = '\0';
+}
 
 } // namespace hl

@@ -322,6 +322,9 @@ struct SessionProcess {
   std::atomic<uint64_t> own_memory_unlisted;           // bytes that found no entry below
   std::atomic<uint64_t> own_memory[kOwnMemoryEntries]; // 0: free; ranges do not overlap
   std::atomic<uint32_t> counted; // CountedOfImage: what of it is in RunTotals; the recorder's alone
+  // heapledger/copy_window.h: 1, whoever waits at the desk is to fork a copy (release, after the file is
+  // there); errno of what stood in its way, for the recorder.
+  std::atomic<uint32_t> copy_wanted, copy_refused;
 };
 static_assert(sizeof(SessionProcess) <= kBlockBytes);
 

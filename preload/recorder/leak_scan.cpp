@@ -23,6 +23,7 @@
 
 #include <fmt/format.h>
 
+#include "heapledger/copy_window.h"
 #include "heapledger/own_program.h"
 #include "heapledger/scan_channel.h"
 #include "platform/clock.h"
@@ -53,6 +54,13 @@ std::string uuid_text(const uint8_t (&uuid)[16]) {
   for (const uint8_t byte : uuid)
     text += fmt::format("{:02x}", byte);
   return text;
+}
+
+// What a scanner that was killed leaves behind.
+void remove_copy_window(const SessionHeader& session, const SessionProcess& process) {
+  char path[kCopyPathBytes];
+  copy_window_path(path, session.path, process.uuid);
+  unlink(path);
 }
 
 // Why the scanner ended: it lives under the limits that the program was started with.
@@ -267,6 +275,10 @@ void LeakScans::take_up(ProcessRecording& r, uint64_t now_ns) {
   desk.pause_ns.store(0, std::memory_order_relaxed);
   if ((job.wanted & (kDeskScan | kDeskSample)) == 0)
     return conclude(r, job, nullptr);
+  // An earlier recorder's scanner may have got as far as that.
+  remove_copy_window(session_, r.process());
+  r.process_for_marks().copy_wanted.store(0, std::memory_order_relaxed);
+  r.process_for_marks().copy_refused.store(0, std::memory_order_relaxed);
   // An earlier recorder has let the process go on, and died before the result was written.
   if (desk.answered.load(std::memory_order_relaxed) != job.serial)
     return;
@@ -354,6 +366,9 @@ void LeakScans::listen(ProcessRecording& r, Job& job, uint64_t now_ns) {
       send(job.channel, &flushed, sizeof(flushed), MSG_NOSIGNAL | MSG_DONTWAIT);
     } else if (m.kind == ScanMessageKind::sample) {
       ask_sample(r, job, m.ticks);
+    } else if (m.kind == ScanMessageKind::copy) {
+      // Release: the file is there.
+      r.process_for_marks().copy_wanted.store(1, std::memory_order_release);
     } else if (m.kind == ScanMessageKind::released) {
       job.ran_again = job.sample == Job::Sample::asked && !job.told;
       job.pause_ns = m.pause_ns;
@@ -366,6 +381,13 @@ void LeakScans::listen(ProcessRecording& r, Job& job, uint64_t now_ns) {
     job.told = true;
     send(job.channel, &sampled, sizeof(sampled), MSG_NOSIGNAL | MSG_DONTWAIT);
   }
+  if (const uint32_t error = r.process_for_marks().copy_refused.exchange(0, std::memory_order_relaxed);
+      error != 0) {
+    ScanMessage refused;
+    refused.kind = ScanMessageKind::no_copy;
+    refused.error = error;
+    send(job.channel, &refused, sizeof(refused), MSG_NOSIGNAL | MSG_DONTWAIT);
+  }
   if (reaped == 0) {
     if (now_ns - job.heard_ns > settings_.longest_silence_ns && !job.killed) {
       job.killed = true;
@@ -375,6 +397,8 @@ void LeakScans::listen(ProcessRecording& r, Job& job, uint64_t now_ns) {
   }
   job.scanner = 0;
   running_--;
+  if (reaped < 0 || !WIFEXITED(status))
+    remove_copy_window(session_, r.process());
   job.ran_again |= job.sample == Job::Sample::asked && !job.told;
   std::string why;
   if (job.only_sample()) {

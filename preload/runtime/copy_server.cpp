@@ -141,26 +141,34 @@ void fork_copy(CopyWindow* window, int window_fd) {
     window->failed.store(child < 0 ? static_cast<uint32_t>(-child) : EAGAIN, std::memory_order_release);
 }
 
+// Nobody need wait for a copy.
+void refuse(int error) {
+  g_process.slot->copy_refused.store(static_cast<uint32_t>(error), std::memory_order_relaxed);
+  sys::futex_wake(&g_process.view.header()->space_waiters);
+}
+
 } // namespace
 
 void fork_copy_if_wanted() {
-  const char* const session = g_process.view.header()->path;
-  char path[sizeof SessionHeader::path + sizeof kCopySuffix];
-  const size_t bytes = strnlen(session, sizeof SessionHeader::path);
-  if (bytes == 0)
+  SessionProcess* const slot = g_process.slot;
+  // Acquire: the file is there. One thread alone forks.
+  if (slot->copy_wanted.load(std::memory_order_relaxed) == 0 ||
+      slot->copy_wanted.exchange(0, std::memory_order_acquire) == 0)
     return;
-  memcpy(path, session, bytes);
-  memcpy(path + bytes, kCopySuffix, sizeof kCopySuffix);
+  char path[kCopyPathBytes];
+  copy_window_path(path, g_process.view.header()->path, slot->uuid);
   const int fd = sys::open_file(path, O_RDWR);
   if (fd < 0)
-    return;
+    return refuse(-fd); // another user by now, or another root directory
   auto* const window = static_cast<CopyWindow*>(sys::map_file(fd, kCopyDataOffset, 0));
-  if (window != nullptr) {
+  if (window == nullptr) {
+    refuse(ENOMEM);
+  } else {
     expose_mapping(window, kCopyDataOffset);
-    // The scanner renames the file to this name when it is filled in.
-    if (window->magic == kCopyMagic && memcmp(window->uuid, g_process.slot->uuid, sizeof window->uuid) == 0 &&
-        window->taken.exchange(1, std::memory_order_acq_rel) == 0)
+    if (window->magic == kCopyMagic && memcmp(window->uuid, slot->uuid, sizeof window->uuid) == 0)
       fork_copy(window, fd);
+    else
+      refuse(EINVAL);
     expose_mapping(nullptr, 0);
     sys::unmap(window, kCopyDataOffset);
   }
