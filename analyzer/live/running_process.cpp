@@ -83,7 +83,10 @@ RunningProcess::~RunningProcess() {
 void RunningProcess::map_session(uint32_t pid) {
   struct stat info;
   if (::stat(("/proc/" + std::to_string(pid)).c_str(), &info) != 0)
-    throw NotRecorded("there is no " + process_words(pid));
+    throw NotRecorded(errno == ENOENT && (::kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM)
+                          ? "/proc hides " + process_words(pid) +
+                                " from you: it is not dumpable, or another user's; ask as root"
+                          : "there is no " + process_words(pid));
   const std::string directory = directory_with_memory(pid);
   std::ifstream maps(directory + "/maps");
   std::string line;

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 
 #include "scan/interrupted_call.h"
@@ -79,6 +80,10 @@ StoppedProcess::StoppedProcess(uint32_t pid) : pid_(pid) {
       wait_for_stops(kStopLimitNs);
     if (tasks_.empty() && ::access("/proc/self/stat", F_OK) != 0)
       throw ScanFailed(ScanFailure::scanner_failed, "there is no /proc here");
+    if (tasks_.empty() && ::access(("/proc/" + std::to_string(pid_)).c_str(), F_OK) != 0 &&
+        (::kill(static_cast<pid_t>(pid_), 0) == 0 || errno == EPERM))
+      throw ScanFailed(ScanFailure::refused, "/proc hides the process from us (it is mounted with hidepid, "
+                                             "and the program is not dumpable or has changed its user)");
     if (!exists())
       throw ScanFailed(ScanFailure::gone, "the process ended before it could be stopped");
   } catch (...) {

@@ -29,6 +29,11 @@ static_assert(sizeof(PidfdInfo) == 64);
 constexpr uint64_t kPidfdInfoExit = 1u << 3;
 constexpr unsigned long kPidfdGetInfo = _IOWR(0xff, 11, PidfdInfo);
 
+// One that we may not send signals to lives nonetheless.
+bool is_gone(uint32_t pid) {
+  return kill(static_cast<pid_t>(pid), 0) != 0 && errno == ESRCH;
+}
+
 } // namespace
 
 std::string stat_field(uint32_t pid, int number) {
@@ -78,7 +83,7 @@ ProcessWatch& ProcessWatch::operator=(ProcessWatch&& other) noexcept {
 void ProcessWatch::open(uint32_t pid, uint64_t born_before_ns) {
   pid_ = pid;
   fd_ = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
-  ended_ = fd_ < 0 && (pid == 0 || kill(static_cast<pid_t>(pid), 0) != 0);
+  ended_ = fd_ < 0 && (pid == 0 || is_gone(pid));
   // The descriptor is held while the start time is read: it cannot change between the two.
   if (!ended_ && born_before_ns != 0 && start_of(pid) > born_before_ns + kStartsApartNs)
     ended_ = true;
@@ -91,7 +96,7 @@ bool ProcessWatch::ended() {
     pollfd p{fd_, POLLIN, 0};
     ended_ = poll(&p, 1, 0) == 1;
   } else {
-    ended_ = kill(static_cast<pid_t>(pid_), 0) != 0;
+    ended_ = is_gone(pid_);
   }
   return ended_;
 }
@@ -113,8 +118,14 @@ std::optional<int> ProcessWatch::exit_status() const {
 
 bool ProcessWatch::has_thread(uint32_t tid) const {
   struct stat info;
-  const std::string path = "/proc/" + std::to_string(pid_) + "/task/" + std::to_string(tid);
-  return stat(path.c_str(), &info) == 0 || errno != ENOENT;
+  const std::string tasks = "/proc/" + std::to_string(pid_) + "/task";
+  const auto is_missing = [&info](const std::string& path) {
+    return stat(path.c_str(), &info) != 0 && errno == ENOENT;
+  };
+  if (!is_missing(tasks + "/" + std::to_string(tid)))
+    return true;
+  // All of a living process is missing where /proc hides it (hidepid=2).
+  return is_missing(tasks);
 }
 
 bool ProcessWatch::maps_file(const std::string& path) const {
