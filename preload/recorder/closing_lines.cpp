@@ -33,6 +33,10 @@ std::string bytes_text(uint64_t bytes) {
   return fmt::format("{:.{}f} {}", value, unit != 0 && value < 9.95 ? 1 : 0, kUnits[unit]);
 }
 
+const char* plural(uint64_t count) {
+  return count == 1 ? "" : "s";
+}
+
 // 12 034 567
 std::string count_text(uint64_t n) {
   std::string digits = std::to_string(n);
@@ -66,7 +70,7 @@ std::string leaks_text(const ControlMessage& m) {
     return m.class_blocks[i] == 0
                ? ""
                : fmt::format("{} in {} block{} {}, ", bytes_text(m.class_bytes[i]),
-                             count_text(m.class_blocks[i]), m.class_blocks[i] == 1 ? "" : "s", words);
+                             count_text(m.class_blocks[i]), plural(m.class_blocks[i]), words);
   };
   const std::string lost = part(LeakClass::definite, "lost (definitely)") +
                            part(LeakClass::indirect, "with them") +
@@ -97,8 +101,7 @@ std::string closing_lines(const ClosingFacts& f) {
   if (m.waits != 0)
     out += fmt::format(", waited {}", duration_text(m.waited_ns));
   if (f.recorder_restarts != 0)
-    out += fmt::format(", recorder restarted {} time{}", f.recorder_restarts,
-                       f.recorder_restarts == 1 ? "" : "s");
+    out += fmt::format(", recorder restarted {} time{}", f.recorder_restarts, plural(f.recorder_restarts));
   out += fmt::format("   lost {}", count_text(m.lost));
   if (m.lost_disk_full != 0)
     out += fmt::format(" ({} because the trace could not be written: {})", count_text(m.lost_disk_full),
@@ -112,9 +115,9 @@ std::string closing_lines(const ClosingFacts& f) {
   if (m.restarts != 0)
     out += fmt::format("{} events", count_text(m.events));
   else
-    out += fmt::format("{} allocations of {}, {} frees: {} block{} not freed", count_text(m.allocations),
-                       bytes_text(m.bytes_requested), count_text(m.frees), count_text(left),
-                       left == 1 ? "" : "s");
+    out += fmt::format("{} allocation{} of {}, {} free{}: {} block{} not freed", count_text(m.allocations),
+                       plural(m.allocations), bytes_text(m.bytes_requested), count_text(m.frees),
+                       plural(m.frees), count_text(left), plural(left));
   // The program waited for it: without a word that would pass for its own time.
   if (m.scan_ns >= 50'000'000 && m.scan_ns * 20 >= f.duration_ns)
     out += fmt::format("; leak scan {}", duration_text(m.scan_ns));
@@ -125,7 +128,7 @@ std::string closing_lines(const ClosingFacts& f) {
   if (m.unrecorded != 0)
     out += fmt::format("\n{} program{} could not be recorded after giving up rights (user or root "
                        "directory): {}{}",
-                       m.unrecorded, m.unrecorded == 1 ? "" : "s", m.unrecorded == 1 ? "" : "at last ",
+                       m.unrecorded, plural(m.unrecorded), m.unrecorded == 1 ? "" : "at last ",
                        printable_name(m.unrecorded_path));
   if (!has_trace)
     return out + fmt::format("\n{} could not be written: there is no trace\n", f.path);

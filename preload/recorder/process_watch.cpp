@@ -29,6 +29,12 @@ static_assert(sizeof(PidfdInfo) == 64);
 constexpr uint64_t kPidfdInfoExit = 1u << 3;
 constexpr unsigned long kPidfdGetInfo = _IOWR(0xff, 11, PidfdInfo);
 
+// May we read more of its /proc than everybody? Else its exit status stands there as 0, whatever it is.
+bool may_look_into(uint32_t pid) {
+  char link[64];
+  return readlink(("/proc/" + std::to_string(pid) + "/ns/pid").c_str(), link, sizeof link) > 0;
+}
+
 // One that we may not send signals to lives nonetheless.
 bool is_gone(uint32_t pid) {
   return kill(static_cast<pid_t>(pid), 0) != 0 && errno == ESRCH;
@@ -106,8 +112,11 @@ std::optional<int> ProcessWatch::exit_status() const {
   // In this order twice: its parent may ask in between.
   for (int attempt = 0; attempt < 2 && fd_ >= 0; attempt++) {
     constexpr int kState = 3, kExitCode = 52;
-    if (stat_field(pid_, kState) == "Z")
-      return std::atoi(stat_field(pid_, kExitCode).c_str());
+    if (stat_field(pid_, kState) == "Z") {
+      const int status = std::atoi(stat_field(pid_, kExitCode).c_str());
+      if (status != 0 || may_look_into(pid_))
+        return status;
+    }
     PidfdInfo info{};
     info.mask = kPidfdInfoExit;
     if (ioctl(fd_, kPidfdGetInfo, &info) == 0 && (info.mask & kPidfdInfoExit) != 0)

@@ -16,9 +16,9 @@ NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
 
 class Undumpable(harness.TestCase):
 
-    def record_without_ptrace(self, *command, directory=None):
+    def record_without_ptrace(self, *command, directory=None, leaks="all"):
         trace = (directory or self.scratch) / "t.hlt"
-        finished = run([*NO_PTRACE, HEAPLEDGER, "record", "--leaks", "all", "-o", trace, "--", program("undumpable"),
+        finished = run([*NO_PTRACE, HEAPLEDGER, "record", "--leaks", leaks, "-o", trace, "--", program("undumpable"),
                         *command])
         if finished.status == 77:
             self.skipTest("no right to do it")
@@ -65,6 +65,16 @@ class Undumpable(harness.TestCase):
     def test_the_copy_of_another_user(self):
         self.scratch.chmod(0o755)
         self.assertEqual(self.assert_copied(self.record_without_ptrace("user").trace)["definite"]["blocks"], 7)
+
+    @as_root
+    def test_how_another_users_children_ended(self):
+        """Of those /proc says 0, whatever it was."""
+        recorded = self.record_without_ptrace("ends", leaks="none")
+        ends = [analyze("info", trace)["ended"] for trace in recorded.children()]
+        self.assertEqual([(end["how"], end["code"]) for end in ends[:2]], [("exited", 0), ("exited", 3)])
+        # A signal's number is told to strangers since Linux 6.15, and before not at all.
+        self.assertNotEqual(ends[2]["how"], "exited")
+        self.assertIn(ends[2]["code"], (-1, 15))
 
     @as_root
     def test_who_cannot_open_the_copys_file_says_so(self):

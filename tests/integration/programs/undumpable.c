@@ -4,7 +4,10 @@
 //                   more, and 1 000 of each of four children
 //   children N      N children that leak 7 blocks of 70 bytes each and end at the same time
 //   user            becomes user 65534, leaks the same, and ends
+//   ends            children of user 65534 that exit with 0 and 3 and are killed by SIGTERM, and are not
+//                   asked for it (wait) for half a second each
 //   root DIRECTORY  makes that its root directory, leaks the same, and ends
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +59,22 @@ static void children(int count) {
   }
 }
 
+static void ends(void) {
+  for (int how = 0; how < 3; how++) {
+    const pid_t child = fork();
+    if (child == 0) {
+      if (setgid(65534) != 0 || setuid(65534) != 0)
+        _exit(77);
+      leak();
+      if (how == 2)
+        kill(getpid(), SIGTERM);
+      _exit(how == 1 ? 3 : 0);
+    }
+    usleep(500000);
+    waitpid(child, NULL, 0);
+  }
+}
+
 int main(int argc, char** argv) {
   const char* const what = argc > 1 ? argv[1] : "";
   prctl(PR_SET_DUMPABLE, 0);
@@ -63,6 +82,8 @@ int main(int argc, char** argv) {
     hidden();
   } else if (strcmp(what, "children") == 0 && argc > 2) {
     children(atoi(argv[2]));
+  } else if (strcmp(what, "ends") == 0) {
+    ends();
   } else if (strcmp(what, "user") == 0) {
     if (setgid(65534) != 0 || setuid(65534) != 0)
       return 77;
