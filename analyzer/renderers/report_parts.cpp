@@ -78,14 +78,16 @@ std::string headline(const HeapAnswer& answer, const TextStyle& style) {
 
 std::string unknown_part(const HeapAnswer& answer, const TextStyle& style) {
   const ReplayResult& result = answer.heap.result();
+  const TraceMetadata& metadata = answer.trace.metadata();
   std::vector<std::string> lines = caveats(answer.trace, answer.heap.lost, answer.heap.stream);
   if (result.unknown_frees != 0)
     lines.push_back(plural(result.unknown_frees, "free") +
-                    " of blocks whose allocation is not in the trace.");
+                    (metadata.header.fork_ticks != 0 && lines.empty()
+                         ? " of blocks that its parent allocated before the fork: they are in its trace."
+                         : " of blocks whose allocation is not in the trace."));
   if (result.implicit_frees != 0)
     lines.push_back(plural(result.implicit_frees, "allocation") +
                     " came where a block was live: its free was not seen, and it was taken as freed.");
-  const TraceMetadata& metadata = answer.trace.metadata();
   if (metadata.has_losses) {
     static constexpr std::pair<WalkEnd, const char*> kEnds[] = {
         {WalkEnd::no_rule, "at code without unwind information"},

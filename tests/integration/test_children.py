@@ -67,6 +67,15 @@ class Children(harness.TestCase):
         self.assertEqual(total(sites, "allocation_calls"), 50)
         self.assertEqual(sum(info["arguments"][1:2] == ["filler"] for info in infos.values()), 8)
 
+    def test_what_a_child_frees_of_its_parents_blocks_is_called_so(self):
+        code = ("import os\nblocks = [bytearray(9000) for i in range(50)]\nchild = os.fork()\ndel blocks\n"
+                "child or os._exit(0)\nos.wait()")
+        recorded = self.record(harness.PYTHON, "-S", "-c", code)
+        child, = recorded.children()
+        said = {trace: harness.run([HEAPLEDGER, "report", trace]).stdout.decode() for trace in (child, recorded.trace)}
+        self.assertIn(" frees of blocks that its parent allocated before the fork", said[child])
+        self.assertNotIn(" frees of blocks", said[recorded.trace])
+
     def test_no_follow_records_the_root_alone(self):
         recorded = self.record(program("children"), options=["--no-follow"])
         self.assertEqual(recorded.children(), [])
