@@ -7,6 +7,7 @@
 #include <cstring>
 #include <ctime>
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -77,6 +78,29 @@ bool make_run_directory(const RecordOptions& o, RunPlace& place, std::string& wh
   return false;
 }
 
+// What the program's starter has open for it: kept under another name, it would no longer be found.
+bool is_standard_stream(const struct stat& info) {
+  struct stat open_file;
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+    if (fstat(fd, &open_file) == 0 && open_file.st_dev == info.st_dev && open_file.st_ino == info.st_ino)
+      return true;
+  return false;
+}
+
+// Said before hours of recording, not after. A full disk may have room by then.
+bool may_create(const std::string& path, std::string& why) {
+  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fd >= 0) {
+    close(fd);
+    unlink(path.c_str());
+    return true;
+  }
+  if (errno == EEXIST || errno == ENOSPC || errno == EDQUOT)
+    return true;
+  why = fmt::format("cannot write {}: {}", path, std::strerror(errno));
+  return false;
+}
+
 // FILE must not exist when the recorder creates it: what is there is kept under another name.
 bool prepare_output(const RecordOptions& o, RunPlace& place, std::string& why) {
   const size_t slash = o.output.find_last_of('/');
@@ -97,19 +121,30 @@ bool prepare_output(const RecordOptions& o, RunPlace& place, std::string& why) {
   }
   place.output = (place.directory == "/" ? "" : place.directory) + "/" + name;
   if (place.output.find("%p") != std::string::npos)
-    return true; // a pid's name is taken when the pid is known
-  if (lstat(place.output.c_str(), &info) != 0)
-    return true;
-  if (!S_ISREG(info.st_mode) && !S_ISLNK(info.st_mode)) {
+    return may_create(with_pid(place.output, std::to_string(getpid())), why); // the pid is not known yet
+  // Where a link leads: /dev/stdout must not be moved away.
+  const bool exists = stat(place.output.c_str(), &info) == 0;
+  if (exists && !S_ISREG(info.st_mode)) {
     why = fmt::format("cannot write {}: it exists and is no regular file", place.output);
     return false;
   }
-  if (S_ISREG(info.st_mode) && info.st_size == 0)
-    return unlink(place.output.c_str()) == 0;
+  if (exists && is_standard_stream(info)) {
+    why = fmt::format("cannot write {}: the program's own input or output is that file", place.output);
+    return false;
+  }
+  if (lstat(place.output.c_str(), &info) != 0)
+    return may_create(place.output, why);
+  if (S_ISREG(info.st_mode) && info.st_size == 0 && unlink(place.output.c_str()) == 0)
+    return true;
   for (int i = 1; i < 10000; i++) {
     const std::string kept = fmt::format("{}.~{}~", place.output, i);
     if (link(place.output.c_str(), kept.c_str()) == 0) {
-      unlink(place.output.c_str());
+      if (unlink(place.output.c_str()) != 0) {
+        const int error = errno; // another user's, in a directory like /tmp
+        unlink(kept.c_str());
+        errno = error;
+        break;
+      }
       place.notice = fmt::format("{} existed: it is now {}", place.output, kept);
       return true;
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
 import harness
 from disks import MOUNT, WRITES_FAILED, Disks, can_mount
-from harness import HEAPLEDGER, clean_environment, program, run
+from harness import HEAPLEDGER, as_root, clean_environment, pretend_to_be, program, run
 from running import end_with_all_below
 
 
@@ -70,8 +70,8 @@ class UnfitPlaces(Disks):
     def test_read_only_directory(self):
         recorded = self.run_on_a_disk("-t tmpfs -o ro", "")
         self.assert_runs_unharmed(recorded)
-        self.assert_one_line(recorded, WRITES_FAILED + b"Read-only file system")
-        self.assertIn(b"there is no trace", recorded.stderr)
+        self.assertRegex(recorded.stderr,
+                         rb"\Aheapledger: cannot write .*/t.hlt: Read-only file system; running unrecorded\n\Z")
 
     def test_working_directory_that_cannot_be_written(self):
         script = f"mount -t tmpfs -o ro none {self.disk}; cd {self.disk}; exec {HEAPLEDGER} record -- {program('random_calls')} 2000"
@@ -106,6 +106,39 @@ class Refused(Disks):
         os.mkfifo(pipe)
         recorded = run([HEAPLEDGER, "record", "-o", pipe, "--", program("random_calls"), "2000"])
         self.assert_unrecorded(recorded, b"cannot write .*/pipe: it exists and is no regular file")
+
+    def test_output_that_is_a_link_to_what_is_no_file(self):
+        """As root, /dev/stdout would be moved away."""
+        (self.scratch / "link").symlink_to("/dev/null")
+        recorded = run([HEAPLEDGER, "record", "-o", self.scratch / "link", "--", program("random_calls"), "2000"])
+        self.assert_unrecorded(recorded, b"cannot write .*/link: it exists and is no regular file")
+        self.assertEqual(os.readlink(self.scratch / "link"), "/dev/null")
+
+    def test_output_that_the_program_writes_to(self):
+        out = self.scratch / "out"
+        (self.scratch / "link").symlink_to("out")
+        for name in ("out", "link"):
+            recorded = run(["sh", "-c", f'{HEAPLEDGER} record -o {name} -- /bin/echo said >out'], cwd=self.scratch)
+            self.assertEqual(recorded.status, 0, recorded.explain())
+            self.assertIn(b"the program's own input or output is that file; running unrecorded\n", recorded.stderr)
+            self.assertEqual(out.read_text(), "said\n")
+
+    def test_output_with_a_name_too_long(self):
+        for name in ("x" * 300, "x" * 252 + "%p"):
+            recorded = run([HEAPLEDGER, "record", "-o", self.scratch / name, "--", program("random_calls"), "2000"])
+            self.assert_unrecorded(recorded, b"cannot write .*: File name too long")
+
+    @as_root
+    def test_directory_without_the_right_to_write(self):
+        """Said at once, and not after hours of recording."""
+        self.scratch.chmod(0o755)
+        (self.scratch / "mine").touch()
+        for name, reason in (("t.hlt", b"cannot write .*/t.hlt: Permission denied"),
+                             ("%p.hlt", b"cannot write .*/[0-9]+.hlt: Permission denied"),
+                             ("mine", b".*/mine exists and cannot be renamed: .*")):
+            recorded = run([HEAPLEDGER, "record", "-o", self.scratch / name, "--", program("random_calls"), "2000"],
+                           preexec_fn=pretend_to_be(65534))
+            self.assert_unrecorded(recorded, reason)
 
     def test_quota_that_no_session_file_fits(self):
         recorded = run([HEAPLEDGER, "record", "-o", self.scratch / "t.hlt", "--", program("random_calls"), "2000"],
