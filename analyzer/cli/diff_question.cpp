@@ -144,9 +144,9 @@ int answer_diff_question(DiffQuestion& question) {
   if (!question.markdown_file.empty() || !question.sarif_file.empty()) {
     const Ownership ownership = question.ownership.ownership();
     if (!question.markdown_file.empty())
-      write_text_file(question.markdown_file, diff_markdown(answer, ownership, checks), "markdown file");
+      write_file(question.markdown_file, diff_markdown(answer, ownership, checks), "markdown file");
     if (!question.sarif_file.empty())
-      write_text_file(question.sarif_file,
+      write_file(question.sarif_file,
                       sarif_log(diff_findings(answer, ownership, checks), HEAPLEDGER_VERSION), "SARIF file");
   }
   if (limits.empty())

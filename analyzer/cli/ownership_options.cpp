@@ -48,7 +48,7 @@ std::string read_text_file(const std::string& path, const std::string& what) {
   return text.str();
 }
 
-void write_text_file(const std::string& path, const std::string& text, const std::string& what) {
+void write_file(const std::string& path, std::string_view bytes, const std::string& what) {
   const auto fail = [&] {
     throw UsageError("cannot write the " + what + " " + path + ": " + std::strerror(errno));
   };
@@ -63,7 +63,7 @@ void write_text_file(const std::string& path, const std::string& text, const std
   std::FILE* file = std::fopen(written.c_str(), "we");
   if (file == nullptr)
     fail();
-  const bool whole = std::fwrite(text.data(), 1, text.size(), file) == text.size();
+  const bool whole = std::fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size();
   if (std::fclose(file) != 0 || !whole || (replaced && std::rename(written.c_str(), target.c_str()) != 0)) {
     const int reason = errno;
     if (replaced)

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include <string>
+#include <string_view>
 
 #include "budget/budget_check.h"
 
@@ -21,6 +22,6 @@ struct OwnershipOptions {
 // The whole of a small file. Throws UsageError; `what` is what it should be.
 std::string read_text_file(const std::string& path, const std::string& what);
 // Replaces it; through a temporary file beside it, so that it is old or new, never half. Throws UsageError.
-void write_text_file(const std::string& path, const std::string& text, const std::string& what);
+void write_file(const std::string& path, std::string_view bytes, const std::string& what);
 
 } // namespace hl

@@ -1,8 +1,7 @@
 // `heapledger check`: a run against its budget, and the baseline that later runs are compared with.
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <memory>
+#include <new>
 
 #include "budget/unified_diff.h"
 #include "cli/gate.h"
@@ -81,9 +80,9 @@ void tell(const CheckOptions& options, const BudgetAnswer& answer) {
     std::fputs(budget_text(answer, options.common.style()).c_str(), stdout);
   }
   if (!options.markdown.empty())
-    write_text_file(options.markdown, budget_markdown(answer), "markdown file");
+    write_file(options.markdown, budget_markdown(answer), "markdown file");
   if (!options.sarif.empty())
-    write_text_file(options.sarif, sarif_log(budget_findings(answer), HEAPLEDGER_VERSION), "SARIF file");
+    write_file(options.sarif, sarif_log(budget_findings(answer), HEAPLEDGER_VERSION), "SARIF file");
 }
 
 int answer_check(CheckOptions& options) {
@@ -112,9 +111,13 @@ int answer_check(CheckOptions& options) {
   if (!options.baseline.empty())
     before = std::make_unique<RunProfile>(load_run({options.baseline, &options.common, progress.callback()}));
   progress.clear();
-  if (!options.write_baseline.empty() &&
-      !save_profile(options.write_baseline, profile, {}, kBaselineCompression))
-    throw UsageError("cannot write the baseline " + options.write_baseline + ": " + std::strerror(errno));
+  if (!options.write_baseline.empty()) {
+    const std::vector<uint8_t> bytes = serialize_profile(profile, {}, kBaselineCompression);
+    if (bytes.empty())
+      throw std::bad_alloc();
+    write_file(options.write_baseline, {reinterpret_cast<const char*>(bytes.data()), bytes.size()},
+               "baseline");
+  }
   if (options.budget.empty())
     return kExitFine;
 
@@ -140,7 +143,7 @@ int answer_check(CheckOptions& options) {
 
   if (!budget) {
     const std::string text = first_budget(run, ownership);
-    write_text_file(options.budget, text, "budget");
+    write_file(options.budget, text, "budget");
     budget = parse_budget(text, options.budget);
   }
   std::vector<BudgetOutcome> outcomes;
@@ -165,7 +168,7 @@ int answer_check(CheckOptions& options) {
   const std::string accepted = accepted_budget(*budget, outcomes, run, options.update);
   answer.patch = unified_diff(patch_path(options.budget), exists ? &budget->text : nullptr, accepted);
   if (options.update) {
-    write_text_file(options.budget, accepted, "budget");
+    write_file(options.budget, accepted, "budget");
     answer.updated = true;
     // What the new budget says of the run: it accepts it.
     budget = parse_budget(accepted, options.budget);

@@ -115,6 +115,9 @@ class Budget(harness.TestCase):
         written = run([HEAPLEDGER, "check", self.trace, "--write-baseline", baseline])
         self.assertEqual(written.status, 0, written.explain())
         self.assertLess(baseline.stat().st_size, 300 << 10)
+        (self.scratch / "link").symlink_to("/dev/stdout")  # which must not be replaced
+        printed = run([HEAPLEDGER, "check", self.trace, "--write-baseline", self.scratch / "link"])
+        self.assertEqual(printed.stdout, baseline.read_bytes(), printed.explain())
         diff = harness.analyze("diff", baseline, self.larger)
         self.assertEqual(diff["totals"]["peak_bytes"]["delta"], CACHE // 10)
         self.assertEqual(harness.analyze("diff", baseline, self.trace)["sites"],
