@@ -71,6 +71,8 @@ bool make_run_directory(const RecordOptions& o, RunPlace& place, std::string& wh
       }
       if (errno != EEXIST) {
         why = fmt::format("cannot create {}: {}", path, std::strerror(errno));
+        if (parent == o.output_directory)
+          place.notice = fmt::format("cannot use {}: {}", parent, std::strerror(errno));
         break;
       }
     }

@@ -123,6 +123,17 @@ class Refused(Disks):
             self.assertIn(b"the program's own input or output is that file; running unrecorded\n", recorded.stderr)
             self.assertEqual(out.read_text(), "said\n")
 
+    def test_run_directory_that_cannot_be_where_it_was_asked_for(self):
+        (self.scratch / "file").touch()
+        for name, reason in (("file", "Not a directory"), ("missing/directory", "No such file or directory")):
+            recorded = run([HEAPLEDGER, "record", "--output-dir", name, "--", program("random_calls"), "2000"],
+                           cwd=self.scratch)
+            self.assert_runs_unharmed(recorded, 2000)
+            self.assertIn(f"heapledger: cannot use {name}: {reason}\n".encode(), recorded.stderr)
+        for directory in self.scratch.glob("heapledger-random_calls-*"):
+            self.assert_nothing_lost(directory)
+        self.assertEqual(len(list(self.scratch.glob("heapledger-random_calls-*"))), 2)
+
     def test_output_with_a_name_too_long(self):
         for name in ("x" * 300, "x" * 252 + "%p"):
             recorded = run([HEAPLEDGER, "record", "-o", self.scratch / name, "--", program("random_calls"), "2000"])
